@@ -1,0 +1,160 @@
+//! The extents of a disk: its layers' maps, laid over each other.
+
+use std::ops::Range;
+
+use super::layer::{Mapping, MappingKind};
+use super::{Disk, SkipHoles};
+use crate::error::Result;
+
+/// A run of a disk, and where its bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// First byte of the virtual disk.
+    pub start: u64,
+    /// Bytes of the virtual disk.
+    pub len: u64,
+    /// Where they are. [`MappingKind::Absent`] means that no layer says anything: they read as zeros.
+    pub kind: MappingKind,
+    /// Which layer decided, counted from the top; of an absent run, the last layer.
+    pub depth: u32,
+}
+
+impl Extent {
+    /// The first byte after the run.
+    pub fn end(&self) -> u64 {
+        self.start + self.len
+    }
+
+    /// Whether the run holds bytes of a file, as opposed to zeros.
+    pub fn is_data(&self) -> bool {
+        matches!(self.kind, MappingKind::Stored { .. } | MappingKind::Packed(_))
+    }
+
+    /// The part of the run that begins `skip` bytes in, at most `limit` bytes of it.
+    pub(crate) fn slice(&self, skip: u64, limit: u64) -> Self {
+        let mapping = Mapping { len: self.len, kind: self.kind }.advance(skip);
+        Self { start: self.start + skip, len: mapping.len.min(limit), kind: mapping.kind, depth: self.depth }
+    }
+
+    /// Takes in `next`, which begins where this run ends, if the two are one run.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        let joins = self.depth == next.depth
+            && match (self.kind, next.kind) {
+                (MappingKind::Zero, MappingKind::Zero) | (MappingKind::Absent, MappingKind::Absent) => true,
+                (
+                    MappingKind::Stored { file, offset },
+                    MappingKind::Stored { file: next_file, offset: next_offset },
+                ) => file == next_file && offset + self.len == next_offset,
+                _ => false,
+            };
+        if joins {
+            self.len += next.len;
+        }
+        joins
+    }
+}
+
+/// Iterates over the extents of a range; see [`Disk::extents`].
+///
+/// Each layer's current run is kept until it ends, so that a layer is asked once a run and not once an extent:
+/// many layers cost little more than one.
+#[derive(Debug, Clone)]
+pub struct Extents {
+    disk: Disk,
+    at: u64,
+    end: u64,
+    /// Each layer's last answer, with the offset it was asked for.
+    runs: Vec<Option<(u64, Mapping)>>,
+    /// The extent after the one returned last, found when that one was joined.
+    next: Option<Extent>,
+    failed: bool,
+}
+
+impl Extents {
+    pub(super) fn new(disk: Disk, range: Range<u64>) -> Self {
+        let runs = vec![None; disk.chain().len()];
+        Self { disk, at: range.start, end: range.end, runs, next: None, failed: false }
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Takes holes of sparse files for zeros.
+    pub fn skip_holes(self) -> SkipHoles {
+        SkipHoles::new(self)
+    }
+
+    /// The next run as the layers give it, unjoined.
+    fn step(&mut self) -> Result<Option<Extent>> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        self.disk.check_complete()?;
+        let extent = resolve(&self.disk, self.at, self.end, |depth, limit| {
+            let layer = &self.disk.chain()[depth];
+            let known = self.runs[depth].filter(|(start, run)| self.at < start + run.len);
+            let (start, run) = match known {
+                Some(known) => known,
+                None => *self.runs[depth].insert((self.at, layer.map(self.at, limit)?)),
+            };
+            Ok(run.advance(self.at - start))
+        })?;
+        self.at += extent.len;
+        Ok(Some(extent))
+    }
+
+    fn joined(&mut self) -> Result<Option<Extent>> {
+        let Some(mut extent) = self.next.take().map_or_else(|| self.step(), |extent| Ok(Some(extent)))?
+        else {
+            return Ok(None);
+        };
+        while let Some(next) = self.step()? {
+            if !extent.join(&next) {
+                self.next = Some(next);
+                break;
+            }
+        }
+        Ok(Some(extent))
+    }
+}
+
+impl Iterator for Extents {
+    type Item = Result<Extent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let item = self.joined().transpose();
+        self.failed = matches!(item, Some(Err(_)));
+        item
+    }
+}
+
+/// The run at `at`: the first layer from the top that says something. `run(depth, limit)` is layer `depth`'s run
+/// there.
+pub(super) fn resolve(
+    disk: &Disk,
+    at: u64,
+    end: u64,
+    mut run: impl FnMut(usize, u64) -> Result<Mapping>,
+) -> Result<Extent> {
+    let mut len = end - at;
+    let mut depth = 0;
+    for (index, layer) in disk.chain().iter().enumerate() {
+        depth = index as u32;
+        let size = layer.info().size;
+        if at >= size {
+            // A child larger than its parent: zeros beyond the parent's end.
+            return Ok(Extent { start: at, len, kind: MappingKind::Zero, depth });
+        }
+        let mapping = run(index, end.min(size) - at)?;
+        len = len.min(mapping.len);
+        if mapping.kind != MappingKind::Absent {
+            return Ok(Extent { start: at, len, kind: mapping.kind, depth });
+        }
+    }
+    Ok(Extent { start: at, len, kind: MappingKind::Absent, depth })
+}

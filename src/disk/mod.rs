@@ -1,0 +1,198 @@
+//! A virtual disk: one image, or a chain of a differencing image over its parents, read as one.
+
+mod adapt;
+pub(crate) mod bitmap;
+mod blocks;
+mod extents;
+mod holes;
+mod layer;
+mod patch;
+pub(crate) mod pipeline;
+mod read;
+pub(crate) mod table;
+mod zero;
+
+use std::fmt;
+use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
+
+pub use adapt::{BlockStream, Limit, Observe, Overlay};
+pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
+pub use extents::{Extent, Extents};
+pub use holes::SkipHoles;
+pub use layer::{
+    Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
+    Warning,
+};
+pub use patch::Patch;
+pub use zero::is_zero;
+
+use crate::error::{Error, Result};
+use crate::storage::ImageFile;
+
+/// A virtual disk, ready to be read by any number of threads. A clone is the same disk and costs nothing.
+///
+/// ```
+/// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+/// let disk = diskport::open(image)?;
+/// println!("{} bytes in {} layers", disk.size(), disk.chain().len());
+/// let mut sector = [0; 512];
+/// disk.read_at(&mut sector, 0)?;
+/// for extent in disk.extents(..) {
+///     let extent = extent?;
+///     println!("{} bytes at {}: {:?}", extent.len, extent.start, extent.kind);
+/// }
+/// # Ok::<(), diskport::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Disk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    layers: Vec<Arc<dyn Layer>>,
+    size: u64,
+    /// Why the content cannot be read, when it cannot.
+    incomplete: Option<Arc<Error>>,
+    /// What is odd about the chain, as opposed to one of its layers.
+    warnings: Vec<Warning>,
+    /// Grains inflated lately, so that small reads of one grain inflate it once.
+    grains: read::GrainCache,
+}
+
+impl Disk {
+    /// The disk that `layers` make up: the top first, each over the next.
+    ///
+    /// `incomplete` says why its content cannot be read, if it cannot.
+    pub(crate) fn new(
+        layers: Vec<Arc<dyn Layer>>,
+        incomplete: Option<Error>,
+        warnings: Vec<Warning>,
+    ) -> Self {
+        let size = layers.first().map_or(0, |top| top.info().size);
+        Self::build(layers, size, incomplete.map(Arc::new), warnings)
+    }
+
+    fn build(
+        layers: Vec<Arc<dyn Layer>>,
+        size: u64,
+        incomplete: Option<Arc<Error>>,
+        warnings: Vec<Warning>,
+    ) -> Self {
+        let grains = read::GrainCache::default();
+        Self { inner: Arc::new(Inner { layers, size, incomplete, warnings, grains }) }
+    }
+
+    /// The virtual size in bytes.
+    pub fn size(&self) -> u64 {
+        self.inner.size
+    }
+
+    /// Bytes of a logical sector: 512 or 4096.
+    pub fn logical_sector_size(&self) -> u32 {
+        self.inner.layers.first().map_or(512, |top| top.info().logical_sector_size)
+    }
+
+    /// The layers, the top first.
+    pub fn chain(&self) -> &[Arc<dyn Layer>] {
+        &self.inner.layers
+    }
+
+    /// Why the content cannot be read, when the disk was opened without its parent.
+    pub fn incomplete(&self) -> Option<&Error> {
+        self.inner.incomplete.as_deref()
+    }
+
+    /// What is odd about the chain and its layers but does not hinder reading.
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.inner.warnings.iter().chain(self.inner.layers.iter().flat_map(|layer| &layer.info().warnings))
+    }
+
+    /// The file that holds an extent of this disk; `None` for extents that no file holds.
+    pub fn file_of(&self, extent: &Extent) -> Option<&ImageFile> {
+        let file = match extent.kind {
+            MappingKind::Stored { file, .. } => file,
+            MappingKind::Packed(packed) => packed.file,
+            MappingKind::Zero | MappingKind::Absent => return None,
+        };
+        self.inner.layers.get(extent.depth as usize)?.files().get(file.0 as usize)
+    }
+
+    /// The extents of a range, in order and without gaps: where its bytes are, through the whole chain.
+    ///
+    /// A range that ends beyond the disk ends with the disk.
+    pub fn extents(&self, range: impl RangeBounds<u64>) -> Extents {
+        Extents::new(self.clone(), self.clip(range))
+    }
+
+    /// Fills `buf` with the bytes from the virtual `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when that passes the end of the disk, [`Error::Incomplete`] when a parent is
+    /// missing, and whatever the image's files give rise to.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        read::read_at(self, buf, offset)
+    }
+
+    /// The content as a stream of blocks, in order, read ahead by worker threads.
+    ///
+    /// ```
+    /// use diskport::{Blocks, Data, MIB};
+    /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+    /// let disk = diskport::open(image)?;
+    /// let (mut bytes, mut zeros) = (0, 0);
+    /// for block in disk.blocks(Blocks::of(2 * MIB).read_ahead(8)) {
+    ///     match block?.data {
+    ///         Data::Bytes(data) => bytes += data.len() as u64,
+    ///         Data::Zero(len) | Data::Absent(len) => zeros += len,
+    ///     }
+    /// }
+    /// assert_eq!(bytes + zeros, disk.size());
+    /// # Ok::<(), diskport::Error>(())
+    /// ```
+    pub fn blocks(&self, options: Blocks) -> BlockReader {
+        BlockReader::new(self.clone(), options)
+    }
+
+    /// This disk with a new size and some bytes replaced; what is added reads as zeros. Nothing is written:
+    /// the change lies over the disk, in memory.
+    pub fn patched(&self, size: u64, patches: Vec<Patch>) -> Result<Self> {
+        let layer = patch::layer(self, size, patches)?;
+        let mut layers = vec![layer];
+        layers.extend(self.inner.layers.iter().cloned());
+        let (incomplete, warnings) = (self.inner.incomplete.clone(), self.inner.warnings.clone());
+        Ok(Self::build(layers, size, incomplete, warnings))
+    }
+
+    fn clip(&self, range: impl RangeBounds<u64>) -> Range<u64> {
+        let start = match range.start_bound() {
+            Bound::Included(&start) => start,
+            Bound::Excluded(&start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(&end) => end.saturating_add(1),
+            Bound::Excluded(&end) => end,
+            Bound::Unbounded => u64::MAX,
+        };
+        let end = end.min(self.size());
+        start.min(end)..end
+    }
+
+    fn check_complete(&self) -> Result<()> {
+        match &self.inner.incomplete {
+            Some(cause) => Err(Error::Incomplete(cause.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("size", &self.inner.size)
+            .field("layers", &self.inner.layers.iter().map(|layer| layer.info()).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,352 @@
+//! What can go wrong, typed so that a caller can match the cause and a person can act on the text.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::format::Format;
+use crate::storage::ReferenceKind;
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong.
+///
+/// [`Error::class`] folds the variants into the few cases that most callers tell apart, and
+/// [`Error::advice`] says what the user can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The image is damaged, hostile or not supported; the defect says where and why.
+    #[error(transparent)]
+    Defect(Box<Defect>),
+
+    /// The storage below failed.
+    #[error("cannot {operation} {file}: {source}")]
+    Io {
+        /// What was attempted: "open", "read", "write", "sync", …
+        operation: &'static str,
+        /// The file, as the user would name it.
+        file: String,
+        /// The operating system's or the storage's own error.
+        source: io::Error,
+    },
+
+    /// No signature of a known format was found.
+    #[error("{file}: no known disk format recognised")]
+    NotRecognised {
+        /// The file.
+        file: String,
+    },
+
+    /// The signatures of more than one format match.
+    #[error("{file}: matches more than one format: {}", list(.formats))]
+    AmbiguousFormat {
+        /// The file.
+        file: String,
+        /// All the formats that match.
+        formats: Vec<Format>,
+    },
+
+    /// A name that an image gives for another file may not be opened under the caller's policy.
+    #[error("{referrer}: the {kind} {name:?} may not be opened: {reason}")]
+    NotAllowed {
+        /// The file that names the other.
+        referrer: String,
+        /// Parent or extent.
+        kind: ReferenceKind,
+        /// The name as the image gives it.
+        name: String,
+        /// Which rule forbids it.
+        reason: String,
+    },
+
+    /// An extent that the image names does not exist.
+    #[error("{referrer}: the extent {name:?} is missing")]
+    ExtentMissing {
+        /// The file that names the extent.
+        referrer: String,
+        /// The name as the image gives it.
+        name: String,
+    },
+
+    /// None of the names recorded for the parent leads to a file.
+    #[error("{child}: its parent was not found; tried {}", list(.tried))]
+    ParentMissing {
+        /// The differencing image.
+        child: String,
+        /// Each name that was tried, with the reason why it did not serve.
+        tried: Vec<String>,
+    },
+
+    /// A parent was found, but it is not the one that the child was made on.
+    #[error("{child}: {parent} is not the parent recorded: expected {expected}, found {found}")]
+    ParentMismatch {
+        /// The differencing image.
+        child: String,
+        /// The file found under the parent's name.
+        parent: String,
+        /// The identity that the child recorded.
+        expected: String,
+        /// The identity of the file found.
+        found: String,
+    },
+
+    /// The chain of parents comes back to a file that is already part of it.
+    #[error("{file}: the chain of parents is a cycle")]
+    Cycle {
+        /// The file met for the second time.
+        file: String,
+    },
+
+    /// The chain of parents has more layers than allowed.
+    #[error("{file}: the chain of parents has more than {limit} layers")]
+    ChainTooDeep {
+        /// The file at which the limit was passed.
+        file: String,
+        /// The limit in force.
+        limit: usize,
+    },
+
+    /// The disk was opened without a part that reading its content needs.
+    #[error(transparent)]
+    Incomplete(Arc<Error>),
+
+    /// A read or write goes beyond the end of the virtual disk.
+    #[error("{len} bytes at offset {offset} lie beyond the end of the disk ({size} bytes)")]
+    OutOfRange {
+        /// First byte of the access.
+        offset: u64,
+        /// Bytes of the access.
+        len: u64,
+        /// Virtual size of the disk in bytes.
+        size: u64,
+    },
+
+    /// The output would be smaller than the source's virtual size.
+    #[error("the output of {given} bytes is smaller than the source's virtual size of {needed} bytes")]
+    OutputTooSmall {
+        /// Virtual size of the source in bytes.
+        needed: u64,
+        /// Size asked for in bytes.
+        given: u64,
+    },
+
+    /// The output exists already.
+    #[error("{path}: exists already")]
+    OutputExists {
+        /// The output.
+        path: String,
+    },
+
+    /// What was asked for cannot be done by this format or by this version.
+    #[error("{what}")]
+    Unsupported {
+        /// What was asked for, by name.
+        what: String,
+    },
+
+    /// What was written reads back differently.
+    #[error("verification failed: source and output differ at offset {offset}")]
+    VerifyFailed {
+        /// First differing byte of the virtual disk.
+        offset: u64,
+    },
+
+    /// The caller cancelled the operation.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// The cases that most callers tell apart; the command line's exit codes follow them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// The image is refused: damaged, hostile or unsupported.
+    Refused,
+    /// Input or output failed.
+    Io,
+    /// Something that must hold beforehand does not: room, a parent, a free name.
+    Precondition,
+    /// The call itself is wrong.
+    Usage,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+impl Error {
+    /// The class of the error.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Error::Defect(_)
+            | Error::NotRecognised { .. }
+            | Error::AmbiguousFormat { .. }
+            | Error::ExtentMissing { .. }
+            | Error::Cycle { .. }
+            | Error::ChainTooDeep { .. }
+            | Error::NotAllowed { kind: ReferenceKind::Extent, .. } => ErrorClass::Refused,
+            Error::Io { .. } | Error::VerifyFailed { .. } => ErrorClass::Io,
+            Error::NotAllowed { kind: ReferenceKind::Parent, .. }
+            | Error::ParentMissing { .. }
+            | Error::ParentMismatch { .. }
+            | Error::OutputTooSmall { .. }
+            | Error::OutputExists { .. } => ErrorClass::Precondition,
+            Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
+            Error::Incomplete(cause) => cause.class(),
+            Error::Cancelled => ErrorClass::Cancelled,
+        }
+    }
+
+    /// What the user can do about it, in one sentence; `None` when there is nothing sensible to say.
+    pub fn advice(&self) -> Option<&str> {
+        match self {
+            Error::Defect(defect) => defect.advice,
+            Error::NotRecognised { .. } => {
+                Some("name the format with --format; a raw disk has no signature of its own")
+            }
+            Error::AmbiguousFormat { .. } => Some("say with --format which of them it is"),
+            Error::NotAllowed { kind: ReferenceKind::Parent, .. } => {
+                Some("name the parent with --parent PATH, or allow other folders with --resolve any")
+            }
+            Error::NotAllowed { kind: ReferenceKind::Extent, .. } => {
+                Some("if the image can be trusted, allow other folders with --resolve any")
+            }
+            Error::ExtentMissing { .. } => Some("put all files of the image into one folder"),
+            Error::ParentMissing { .. } => {
+                Some("put the parent beside the child, or name it with --parent PATH")
+            }
+            Error::ParentMismatch { .. } => Some(
+                "find the parent that the child was made on; --ignore-parent-mismatch reads all the same, \
+                 and the content is wrong where the two parents differ",
+            ),
+            Error::Incomplete(cause) => cause.advice(),
+            Error::OutputTooSmall { .. } => Some("give at least the source's virtual size"),
+            Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
+            Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
+            Error::Io { .. }
+            | Error::Cycle { .. }
+            | Error::ChainTooDeep { .. }
+            | Error::OutOfRange { .. }
+            | Error::Unsupported { .. }
+            | Error::Cancelled => None,
+        }
+    }
+
+    pub(crate) fn io(operation: &'static str, file: impl Into<String>, source: io::Error) -> Self {
+        Error::Io { operation, file: file.into(), source }
+    }
+}
+
+/// Why an image is refused: the format, the structure, the offset, what was expected and what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Defect {
+    /// The kind of problem, to match on.
+    pub problem: Problem,
+    /// The format whose rule is broken.
+    pub format: Format,
+    /// The file, as the user would name it.
+    pub file: String,
+    /// The structure, in the specification's words: "footer", "BAT", "region table".
+    pub structure: &'static str,
+    /// Where the offending field or structure lies in the file, in bytes.
+    pub offset: u64,
+    /// What the specification, or this crate's limit, allows.
+    pub expected: String,
+    /// What the file says.
+    pub found: String,
+    /// What the user can do, where there is something.
+    pub advice: Option<&'static str>,
+}
+
+impl Defect {
+    /// Adds what the user can do.
+    pub(crate) fn advise(mut self: Box<Self>, advice: &'static str) -> Box<Self> {
+        self.advice = Some(advice);
+        self
+    }
+}
+
+impl std::error::Error for Defect {}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Defect { problem, format, file, structure, offset, expected, found, .. } = self;
+        write!(
+            f,
+            "{file}: {format} {structure} at offset {offset}: {problem}: expected {expected}, found {found}"
+        )
+    }
+}
+
+impl From<Box<Defect>> for Error {
+    fn from(defect: Box<Defect>) -> Self {
+        Error::Defect(defect)
+    }
+}
+
+/// The kinds of [`Defect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A signature or cookie is not the one that must stand here.
+    Signature,
+    /// The virtual size is zero, not a whole number of sectors, or above the format's limit.
+    Size,
+    /// A block or grain size that the format does not allow.
+    BlockSize,
+    /// A table is larger than the disk needs or the file holds, or too small for the disk.
+    Table,
+    /// Something lies beyond the end of the file.
+    OutOfFile,
+    /// Two structures claim the same bytes.
+    Overlap,
+    /// An offset is not aligned as the format demands.
+    Misaligned,
+    /// A checksum is wrong, and no good copy is left.
+    Checksum,
+    /// Two copies of a structure contradict each other, and the format does not say which one counts.
+    Ambiguous,
+    /// Something that a reader must understand is unknown to this one, or is refused by decision.
+    Unsupported,
+    /// The file is cut, or its writer did not finish it.
+    Truncated,
+    /// The log is dirty and cannot be replayed.
+    Log,
+    /// A compressed grain does not inflate to what its place demands.
+    Compression,
+    /// The text descriptor breaks its grammar or its limits.
+    Descriptor,
+    /// A parent locator cannot be read.
+    Locator,
+    /// A field holds a value that the format does not allow.
+    Value,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Problem::Signature => "wrong signature",
+            Problem::Size => "size not allowed",
+            Problem::BlockSize => "block size not allowed",
+            Problem::Table => "wrong table size",
+            Problem::OutOfFile => "lies beyond the end of the file",
+            Problem::Overlap => "overlaps another structure",
+            Problem::Misaligned => "misaligned",
+            Problem::Checksum => "wrong checksum",
+            Problem::Ambiguous => "copies contradict each other",
+            Problem::Unsupported => "not supported",
+            Problem::Truncated => "truncated or unfinished",
+            Problem::Log => "log cannot be replayed",
+            Problem::Compression => "bad compressed grain",
+            Problem::Descriptor => "bad descriptor",
+            Problem::Locator => "bad parent locator",
+            Problem::Value => "value not allowed",
+        })
+    }
+}
+
+/// The items, separated by commas.
+fn list<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}

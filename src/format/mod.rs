@@ -1,0 +1,109 @@
+//! The formats. One folder each; none of them knows another.
+//!
+//! This file is the one place that lists them all.
+
+pub mod raw;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::disk::Layer;
+use crate::error::{Error, Result};
+use crate::storage::{ImageFile, Resolver};
+
+/// A format of disk images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// The bytes of the disk and nothing else.
+    Raw,
+    /// Microsoft Virtual Hard Disk, version 1.
+    Vhd,
+    /// Microsoft Virtual Hard Disk, version 2.
+    Vhdx,
+    /// VMware Virtual Machine Disk.
+    Vmdk,
+}
+
+impl Format {
+    /// The format's name on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Raw => "raw",
+            Format::Vhd => "vhd",
+            Format::Vhdx => "vhdx",
+            Format::Vmdk => "vmdk",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Raw => "raw",
+            Format::Vhd => "VHD",
+            Format::Vhdx => "VHDX",
+            Format::Vmdk => "VMDK",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    /// Takes the names of [`Format::name`], and `vpc`, qemu's name for VHD.
+    fn from_str(name: &str) -> Result<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "raw" => Ok(Format::Raw),
+            "vhd" | "vpc" => Ok(Format::Vhd),
+            "vhdx" => Ok(Format::Vhdx),
+            "vmdk" => Ok(Format::Vmdk),
+            _ => Err(Error::Unsupported {
+                what: format!("{name:?} is not a format: expected raw, vhd, vhdx or vmdk"),
+            }),
+        }
+    }
+}
+
+/// What a format needs to open an image beside the image's own file.
+pub(crate) struct OpenContext<'a> {
+    /// Opens the extents that the image names.
+    pub(crate) resolver: &'a dyn Resolver,
+    /// The choices that the caller made.
+    pub(crate) choices: Choices,
+}
+
+/// How to read what an image leaves open.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Choices {
+    pub(crate) vhd_size: vhd::SizeField,
+    pub(crate) grain_tables: vmdk::GrainTables,
+}
+
+/// The formats whose signature `file` bears. Raw has none.
+pub(crate) fn probe(file: &ImageFile) -> Result<Vec<Format>> {
+    let mut found = Vec::new();
+    if vhd::probe(file)? {
+        found.push(Format::Vhd);
+    }
+    if vhdx::probe(file)? {
+        found.push(Format::Vhdx);
+    }
+    if vmdk::probe(file)? {
+        found.push(Format::Vmdk);
+    }
+    Ok(found)
+}
+
+/// Opens `file` as one layer of `format`.
+pub(crate) fn open(format: Format, file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
+    match format {
+        Format::Raw => raw::open(file),
+        Format::Vhd => vhd::open(file, context),
+        Format::Vhdx => vhdx::open(file),
+        Format::Vmdk => vmdk::open(file, context),
+    }
+}

@@ -1,0 +1,32 @@
+//! Reads, writes, converts and transforms virtual disks: VHD, VHDX, VMDK and raw.
+//!
+//! The crate is built around one idea: **an image format is a map**. A format answers one question: for this
+//! virtual range, where are the bytes? Everything else is written once, over the answer.
+//!
+//! * [`storage`]: positioned input and output, and the policy under which an image's other files are opened.
+//! * [`disk`]: one image or a chain of them, as a [`Disk`]: [`read_at`](Disk::read_at),
+//!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).
+//! * [`format`]: one folder a format.
+//!
+//! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.
+#![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod disk;
+mod error;
+pub mod format;
+mod open;
+pub mod storage;
+
+pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent};
+pub use error::{Defect, Error, ErrorClass, Problem, Result};
+pub use format::Format;
+pub use open::{Open, open};
+
+/// Bytes of a KiB.
+pub const KIB: u64 = 1 << 10;
+/// Bytes of a MiB.
+pub const MIB: u64 = 1 << 20;
+/// Bytes of a GiB.
+pub const GIB: u64 = 1 << 30;

@@ -1,0 +1,331 @@
+//! Opening an image, with its parents.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Disk, Layer, LayerInfo, ParentRef, Warning};
+use crate::error::{Error, Result};
+use crate::format::{self, Choices, Format, OpenContext, vhd::SizeField, vmdk::GrainTables};
+use crate::storage::{
+    FileIdentity, FileRole, FileStorage, ImageFile, NoExternal, ReadAt, Reference, ReferenceKind, Resolver,
+    SameDirectory,
+};
+
+/// Layers that a chain may have unless [`Open::max_depth`] says otherwise.
+const DEFAULT_DEPTH: usize = 64;
+/// Layers that a chain may have whatever the caller says.
+const HARD_DEPTH: usize = 1024;
+/// Endings of names under which a file without any signature is taken for a raw disk.
+const RAW_ENDINGS: [&str; 4] = ["raw", "img", "dd", "bin"];
+
+/// Opens the image at `path` for reading, with all its parents.
+///
+/// The format is detected from the content. Parents and extents must lie in the image's own folder and bear the
+/// recorded identities. No file is changed, ever: a log that was left dirty is replayed in memory.
+///
+/// # Errors
+///
+/// See [`Error`]: the image is damaged, hostile or unsupported; a parent is missing or another one; reading fails.
+pub fn open(path: impl AsRef<Path>) -> Result<Disk> {
+    Open::new().open_path(path)
+}
+
+/// How to open an image; what is not said has a sensible default.
+///
+/// ```
+/// use std::sync::Arc;
+/// use diskport::{Format, Open};
+/// use diskport::storage::{FileStorage, NoExternal};
+///
+/// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+/// let storage = FileStorage::open(image).expect("the file opens");
+/// let disk = Open::new().format(Format::Vhdx).resolver(NoExternal).open(storage)?;
+/// # Ok::<(), diskport::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Open {
+    format: Option<Format>,
+    resolver: Option<Arc<dyn Resolver>>,
+    parent: Option<PathBuf>,
+    ignore_parent_mismatch: bool,
+    missing_parent_allowed: bool,
+    max_depth: usize,
+    choices: Choices,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("format", &self.format)
+            .field("parent", &self.parent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Open {
+    /// The defaults: format detected, parents and extents in the image's own folder.
+    pub fn new() -> Self {
+        Self {
+            format: None,
+            resolver: None,
+            parent: None,
+            ignore_parent_mismatch: false,
+            missing_parent_allowed: false,
+            max_depth: DEFAULT_DEPTH,
+            choices: Choices::default(),
+        }
+    }
+
+    /// Takes the image for one of this format, whatever its content looks like. Parents are still detected.
+    pub fn format(self, format: Format) -> Self {
+        Self { format: Some(format), ..self }
+    }
+
+    /// Who opens the parents and extents that images name. By default [`SameDirectory`] for an image opened by
+    /// path, and [`NoExternal`] for one opened from a storage.
+    pub fn resolver(self, resolver: impl Resolver + 'static) -> Self {
+        Self { resolver: Some(Arc::new(resolver)), ..self }
+    }
+
+    /// The parent of the image, wherever it lies. It must still bear the identity recorded.
+    pub fn parent(self, path: impl Into<PathBuf>) -> Self {
+        Self { parent: Some(path.into()), ..self }
+    }
+
+    /// Reads over a parent that is not the one recorded. The content is wrong wherever the two differ.
+    pub fn ignore_parent_mismatch(self, ignore: bool) -> Self {
+        Self { ignore_parent_mismatch: ignore, ..self }
+    }
+
+    /// Opens an image whose parent is missing, is another one, or may not be opened, so that what it says of itself can be
+    /// looked at. Reading its content then fails with [`Error::Incomplete`].
+    pub fn allow_missing_parent(self, allow: bool) -> Self {
+        Self { missing_parent_allowed: allow, ..self }
+    }
+
+    /// How many layers a chain may have: 64 by default, 1024 at most.
+    pub fn max_depth(self, layers: usize) -> Self {
+        Self { max_depth: layers.clamp(1, HARD_DEPTH), ..self }
+    }
+
+    /// Which field gives the size of a VHD whose footer disagrees with itself.
+    pub fn vhd_size(mut self, field: SizeField) -> Self {
+        self.choices.vhd_size = field;
+        self
+    }
+
+    /// Which grain table of a VMDK is read where its two copies differ.
+    pub fn grain_tables(mut self, tables: GrainTables) -> Self {
+        self.choices.grain_tables = tables;
+        self
+    }
+
+    /// Opens the image in `storage`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](fn@open).
+    pub fn open(&self, storage: impl ReadAt + 'static) -> Result<Disk> {
+        let file = ImageFile::new(Arc::new(storage), "(image)", FileRole::Image)?;
+        self.open_file(file, &NoExternal)
+    }
+
+    /// Opens the image at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](fn@open).
+    pub fn open_path(&self, path: impl AsRef<Path>) -> Result<Disk> {
+        self.open_file(image_at(path.as_ref())?, &SameDirectory)
+    }
+
+    fn open_file(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
+        let resolver = self.resolver.as_deref().unwrap_or(default);
+        let context = OpenContext { resolver, choices: self.choices };
+        let mut chain =
+            Chain { open: self, context, layers: Vec::new(), seen: HashSet::new(), warnings: Vec::new() };
+        let problem = chain.open_all(file)?;
+        Ok(Disk::new(chain.layers, problem, chain.warnings))
+    }
+}
+
+/// A chain while it is being opened.
+struct Chain<'a> {
+    open: &'a Open,
+    context: OpenContext<'a>,
+    layers: Vec<Arc<dyn Layer>>,
+    /// The files that are part of the chain.
+    seen: HashSet<FileIdentity>,
+    warnings: Vec<Warning>,
+}
+
+impl Chain<'_> {
+    /// Opens `file` and its parents. What keeps the chain from being whole is returned when the caller allows it.
+    fn open_all(&mut self, file: ImageFile) -> Result<Option<Error>> {
+        self.push(file, self.open.format)?;
+        while let Some(top) = self.layers.last().cloned() {
+            let Some(parent) = &top.info().parent else { break };
+            if let Err(problem) = self.push_parent(&*top, parent) {
+                let missing = matches!(
+                    problem,
+                    Error::ParentMissing { .. } | Error::ParentMismatch { .. } | Error::NotAllowed { .. }
+                );
+                return if missing && self.open.missing_parent_allowed {
+                    Ok(Some(problem))
+                } else {
+                    Err(problem)
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, file: ImageFile, format: Option<Format>) -> Result<()> {
+        if let Some(identity) = file.storage().identity() {
+            if !self.seen.insert(identity) {
+                return Err(Error::Cycle { file: file.name().to_owned() });
+            }
+        }
+        if self.layers.len() >= self.open.max_depth {
+            return Err(Error::ChainTooDeep { file: file.name().to_owned(), limit: self.open.max_depth });
+        }
+        let format = match format {
+            Some(format) => format,
+            None => detect(&file)?,
+        };
+        self.layers.push(Arc::from(format::open(format, file, &self.context)?));
+        Ok(())
+    }
+
+    fn push_parent(&mut self, child: &dyn Layer, parent: &ParentRef) -> Result<()> {
+        let referrer = &child.files()[0];
+        let file = match &self.open.parent {
+            Some(path) if self.layers.len() == 1 => image_at(path)?,
+            _ => self.find(referrer, parent)?,
+        };
+        let name = file.name().to_owned();
+        let modified = file.storage().modified();
+        let raw = (parent.linkage == crate::disk::Linkage::None).then_some(Format::Raw);
+        self.push(file, raw)?;
+        if let Some(layer) = self.layers.last().cloned() {
+            self.check(child.info(), layer.info(), parent, referrer, &name)?;
+            self.compare(child.info(), layer.info(), parent, modified, referrer, &name);
+        }
+        Ok(())
+    }
+
+    /// Notes what differs between child and parent without making the parent another one.
+    fn compare(
+        &mut self,
+        child: &LayerInfo,
+        info: &LayerInfo,
+        parent: &ParentRef,
+        modified: Option<i64>,
+        referrer: &ImageFile,
+        name: &str,
+    ) {
+        let mut warn = |structure, message| self.warnings.push(Warning { structure, message });
+        if child.size != info.size {
+            let what =
+                if child.size > info.size { "reads as zeros beyond it" } else { "hides the rest of it" };
+            let (child, parent) = (child.size, info.size);
+            warn("virtual size", format!("{} ({child} bytes) {what}: {name} has {parent}", referrer.name()));
+        }
+        if let (Some(recorded), Some(found)) = (parent.modified, modified) {
+            if recorded != found {
+                let since = format!("recorded {recorded}, found {found}, in seconds since 1970");
+                warn(
+                    "parent timestamp",
+                    format!("{name} was modified after {} was made: {since}", referrer.name()),
+                );
+            }
+        }
+    }
+
+    /// The first of the recorded names that leads to a file.
+    fn find(&self, referrer: &ImageFile, parent: &ParentRef) -> Result<ImageFile> {
+        let mut refusal = None;
+        let mut tried = Vec::new();
+        for name in &parent.names {
+            let reference = Reference { name, kind: ReferenceKind::Parent, referrer };
+            match self.context.resolver.open(&reference) {
+                Ok(Some(file)) => return Ok(file),
+                Ok(None) => tried.push(format!("{name:?} (no such file)")),
+                Err(Error::NotAllowed { referrer, kind, name, reason }) => {
+                    tried.push(format!("{name:?} ({reason})"));
+                    refusal.get_or_insert(Error::NotAllowed { referrer, kind, name, reason });
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        match refusal {
+            // Every name was refused: the policy is what stands in the way.
+            Some(refusal) if tried.iter().all(|t| !t.ends_with("(no such file)")) => Err(refusal),
+            _ if parent.names.is_empty() => Err(Error::ParentMissing {
+                child: referrer.name().to_owned(),
+                tried: vec!["no name: none is recorded".into()],
+            }),
+            _ => Err(Error::ParentMissing { child: referrer.name().to_owned(), tried }),
+        }
+    }
+
+    fn check(
+        &self,
+        child: &LayerInfo,
+        info: &LayerInfo,
+        parent: &ParentRef,
+        referrer: &ImageFile,
+        name: &str,
+    ) -> Result<()> {
+        if self.open.ignore_parent_mismatch {
+            return Ok(());
+        }
+        let mismatch = |expected: String, found: String| Error::ParentMismatch {
+            child: referrer.name().to_owned(),
+            parent: name.to_owned(),
+            expected,
+            found,
+        };
+        if !parent.linkage.matches(info) {
+            let expected: Vec<_> = parent.linkage.accepted().iter().map(ToString::to_string).collect();
+            let found = parent.linkage.of(info).map_or("no identity".to_owned(), |id| id.to_string());
+            return Err(mismatch(expected.join(" or "), found));
+        }
+        if child.logical_sector_size != info.logical_sector_size {
+            return Err(mismatch(
+                format!("sectors of {} bytes", child.logical_sector_size),
+                format!("sectors of {} bytes", info.logical_sector_size),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The file at a path that the caller chose.
+fn image_at(path: &Path) -> Result<ImageFile> {
+    let storage = FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
+    ImageFile::at_path(Arc::new(storage), path, FileRole::Image)
+}
+
+/// The one format that `file` can be.
+fn detect(file: &ImageFile) -> Result<Format> {
+    let formats = format::probe(file)?;
+    match formats[..] {
+        [format] => Ok(format),
+        [] => {
+            let ending = file.path().and_then(Path::extension).and_then(|ending| ending.to_str());
+            let raw =
+                ending.is_some_and(|ending| RAW_ENDINGS.iter().any(|raw| raw.eq_ignore_ascii_case(ending)));
+            raw.then_some(Format::Raw).ok_or(Error::NotRecognised { file: file.name().to_owned() })
+        }
+        _ => Err(Error::AmbiguousFormat { file: file.name().to_owned(), formats }),
+    }
+}

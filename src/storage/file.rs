@@ -1,0 +1,151 @@
+//! Storage in a file of the operating system.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use super::{FileIdentity, ReadAt, WriteAt};
+
+/// A file, or a block device, of the operating system.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    size: Option<u64>,
+}
+
+impl FileStorage {
+    /// Opens the file or block device at `path` for reading only.
+    ///
+    /// Fails with [`io::ErrorKind::InvalidInput`] for anything else (a folder, a FIFO, a socket, a character
+    /// device), without waiting for a FIFO's other end.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::from_file(super::safe_open::open_any(path.as_ref())?)
+    }
+
+    /// Creates a new file for reading and writing; fails when there is one already.
+    pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::from_file(File::options().read(true).write(true).create_new(true).open(path)?)
+    }
+
+    /// Takes an open file.
+    pub fn from_file(file: File) -> io::Result<Self> {
+        let kind = file.metadata()?.file_type();
+        let size = if kind.is_file() {
+            None
+        } else if super::safe_open::is_block_device(&kind) {
+            use std::io::Seek;
+            Some((&file).seek(io::SeekFrom::End(0))?)
+        } else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "neither a plain file nor a block device",
+            ));
+        };
+        Ok(Self { file, size })
+    }
+
+    /// The open file.
+    pub fn as_file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl ReadAt for FileStorage {
+    #[cfg(unix)]
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.file, buf, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.file, buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        match self.size {
+            Some(size) => Ok(size),
+            None => Ok(self.file.metadata()?.len()),
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        use rustix::fs::{SeekFrom, seek};
+        let start = match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            // Only a hole follows.
+            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            Err(rustix::io::Errno::INVAL) => return Err(io::ErrorKind::Unsupported.into()),
+            Err(e) => return Err(e.into()),
+        };
+        Ok(Some(start..seek(&self.file, SeekFrom::Hole(start))?))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn will_need(&self, range: Range<u64>) {
+        if let Some(len) = std::num::NonZeroU64::new(range.end.saturating_sub(range.start)) {
+            // A hint: that it was not taken changes nothing but speed.
+            let _ = rustix::fs::fadvise(&self.file, range.start, Some(len), rustix::fs::Advice::WillNeed);
+        }
+    }
+
+    #[cfg(unix)]
+    fn allocated(&self) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt;
+        self.file.metadata().ok().map(|m| m.blocks() * 512)
+    }
+
+    fn modified(&self) -> Option<i64> {
+        let modified = self.file.metadata().ok()?.modified().ok()?;
+        let seconds = match modified.duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_secs()).ok()?,
+            Err(before) => -i64::try_from(before.duration().as_secs()).ok()?,
+        };
+        Some(seconds)
+    }
+
+    #[cfg(unix)]
+    fn identity(&self) -> Option<FileIdentity> {
+        use std::os::unix::fs::MetadataExt;
+        self.file.metadata().ok().map(|m| FileIdentity { device: m.dev(), file: m.ino() })
+    }
+}
+
+impl WriteAt for FileStorage {
+    #[cfg(unix)]
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.file, data, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_all_at(&self, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+        while !data.is_empty() {
+            match std::os::windows::fs::FileExt::seek_write(&self.file, data, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    data = &data[n..];
+                    offset += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn punch_hole(&self, range: Range<u64>) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(&self.file, flags, range.start, range.end.saturating_sub(range.start))?)
+    }
+}

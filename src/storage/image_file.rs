@@ -1,0 +1,194 @@
+//! A file that belongs to an image, with the name the user knows it by.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::ReadAt;
+use crate::error::{Defect, Error, Problem, Result};
+use crate::format::Format;
+
+/// A file that belongs to an image: its storage, its name, and what it is for.
+#[derive(Clone)]
+pub struct ImageFile {
+    name: String,
+    path: Option<PathBuf>,
+    role: FileRole,
+    size: u64,
+    storage: Arc<dyn ReadAt>,
+}
+
+/// What a file of an image is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileRole {
+    /// The image itself: container, or descriptor of one.
+    Image,
+    /// An extent that a descriptor names.
+    Extent,
+    /// Memory of this process: no file.
+    Memory,
+}
+
+impl ImageFile {
+    /// The file behind `storage`, called `name` in messages. The size is taken once, here.
+    pub fn new(storage: Arc<dyn ReadAt>, name: impl Into<String>, role: FileRole) -> Result<Self> {
+        let name = name.into();
+        let size = storage.size().map_err(|e| Error::io("measure", &name, e))?;
+        Ok(Self { name, path: None, role, size, storage })
+    }
+
+    /// The same, lying at `path` in the file system.
+    pub fn at_path(storage: Arc<dyn ReadAt>, path: impl Into<PathBuf>, role: FileRole) -> Result<Self> {
+        let path = path.into();
+        let file = Self::new(storage, path.display().to_string(), role)?;
+        Ok(Self { path: Some(path), ..file })
+    }
+
+    /// The same file for another purpose.
+    pub(crate) fn with_role(self, role: FileRole) -> Self {
+        Self { role, ..self }
+    }
+
+    /// The same file read through another storage, which may overlay it.
+    pub(crate) fn with_storage(&self, storage: Arc<dyn ReadAt>) -> Result<Self> {
+        let size = storage.size().map_err(|e| Error::io("measure", &self.name, e))?;
+        Ok(Self { storage, size, ..self.clone() })
+    }
+
+    /// The name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies in the file system, if it lies there.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What the file is for.
+    pub fn role(&self) -> FileRole {
+        self.role
+    }
+
+    /// Its size in bytes when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The storage behind it.
+    pub fn storage(&self) -> &Arc<dyn ReadAt> {
+        &self.storage
+    }
+
+    /// Fills `buf` from `offset` on.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.storage.read_exact_at(buf, offset).map_err(|e| Error::io("read", &self.name, e))
+    }
+
+    /// Reads one on-disk structure; a file that ends before it is a defect of that structure.
+    pub(crate) fn read_struct<T: FromBytes + IntoBytes>(
+        &self,
+        format: Format,
+        structure: &'static str,
+        offset: u64,
+    ) -> Result<T> {
+        self.check_inside(format, structure, offset, size_of::<T>() as u64)?;
+        let mut value = T::new_zeroed();
+        self.read_exact_at(value.as_mut_bytes(), offset)?;
+        Ok(value)
+    }
+
+    /// Reads `len` bytes of a structure, where `len` does not exceed `limit`.
+    pub(crate) fn read_vec(
+        &self,
+        format: Format,
+        structure: &'static str,
+        offset: u64,
+        len: u64,
+        limit: u64,
+    ) -> Result<Vec<u8>> {
+        if len > limit {
+            return Err(self.defect(
+                format,
+                Problem::Table,
+                structure,
+                offset,
+                format!("at most {limit} bytes"),
+                format!("{len} bytes"),
+            ));
+        }
+        self.check_inside(format, structure, offset, len)?;
+        let mut bytes = vec![0; len as usize];
+        self.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    /// That `len` bytes at `offset` lie inside the file.
+    pub(crate) fn check_inside(
+        &self,
+        format: Format,
+        structure: &'static str,
+        offset: u64,
+        len: u64,
+    ) -> Result<()> {
+        match offset.checked_add(len) {
+            Some(end) if end <= self.size => Ok(()),
+            _ => Err(self.defect(
+                format,
+                Problem::OutOfFile,
+                structure,
+                offset,
+                format!("{len} bytes within a file of {} bytes", self.size),
+                format!("an end at {}", u128::from(offset) + u128::from(len)),
+            )),
+        }
+    }
+
+    /// The error for a defect of this file.
+    pub(crate) fn defect(
+        &self,
+        format: Format,
+        problem: Problem,
+        structure: &'static str,
+        offset: u64,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Error {
+        self.defect_box(format, problem, structure, offset, expected, found).into()
+    }
+
+    /// The same, for adding advice.
+    pub(crate) fn defect_box(
+        &self,
+        format: Format,
+        problem: Problem,
+        structure: &'static str,
+        offset: u64,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Box<Defect> {
+        Box::new(Defect {
+            problem,
+            format,
+            file: self.name.clone(),
+            structure,
+            offset,
+            expected: expected.into(),
+            found: found.into(),
+            advice: None,
+        })
+    }
+}
+
+impl fmt::Debug for ImageFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ImageFile")
+            .field("name", &self.name)
+            .field("role", &self.role)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}

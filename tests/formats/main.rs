@@ -1,0 +1,4 @@
+//! Reading, format by format: images laid out by reference writers of our own (`builder.rs`), read back against a
+//! plain model (`model.rs`), and hostile ones that must be refused by name (`hostile.rs`).
+
+mod support;
