@@ -1,5 +1,7 @@
 //! VMware Virtual Machine Disk.
 
+pub(crate) mod layout;
+
 use super::OpenContext;
 use crate::disk::Layer;
 use crate::error::Result;

@@ -77,7 +77,9 @@ pub fn assert_reads_as(disk: &Disk, model: &[u8]) {
         let expected = &model[block.offset as usize..at as usize];
         match &block.data {
             Data::Bytes(bytes) => assert_same(bytes, expected, "a block"),
-            Data::Zero(_) | Data::Absent(_) => assert!(diskport::disk::is_zero(expected), "zeros at {}", block.offset),
+            Data::Zero(_) | Data::Absent(_) => {
+                assert!(diskport::disk::is_zero(expected), "zeros at {}", block.offset)
+            }
         }
     }
     assert_eq!(at, disk.size(), "blocks cover the disk");
