@@ -6,17 +6,21 @@
 //! * [`storage`]: positioned input and output, and the policy under which an image's other files are opened.
 //! * [`disk`]: one image or a chain of them, as a [`Disk`]: [`read_at`](Disk::read_at),
 //!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).
-//! * [`format`]: one folder a format.
+//! * [`format`](mod@format): one folder a format.
+//! * [`copy`]: copying a disk into another format, comparing two, digests.
 //!
 //! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod copy;
 pub mod disk;
 mod error;
 pub mod format;
 mod open;
+pub mod ops;
+pub mod partition;
 pub mod storage;
 
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent};

@@ -5,10 +5,9 @@ use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::layer::MappingKind;
+use super::Disk;
 use super::pipeline::Pipeline;
-use super::read::read_extent;
-use super::{Disk, Extent, SkipHoles};
+use super::plan::{Item, Plan, Run, Span};
 use crate::error::{Error, Result};
 
 /// How to stream a disk's content: block size, range, read-ahead, threads.
@@ -97,6 +96,13 @@ impl Block {
     }
 }
 
+impl From<Run> for Block {
+    fn from(run: Run) -> Self {
+        let data = if run.absent { Data::Absent(run.len) } else { Data::Zero(run.len) };
+        Self { offset: run.start, data }
+    }
+}
+
 /// Bytes in a buffer that goes back to its stream's pool when it is dropped.
 pub struct Buffer {
     bytes: Vec<u8>,
@@ -107,6 +113,11 @@ impl Buffer {
     /// A buffer of the caller's own.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, pool: None }
+    }
+
+    /// The bytes, to grow or shrink.
+    pub(crate) fn vec(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 }
 
@@ -140,7 +151,7 @@ impl fmt::Debug for Buffer {
 
 /// Buffers that wait to be used again. There are never more than were in use at one time.
 #[derive(Default)]
-struct Pool {
+pub(crate) struct Pool {
     free: Mutex<Vec<Vec<u8>>>,
 }
 
@@ -149,7 +160,8 @@ impl Pool {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(self: &Arc<Self>, len: usize) -> Buffer {
+    /// A buffer of `len` bytes of whatever it held before.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
         let mut bytes = self.lock().pop().unwrap_or_default();
         bytes.resize(len, 0);
         Buffer { bytes, pool: Some(self.clone()) }
@@ -162,7 +174,7 @@ impl Pool {
 /// partly zeros comes as bytes.
 pub struct BlockReader {
     plan: Plan,
-    pipeline: Pipeline<Cell, Result<Block>>,
+    pipeline: Pipeline<Span, Result<Block>>,
     /// What comes out, in order: runs without bytes, and places of the pipeline's results.
     order: VecDeque<Planned>,
     read_ahead: usize,
@@ -181,8 +193,12 @@ impl BlockReader {
         let pool = Arc::new(Pool::default());
         let reader = disk.clone();
         Self {
-            plan: Plan::new(disk, &options),
-            pipeline: Pipeline::new(threads, move |cell: Cell| cell.read(&reader, &pool)),
+            plan: Plan::new(disk, options.start..options.end, options.size, options.size, options.skip_holes),
+            pipeline: Pipeline::new(threads, move |span: Span| {
+                let mut buffer = pool.take(span.len as usize);
+                span.read(&reader, &mut buffer)?;
+                Ok(Block { offset: span.start, data: Data::Bytes(buffer) })
+            }),
             order: VecDeque::new(),
             read_ahead: if threads == 0 { 0 } else { options.read_ahead },
             failed: false,
@@ -193,9 +209,9 @@ impl BlockReader {
     fn plan_ahead(&mut self) {
         while self.pipeline.pending() <= self.read_ahead && self.order.len() <= 2 * self.read_ahead {
             match self.plan.next() {
-                Some(Ok(Item::Run(block))) => self.order.push_back(Planned::Ready(block)),
-                Some(Ok(Item::Cell(cell))) => {
-                    self.pipeline.push(cell);
+                Some(Ok(Item::Run(run))) => self.order.push_back(Planned::Ready(run.into())),
+                Some(Ok(Item::Span(span))) => {
+                    self.pipeline.push(span);
                     self.order.push_back(Planned::Pending);
                 }
                 Some(Err(e)) => self.order.push_back(Planned::Failed(e)),
@@ -220,126 +236,5 @@ impl Iterator for BlockReader {
         };
         self.failed = item.is_err();
         Some(item)
-    }
-}
-
-/// Cuts the extents of a disk into cells of the block grid.
-struct Plan {
-    extents: Source,
-    /// The rest of the last extent.
-    rest: Option<Extent>,
-    block: u64,
-    end: u64,
-    failed: bool,
-}
-
-/// Extents with or without a look at the holes of the files.
-enum Source {
-    Plain(super::Extents),
-    SkipHoles(SkipHoles),
-}
-
-impl Source {
-    fn next(&mut self) -> Option<Result<Extent>> {
-        match self {
-            Source::Plain(extents) => extents.next(),
-            Source::SkipHoles(extents) => extents.next(),
-        }
-    }
-}
-
-enum Item {
-    Run(Block),
-    Cell(Cell),
-}
-
-/// A part of the block grid that holds bytes.
-struct Cell {
-    start: u64,
-    len: u64,
-    parts: Vec<Extent>,
-}
-
-impl Cell {
-    fn read(self, disk: &Disk, pool: &Arc<Pool>) -> Result<Block> {
-        let mut buffer = pool.take(self.len as usize);
-        for part in &self.parts {
-            let start = (part.start - self.start) as usize;
-            read_extent(disk, part, &mut buffer[start..start + part.len as usize])?;
-        }
-        Ok(Block { offset: self.start, data: Data::Bytes(buffer) })
-    }
-}
-
-impl Plan {
-    fn new(disk: Disk, options: &Blocks) -> Self {
-        let end = options.end.min(disk.size());
-        let extents = disk.extents(options.start..end);
-        let extents =
-            if options.skip_holes { Source::SkipHoles(extents.skip_holes()) } else { Source::Plain(extents) };
-        Self { extents, rest: None, block: options.size, end, failed: false }
-    }
-
-    /// The next extent, at most up to `end`.
-    fn take(&mut self, end: u64) -> Result<Option<Extent>> {
-        let extent = match self.rest.take() {
-            Some(extent) => extent,
-            None => match self.extents.next() {
-                Some(extent) => extent?,
-                None => return Ok(None),
-            },
-        };
-        if extent.start >= end {
-            self.rest = Some(extent);
-            return Ok(None);
-        }
-        if extent.end() > end {
-            self.rest = Some(extent.slice(end - extent.start, u64::MAX));
-        }
-        Ok(Some(extent.slice(0, end - extent.start)))
-    }
-
-    fn item(&mut self) -> Result<Option<Item>> {
-        let Some(first) = self.take(u64::MAX)? else { return Ok(None) };
-        let start = first.start;
-        let cell_end = (start / self.block + 1) * self.block;
-        if !first.is_data() && first.end() >= cell_end.min(self.end) {
-            // Whole blocks without bytes; a block in which they end is looked at as a cell.
-            let end = if first.end() == self.end { self.end } else { first.end() / self.block * self.block };
-            if end < first.end() {
-                self.rest = Some(first.slice(end - start, u64::MAX));
-            }
-            return Ok(Some(Item::Run(run(start, end, first.kind == MappingKind::Absent))));
-        }
-        self.rest = Some(first);
-        let mut parts = Vec::new();
-        let mut at = start;
-        while let Some(part) = self.take(cell_end)? {
-            at = part.end();
-            parts.push(part);
-        }
-        Ok(Some(if parts.iter().any(Extent::is_data) {
-            Item::Cell(Cell { start, len: at - start, parts })
-        } else {
-            Item::Run(run(start, at, false))
-        }))
-    }
-}
-
-fn run(start: u64, end: u64, absent: bool) -> Block {
-    let len = end - start;
-    Block { offset: start, data: if absent { Data::Absent(len) } else { Data::Zero(len) } }
-}
-
-impl Iterator for Plan {
-    type Item = Result<Item>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let item = self.item().transpose();
-        self.failed = matches!(item, Some(Err(_)));
-        item
     }
 }

@@ -4,11 +4,14 @@ mod adapt;
 pub(crate) mod bitmap;
 mod blocks;
 mod extents;
+pub(crate) mod flat;
 mod holes;
 mod layer;
 mod patch;
 pub(crate) mod pipeline;
+pub(crate) mod plan;
 mod read;
+pub(crate) mod sink;
 pub(crate) mod table;
 mod zero;
 
@@ -17,6 +20,7 @@ use std::ops::{Bound, Range, RangeBounds};
 use std::sync::Arc;
 
 pub use adapt::{BlockStream, Limit, Observe, Overlay};
+pub(crate) use blocks::Pool;
 pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
@@ -180,7 +184,8 @@ impl Disk {
         start.min(end)..end
     }
 
-    fn check_complete(&self) -> Result<()> {
+    /// Refuses when the content cannot be read.
+    pub(crate) fn check_complete(&self) -> Result<()> {
         match &self.inner.incomplete {
             Some(cause) => Err(Error::Incomplete(cause.clone())),
             None => Ok(()),

@@ -1,6 +1,9 @@
 //! VMware Virtual Machine Disk.
 
+pub(crate) mod create;
 pub(crate) mod layout;
+
+pub use create::Subformat;
 
 use super::OpenContext;
 use crate::disk::Layer;

@@ -1,0 +1,162 @@
+//! The engine: a plan of what there is to copy, workers that read and prepare it, and a sink that takes it in order.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::encode::{Batch, Encoder};
+use super::progress::{Cancel, Progress};
+use crate::disk::pipeline::Pipeline;
+use crate::disk::plan::{Item, Plan};
+use crate::disk::sink::{Encoding, Sink};
+use crate::disk::{Disk, Extent, MappingKind};
+use crate::error::Result;
+
+/// Bytes of a batch, about: large enough that system calls cost nothing beside the copying.
+const BATCH: u64 = 1 << 20;
+/// Spans of a batch at most.
+const SPANS: usize = 256;
+/// How far ahead of reading the storage is told what is to come.
+const HORIZON: u64 = 16 << 20;
+
+/// What a copy did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Bytes that were handed to the sink: payload, compressed where it compresses.
+    pub(super) written: u64,
+    /// Bytes that were read from the source, zeros among data included.
+    pub(super) read: u64,
+}
+
+/// Copies the content of `disk` into `sink`.
+pub(super) fn run(
+    disk: &Disk,
+    sink: &mut dyn Sink,
+    threads: usize,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Counts> {
+    progress.begin(disk.size());
+    let encoding = sink.encoding();
+    let encoder = Encoder::new(disk.clone(), encoding);
+    let mut batches = Batches::new(disk, encoding);
+    let mut pipeline = Pipeline::new(threads, move |batch: Batch| {
+        let end = batch.spans.last().map_or(0, |span| span.start + span.len);
+        encoder.encode(&batch).map(|packet| (packet, end))
+    });
+    let mut counts = Counts::default();
+    loop {
+        cancel.check()?;
+        while pipeline.pending() <= threads {
+            match batches.next()? {
+                Some(batch) => {
+                    counts.read += batch.bytes;
+                    pipeline.push(batch);
+                }
+                None => break,
+            }
+        }
+        let Some(result) = pipeline.pop() else { break };
+        let (packet, end) = result?;
+        counts.written += packet.pieces.iter().map(|piece| piece.len as u64).sum::<u64>();
+        sink.write(&packet)?;
+        progress.set_done(end);
+    }
+    sink.finish()?;
+    progress.set_done(disk.size());
+    Ok(counts)
+}
+
+/// The spans of a plan in batches, announced to the storage before they are read.
+struct Batches {
+    disk: Disk,
+    plan: Plan,
+    /// Planned and announced.
+    ahead: VecDeque<Batch>,
+    bytes_ahead: u64,
+    /// A range of a file that is being joined before it is announced.
+    announce: Option<(Extent, Range<u64>)>,
+    ended: bool,
+}
+
+impl Batches {
+    fn new(disk: &Disk, encoding: Encoding) -> Self {
+        let plan =
+            Plan::new(disk.clone(), 0..disk.size(), encoding.grain(), BATCH.max(encoding.grain()), true);
+        let ahead = VecDeque::new();
+        Self { disk: disk.clone(), plan, ahead, bytes_ahead: 0, announce: None, ended: false }
+    }
+
+    fn next(&mut self) -> Result<Option<Batch>> {
+        while !self.ended && self.bytes_ahead < HORIZON {
+            self.plan_one()?;
+        }
+        let batch = self.ahead.pop_front();
+        self.bytes_ahead -= batch.as_ref().map_or(0, |batch| batch.bytes);
+        Ok(batch)
+    }
+
+    /// Plans one more batch.
+    fn plan_one(&mut self) -> Result<()> {
+        let mut batch = Batch::default();
+        while batch.bytes < BATCH && batch.spans.len() < SPANS {
+            match self.plan.next().transpose()? {
+                Some(Item::Span(span)) => {
+                    for part in &span.parts {
+                        self.announce(part);
+                    }
+                    batch.bytes += span.len;
+                    batch.spans.push(span);
+                }
+                Some(Item::Run(_)) => {}
+                None => {
+                    self.ended = true;
+                    break;
+                }
+            }
+        }
+        if let Some((extent, range)) = self.announce.take() {
+            self.tell(&extent, range);
+        }
+        self.bytes_ahead += batch.bytes;
+        if !batch.spans.is_empty() {
+            self.ahead.push_back(batch);
+        }
+        Ok(())
+    }
+
+    /// Joins what lies together in the file: one hint for many grains.
+    fn announce(&mut self, part: &Extent) {
+        let (file, range) = match part.kind {
+            MappingKind::Stored { file, offset } => (file, offset..offset + part.len),
+            MappingKind::Packed(packed) => {
+                (packed.file, packed.offset..packed.offset + u64::from(packed.len))
+            }
+            MappingKind::Zero | MappingKind::Absent => return,
+        };
+        let near = |last: &Range<u64>| last.end <= range.start && range.start - last.end <= 64 << 10;
+        match &mut self.announce {
+            Some((extent, last)) if extent.depth == part.depth && same_file(extent, file) && near(last) => {
+                last.end = range.end;
+            }
+            announce => {
+                if let Some((extent, range)) = announce.replace((*part, range)) {
+                    self.tell(&extent, range);
+                }
+            }
+        }
+    }
+
+    fn tell(&self, extent: &Extent, range: Range<u64>) {
+        if let Some(file) = self.disk.file_of(extent) {
+            file.storage().will_need(range);
+        }
+    }
+}
+
+fn same_file(extent: &Extent, file: crate::disk::FileIndex) -> bool {
+    match extent.kind {
+        MappingKind::Stored { file: own, .. } => own == file,
+        MappingKind::Packed(packed) => packed.file == file,
+        MappingKind::Zero | MappingKind::Absent => false,
+    }
+}

@@ -1,0 +1,198 @@
+//! Copying a disk into another format.
+
+mod compare;
+#[cfg(feature = "digest")]
+mod digest;
+mod encode;
+mod engine;
+mod progress;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub use compare::{Difference, compare};
+#[cfg(feature = "digest")]
+pub use digest::{Digest, digest};
+pub use progress::{Cancel, Progress};
+
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::format::output::{self, Destination, Names};
+use crate::storage::OutputFile;
+
+pub use crate::format::output::OutputFormat;
+
+/// Level of deflate unless [`Copy::level`] says otherwise.
+const DEFAULT_LEVEL: u32 = 6;
+
+/// Copies the content of a disk, its whole chain flattened, into a new image.
+///
+/// ```
+/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::format::vmdk::Subformat;
+///
+/// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+/// let disk = diskport::open(image)?;
+/// let mut stream = Vec::new();
+/// let report = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut stream)?;
+/// assert_eq!(report.virtual_size, disk.size());
+/// assert_eq!(&stream[..4], b"KDMV");
+/// # Ok::<(), diskport::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Copy {
+    disk: Disk,
+    format: OutputFormat,
+    level: u32,
+    threads: Option<usize>,
+    overwrite: bool,
+    sync: bool,
+    verify: bool,
+    progress: Progress,
+    cancel: Cancel,
+}
+
+/// What a copy did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Virtual size of source and output, in bytes.
+    pub virtual_size: u64,
+    /// Bytes of the source that were read as data; the rest was known to be zeros.
+    pub data_read: u64,
+    /// Bytes of content that were written, compressed where the format compresses.
+    pub data_written: u64,
+    /// Whether the output was read back and compared.
+    pub verified: bool,
+}
+
+impl Copy {
+    /// A copy of `disk` into a raw disk, until [`to`](Self::to) says otherwise.
+    pub fn new(disk: &Disk) -> Self {
+        Self {
+            disk: disk.clone(),
+            format: OutputFormat::Raw,
+            level: DEFAULT_LEVEL,
+            threads: None,
+            overwrite: false,
+            sync: true,
+            verify: false,
+            progress: Progress::new(),
+            cancel: Cancel::new(),
+        }
+    }
+
+    /// The format of the output.
+    pub fn to(self, format: OutputFormat) -> Self {
+        Self { format, ..self }
+    }
+
+    /// The level of compression, 0 to 9; 6 by default. Only for formats that compress.
+    pub fn level(self, level: u32) -> Self {
+        Self { level: level.min(9), ..self }
+    }
+
+    /// How many threads read and prepare data while the caller's thread writes. By default as many as there are
+    /// cores when the output compresses, else one. With 0 the caller's thread does everything.
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// Whether an existing output is replaced; it is not by default.
+    pub fn overwrite(self, overwrite: bool) -> Self {
+        Self { overwrite, ..self }
+    }
+
+    /// Whether the output is made durable before it gets its name; it is by default.
+    pub fn sync(self, sync: bool) -> Self {
+        Self { sync, ..self }
+    }
+
+    /// Whether the output is read back and compared with the source before it gets its name.
+    pub fn verify(self, verify: bool) -> Self {
+        Self { verify, ..self }
+    }
+
+    /// A handle that tells how far the copy has come.
+    pub fn progress(self, progress: &Progress) -> Self {
+        Self { progress: progress.clone(), ..self }
+    }
+
+    /// A token that stops the copy.
+    pub fn cancel(self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// Writes the output into a pipe or any other [`Write`], strictly forwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a format that cannot be written in one pass, and all that reading and writing give rise to.
+    pub fn write_to(&self, out: impl Write + Send) -> Result<Report> {
+        if self.verify {
+            return Err(Error::Unsupported {
+                what: "what went into a pipe cannot be read back to verify it".to_owned(),
+            });
+        }
+        let names = Names { extent: "disk.vmdk".to_owned() };
+        let mut sink = output::stream(self.format, &self.disk, &names, self.level, Box::new(out))?;
+        let counts = engine::run(&self.disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        Ok(self.report(counts))
+    }
+
+    /// Writes the output to the file at `path`, where it appears when it is whole. A format with a flat extent
+    /// puts it beside, as `NAME-flat.vmdk`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutputExists`], and all that reading and writing give rise to. Nothing is left then.
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
+        let path = path.as_ref();
+        let main = OutputFile::create(path, self.overwrite)?;
+        let extent = output::extent_path(self.format, path)?;
+        let extent = extent.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
+        let names =
+            Names { extent: extent.as_ref().map_or_else(|| file_name(path), |file| file_name(file.path())) };
+        let destination = Destination {
+            main: main.storage().clone(),
+            extent: extent.as_ref().map(|file| file.storage().clone() as _),
+            name: path.display().to_string(),
+        };
+        let mut sink = output::file(self.format, &self.disk, &names, self.level, destination)?;
+        let counts = engine::run(&self.disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        drop(sink);
+        if self.verify {
+            let extent = extent.as_ref().map(|file| file.storage().clone() as _);
+            let written = output::reopen(self.format, main.storage().clone(), &names, extent)?;
+            if let Some(difference) = compare(&self.disk, &written, &self.progress, &self.cancel)? {
+                return Err(Error::VerifyFailed { offset: difference.offset });
+            }
+        }
+        // The extent first: the image exists with its descriptor.
+        if let Some(extent) = extent {
+            extent.publish(self.sync)?;
+        }
+        main.publish(self.sync)?;
+        Ok(self.report(counts))
+    }
+
+    fn workers(&self) -> usize {
+        self.threads.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            if self.format.compresses() { cores } else { 1 }
+        })
+    }
+
+    fn report(&self, counts: engine::Counts) -> Report {
+        Report {
+            virtual_size: self.disk.size(),
+            data_read: counts.read,
+            data_written: counts.written,
+            verified: self.verify,
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(PathBuf::from).unwrap_or_default().display().to_string()
+}

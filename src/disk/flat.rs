@@ -1,0 +1,63 @@
+//! Writing the bytes of a disk as they are: a raw disk, or the flat extent of one.
+
+use super::sink::{Encoding, Packet, Sink, SinkFile, SinkStream};
+use crate::error::Result;
+
+/// Runs of zeros of this many bytes stay holes of the file: what file systems allocate at least.
+const GRAIN: u64 = 4096;
+
+/// Into a file: data go to their places, zeros stay holes.
+pub(crate) struct FlatFile {
+    file: SinkFile,
+}
+
+impl FlatFile {
+    pub(crate) fn new(file: SinkFile, size: u64) -> Result<Self> {
+        file.set_size(size)?;
+        Ok(Self { file })
+    }
+}
+
+impl Sink for FlatFile {
+    fn encoding(&self) -> Encoding {
+        Encoding::Plain { grain: GRAIN }
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<()> {
+        packet.iter().try_for_each(|(offset, data)| self.file.write_all_at(data, offset))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Into a pipe: zeros are written out.
+pub(crate) struct FlatStream<'w> {
+    out: SinkStream<'w>,
+    size: u64,
+}
+
+impl<'w> FlatStream<'w> {
+    pub(crate) fn new(out: SinkStream<'w>, size: u64) -> Self {
+        Self { out, size }
+    }
+}
+
+impl Sink for FlatStream<'_> {
+    fn encoding(&self) -> Encoding {
+        Encoding::Plain { grain: GRAIN }
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<()> {
+        packet.iter().try_for_each(|(offset, data)| {
+            self.out.zeros_to(offset)?;
+            self.out.write_all(data)
+        })
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.out.zeros_to(self.size)?;
+        self.out.flush()
+    }
+}

@@ -1,0 +1,196 @@
+//! Where a copy goes: a format that takes data in order.
+
+use std::sync::Arc;
+
+use super::{Buffer, is_zero};
+use crate::error::{Error, Result};
+use crate::storage::WriteAt;
+
+/// An image that is being written from front to back.
+///
+/// Data come in the order of the virtual disk; what does not come is zeros.
+pub(crate) trait Sink: Send {
+    /// How data are to be prepared, which worker threads do.
+    fn encoding(&self) -> Encoding;
+
+    /// Takes the next data.
+    fn write(&mut self, packet: &Packet) -> Result<()>;
+
+    /// Writes what comes last. Before this, nothing reads the output as a disk.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// How data are prepared for a sink.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Encoding {
+    /// As they are; grains of zeros are left out.
+    Plain {
+        /// Bytes of a grain.
+        grain: u64,
+    },
+    /// Each grain that is not zeros, compressed with zlib and framed.
+    Deflate {
+        /// Bytes of a grain; the last one is padded with zeros to it.
+        grain: u64,
+        /// Level of compression, 0 to 9.
+        level: u32,
+        /// What the format puts around it.
+        framing: Framing,
+    },
+}
+
+/// What a format puts around a compressed grain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Framing {
+    /// Bytes in front of the compressed ones.
+    pub(crate) header: usize,
+    /// The whole is padded with zeros to a multiple of this.
+    pub(crate) align: usize,
+    /// Fills in the header, given the grain's virtual offset and its number of compressed bytes.
+    pub(crate) fill: fn(u64, u32, &mut [u8]),
+}
+
+impl Encoding {
+    /// Bytes of a grain.
+    pub(crate) fn grain(self) -> u64 {
+        match self {
+            Encoding::Plain { grain } | Encoding::Deflate { grain, .. } => grain,
+        }
+    }
+}
+
+/// Data on the way to a sink: pieces of a buffer, in the order of the virtual disk.
+pub(crate) struct Packet {
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) buffer: Buffer,
+}
+
+/// Data for one place of the virtual disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    /// Where they belong on the virtual disk, in bytes.
+    pub(crate) offset: u64,
+    /// Where they begin in the buffer.
+    pub(crate) at: usize,
+    /// How many bytes of the buffer they are.
+    pub(crate) len: usize,
+}
+
+impl Packet {
+    /// The pieces with their bytes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.pieces.iter().map(|piece| (piece.offset, &self.buffer[piece.at..piece.at + piece.len]))
+    }
+}
+
+/// The parts of `bytes`, which belong at `offset`, that are not grains of zeros, as long pieces of a buffer in
+/// which they begin at `at`.
+pub(crate) fn nonzero_pieces(pieces: &mut Vec<Piece>, offset: u64, at: usize, bytes: &[u8], grain: u64) {
+    let mut open: Option<Piece> = None;
+    let mut done = 0;
+    while done < bytes.len() {
+        // Up to the next multiple of the grain, on the virtual disk.
+        let len = (grain - (offset + done as u64) % grain).min((bytes.len() - done) as u64) as usize;
+        if is_zero(&bytes[done..done + len]) {
+            pieces.extend(open.take());
+        } else {
+            let fresh = Piece { offset: offset + done as u64, at: at + done, len: 0 };
+            open.get_or_insert(fresh).len += len;
+        }
+        done += len;
+    }
+    pieces.extend(open);
+}
+
+/// Writes to a storage at positions of the sink's own, telling failures by the output's name.
+#[derive(Clone)]
+pub(crate) struct SinkFile {
+    storage: Arc<dyn WriteAt>,
+    name: String,
+}
+
+impl SinkFile {
+    pub(crate) fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
+        Self { storage, name: name.into() }
+    }
+
+    pub(crate) fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        self.storage.write_all_at(data, offset).map_err(|e| Error::io("write", &self.name, e))
+    }
+
+    pub(crate) fn set_size(&self, size: u64) -> Result<()> {
+        self.storage.set_size(size).map_err(|e| Error::io("set the size of", &self.name, e))
+    }
+}
+
+/// Writes strictly forwards, to a file or a pipe.
+pub(crate) struct SinkStream<'w> {
+    out: Box<dyn std::io::Write + Send + 'w>,
+    name: String,
+    written: u64,
+}
+
+impl<'w> SinkStream<'w> {
+    pub(crate) fn new(out: impl std::io::Write + Send + 'w, name: impl Into<String>) -> Self {
+        Self { out: Box::new(out), name: name.into(), written: 0 }
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.written
+    }
+
+    pub(crate) fn write_all(&mut self, data: &[u8]) -> Result<()> {
+        self.out.write_all(data).map_err(|e| Error::io("write", &self.name, e))?;
+        self.written += data.len() as u64;
+        Ok(())
+    }
+
+    /// Writes zeros up to `position`.
+    pub(crate) fn zeros_to(&mut self, position: u64) -> Result<()> {
+        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        while self.written < position {
+            let len = (position - self.written).min(ZEROS.len() as u64) as usize;
+            self.write_all(&ZEROS[..len])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.out.flush().map_err(|e| Error::io("write", &self.name, e))
+    }
+}
+
+/// A storage written strictly forwards.
+pub(crate) struct Forward {
+    pub(crate) storage: Arc<dyn WriteAt>,
+    pub(crate) at: u64,
+}
+
+impl std::io::Write for Forward {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.storage.write_all_at(data, self.at)?;
+        self.at += data.len() as u64;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_grains_are_left_out_on_the_disks_grid() {
+        let mut bytes = vec![1; 40];
+        bytes[6..16].fill(0); // the disk's bytes 10 to 20, of which 12 to 20 are grains
+        bytes[30] = 0;
+        let mut pieces = Vec::new();
+        nonzero_pieces(&mut pieces, 4, 100, &bytes, 4);
+        let found: Vec<_> = pieces.iter().map(|p| (p.offset, p.at, p.len)).collect();
+        assert_eq!(found, [(4, 100, 8), (20, 116, 24)]);
+    }
+}

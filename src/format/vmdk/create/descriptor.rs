@@ -1,0 +1,113 @@
+//! The descriptor of a new VMDK.
+//!
+//! It keeps to the grammar of VirtualBox, the strictest reader: header, extents and disk database in this order,
+//! `version=1`, single spaces ("Virtual Disk Format 5.0", section "The Descriptor File").
+
+use super::super::layout::SECTOR;
+use super::Subformat;
+
+/// Sectors kept for an embedded descriptor: VirtualBox adds lines in place when it first opens a disk.
+pub(super) const EMBEDDED_SECTORS: u64 = 20;
+
+/// What the descriptor says.
+#[derive(Debug, Clone)]
+pub(crate) struct Descriptor {
+    pub(crate) subformat: Subformat,
+    /// Capacity in sectors of 512 bytes.
+    pub(crate) sectors: u64,
+    /// Bytes of a logical sector.
+    pub(crate) sector_size: u32,
+    /// The file of the extent.
+    pub(crate) extent: String,
+    /// Random: the content id is taken from it.
+    pub(crate) id: u128,
+}
+
+impl Descriptor {
+    /// The content id: neither of the two reserved values (ffffffff: no parent; fffffffe: see longContentID).
+    fn cid(&self) -> u32 {
+        match self.id as u32 {
+            cid @ 0xffff_fffe.. => cid & 0x7fff_ffff,
+            cid => cid,
+        }
+    }
+
+    /// The text.
+    pub(super) fn text(&self) -> String {
+        let Self { subformat, sectors, sector_size, extent, id } = self;
+        let (cid, long) = (self.cid(), id >> 32);
+        let kind = match subformat {
+            Subformat::MonolithicSparse | Subformat::StreamOptimized => "SPARSE",
+            Subformat::MonolithicFlat => "FLAT",
+            Subformat::Vmfs => "VMFS",
+        };
+        // QEMU refuses the offset on a VMFS extent, VMware wants it on a FLAT one.
+        let offset = if *subformat == Subformat::MonolithicFlat { " 0" } else { "" };
+        let cylinders = sectors / (255 * 63);
+        let mut text = format!(
+            "# Disk DescriptorFile\n\
+             version=1\n\
+             encoding=\"UTF-8\"\n\
+             CID={cid:08x}\n\
+             parentCID=ffffffff\n\
+             createType=\"{subformat}\"\n\
+             \n\
+             # Extent description\n\
+             RW {sectors} {kind} \"{extent}\"{offset}\n\
+             \n\
+             # The Disk Data Base\n\
+             #DDB\n\
+             \n\
+             ddb.adapterType = \"lsilogic\"\n\
+             ddb.geometry.cylinders = \"{cylinders}\"\n\
+             ddb.geometry.heads = \"255\"\n\
+             ddb.geometry.sectors = \"63\"\n\
+             ddb.longContentID = \"{long:024x}{cid:08x}\"\n\
+             ddb.toolsInstallType = \"4\"\n\
+             ddb.toolsVersion = \"2147483647\"\n\
+             ddb.virtualHWVersion = \"4\"\n"
+        );
+        if *sector_size != 512 {
+            let lines = [("logicalSectorSize", sector_size), ("physicalSectorSize", sector_size)];
+            text.extend(lines.map(|(key, value)| format!("ddb.{key} = \"{value}\"\n")));
+        }
+        text
+    }
+
+    /// The text as it is embedded: padded to its sectors. A name too long for them gives way, since readers
+    /// ignore the name of an embedded descriptor's extent.
+    pub(super) fn embedded(&self) -> Vec<u8> {
+        let room = (EMBEDDED_SECTORS * SECTOR) as usize;
+        let mut text = self.text();
+        if text.len() > room / 2 {
+            text = Self { extent: "disk.vmdk".to_owned(), ..self.clone() }.text();
+        }
+        let mut bytes = text.into_bytes();
+        bytes.resize(room, 0);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_content_ids_are_never_used() {
+        for id in [0xffff_ffff_u128, 0xffff_fffe, 0xabcd_ffff_ffff] {
+            let descriptor = Descriptor {
+                subformat: Subformat::Vmfs,
+                sectors: 8,
+                sector_size: 512,
+                extent: "x-flat.vmdk".to_owned(),
+                id,
+            };
+            assert!(descriptor.cid() < 0xffff_fffe);
+            let cid = format!("{:08x}", descriptor.cid());
+            assert!(
+                descriptor.text().contains(&format!("{cid}\"\nddb.toolsInstallType")),
+                "longContentID ends in the CID"
+            );
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! monolithicSparse, from front to back.
+//!
+//! The places of all tables follow from the capacity, so the file is header, descriptor, redundant directory and
+//! tables, directory and tables, and then the grains in the order of the disk ("Virtual Disk Format 5.0", section
+//! "Hosted Sparse Extents"). Grains go out in long writes; a table goes out once, when the data have passed it; the
+//! header comes last, so that a cut file is no disk.
+
+use byteorder::{ByteOrder, LittleEndian};
+use zerocopy::IntoBytes;
+
+use super::super::layout::{
+    COMPRESSION_NONE, GTES_PER_GT, HeaderFlags, KDMV, NEWLINE_TEST, SECTOR, SparseExtentHeader,
+};
+use super::Descriptor;
+use super::descriptor::EMBEDDED_SECTORS;
+use crate::disk::sink::{Encoding, Packet, Sink, SinkFile};
+use crate::error::{Error, Result};
+
+/// Sectors of a grain: 64 KiB, the default of every writer.
+pub(super) const GRAIN_SECTORS: u64 = 128;
+/// Bytes of a grain.
+pub(super) const GRAIN: u64 = GRAIN_SECTORS * SECTOR;
+/// Sectors of a grain table.
+const GT_SECTORS: u64 = GTES_PER_GT as u64 * 4 / SECTOR;
+
+/// A monolithicSparse VMDK being written.
+pub(crate) struct Sparse {
+    file: SinkFile,
+    descriptor: Descriptor,
+    places: Places,
+    /// The sector after the last grain written.
+    next: u64,
+    table: GrainTable,
+}
+
+/// Where the tables lie, in sectors.
+struct Places {
+    tables: u64,
+    rgd: u64,
+    gd: u64,
+    grains: u64,
+}
+
+impl Places {
+    fn new(sectors: u64) -> Self {
+        let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
+        let directory = (tables * 4).div_ceil(SECTOR);
+        let rgd = 1 + EMBEDDED_SECTORS;
+        let gd = rgd + directory + tables * GT_SECTORS;
+        let grains = (gd + directory + tables * GT_SECTORS).next_multiple_of(GRAIN_SECTORS);
+        Self { tables, rgd, gd, grains }
+    }
+
+    /// The first grain table after a directory.
+    fn first_table(&self, directory: u64) -> u64 {
+        directory + (self.tables * 4).div_ceil(SECTOR)
+    }
+}
+
+/// The grain table that is being filled.
+pub(super) struct GrainTable {
+    number: u64,
+    entries: Box<[u32; GTES_PER_GT as usize]>,
+    used: bool,
+}
+
+impl GrainTable {
+    pub(super) fn new() -> Self {
+        Self { number: 0, entries: Box::new([0; GTES_PER_GT as usize]), used: false }
+    }
+
+    /// The table's number and bytes, when a grain of another table comes and this one has entries. With `None`:
+    /// when nothing comes.
+    pub(super) fn turn_to(&mut self, grain: Option<u64>) -> Option<(u64, Vec<u8>)> {
+        if grain.is_some_and(|grain| self.covers(grain)) {
+            return None;
+        }
+        let done = self.used.then(|| {
+            let mut bytes = vec![0; self.entries.len() * 4];
+            LittleEndian::write_u32_into(&self.entries[..], &mut bytes);
+            (self.number, bytes)
+        });
+        *self = Self { number: grain.map_or(0, |grain| grain / u64::from(GTES_PER_GT)), ..Self::new() };
+        done
+    }
+
+    /// Notes where a grain of this table lies.
+    pub(super) fn set(&mut self, grain: u64, sector: u64) -> Result<()> {
+        self.entries[(grain % u64::from(GTES_PER_GT)) as usize] = sector32(sector)?;
+        self.used = true;
+        Ok(())
+    }
+
+    /// Whether `grain` has its entry in this table.
+    pub(super) fn covers(&self, grain: u64) -> bool {
+        grain / u64::from(GTES_PER_GT) == self.number
+    }
+}
+
+/// A place as tables record it: directories and tables hold 32-bit sectors, so a file has 2 TiB at most.
+pub(super) fn sector32(sector: u64) -> Result<u32> {
+    u32::try_from(sector).map_err(|_| Error::Unsupported {
+        what: "a sparse VMDK file cannot grow beyond 2 TiB; convert to a flat one".to_owned(),
+    })
+}
+
+impl Sparse {
+    pub(crate) fn new(file: SinkFile, descriptor: Descriptor) -> Result<Self> {
+        let places = Places::new(descriptor.sectors);
+        sector32(places.grains)?;
+        Ok(Self { file, next: places.grains, descriptor, places, table: GrainTable::new() })
+    }
+
+    /// Writes both copies of the table that the data have passed.
+    fn turn_to(&mut self, grain: Option<u64>) -> Result<()> {
+        if let Some((number, bytes)) = self.table.turn_to(grain) {
+            for directory in [self.places.rgd, self.places.gd] {
+                let sector = self.places.first_table(directory) + number * GT_SECTORS;
+                self.file.write_all_at(&bytes, sector * SECTOR)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Sparse {
+    fn encoding(&self) -> Encoding {
+        Encoding::Plain { grain: GRAIN }
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<()> {
+        for (offset, data) in packet.iter() {
+            self.file.write_all_at(data, self.next * SECTOR)?;
+            for grain in offset / GRAIN..(offset + data.len() as u64).div_ceil(GRAIN) {
+                self.turn_to(Some(grain))?;
+                self.table.set(grain, self.next)?;
+                self.next += GRAIN_SECTORS;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.turn_to(None)?;
+        // The last grain may be cut by the disk's end; in the file it is whole.
+        self.file.set_size(self.next * SECTOR)?;
+        let tables = self.places.tables as usize;
+        for directory in [self.places.rgd, self.places.gd] {
+            let first = self.places.first_table(directory);
+            let entries: Vec<u32> =
+                (0..tables).map(|table| (first + table as u64 * GT_SECTORS) as u32).collect();
+            let mut bytes = vec![0; tables * 4];
+            LittleEndian::write_u32_into(&entries, &mut bytes);
+            self.file.write_all_at(&bytes, directory * SECTOR)?;
+        }
+        self.file.write_all_at(&self.descriptor.embedded(), SECTOR)?;
+        let header = SparseExtentHeader {
+            magic: KDMV,
+            version: 1.into(),
+            flags: (HeaderFlags::NEWLINE_TEST | HeaderFlags::REDUNDANT_TABLES).bits().into(),
+            capacity: self.descriptor.sectors.into(),
+            grain_size: GRAIN_SECTORS.into(),
+            descriptor_offset: 1.into(),
+            descriptor_size: EMBEDDED_SECTORS.into(),
+            num_gtes_per_gt: GTES_PER_GT.into(),
+            rgd_offset: self.places.rgd.into(),
+            gd_offset: self.places.gd.into(),
+            over_head: self.places.grains.into(),
+            unclean_shutdown: 0,
+            newline_test: NEWLINE_TEST,
+            compress_algorithm: COMPRESSION_NONE.into(),
+            pad: [0; 433],
+        };
+        self.file.write_all_at(header.as_bytes(), 0)
+    }
+}

@@ -1,0 +1,120 @@
+//! streamOptimized, strictly forwards.
+//!
+//! The layout is that of VMware's disklib and of VirtualBox, which every reader takes: header with the directory
+//! "at the end", descriptor, grains each behind its marker, a grain table behind its marker after the grains it
+//! covers, the directory, the footer, end of stream ("Virtual Disk Format 5.0", section "Stream-Optimized
+//! Compressed Sparse Extents"). Header version 3, or ESXi refuses the file.
+
+use byteorder::{ByteOrder, LittleEndian};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::super::layout::{
+    COMPRESSION_DEFLATE, GD_AT_END, GRAIN_MARKER, GTES_PER_GT, HeaderFlags, KDMV, MARKER_END_OF_STREAM,
+    MARKER_FOOTER, MARKER_GRAIN_DIRECTORY, MARKER_GRAIN_TABLE, Marker, NEWLINE_TEST, SECTOR,
+    SparseExtentHeader,
+};
+use super::Descriptor;
+use super::descriptor::EMBEDDED_SECTORS;
+use super::sparse::{GRAIN, GRAIN_SECTORS, GrainTable, sector32};
+use crate::disk::sink::{Encoding, Framing, Packet, Sink, SinkStream};
+use crate::error::Result;
+
+/// A streamOptimized VMDK being written.
+pub(crate) struct Stream<'w> {
+    out: SinkStream<'w>,
+    header: SparseExtentHeader,
+    level: u32,
+    table: GrainTable,
+    /// The sector of each grain table, 0 where there is none.
+    directory: Vec<u32>,
+}
+
+impl<'w> Stream<'w> {
+    /// Begins with the header and the descriptor. `level` is that of deflate, 0 to 9.
+    pub(crate) fn new(mut out: SinkStream<'w>, descriptor: &Descriptor, level: u32) -> Result<Self> {
+        let sectors = descriptor.sectors;
+        let flags = HeaderFlags::NEWLINE_TEST | HeaderFlags::COMPRESSED | HeaderFlags::MARKERS;
+        let header = SparseExtentHeader {
+            magic: KDMV,
+            version: 3.into(),
+            flags: flags.bits().into(),
+            capacity: sectors.into(),
+            grain_size: GRAIN_SECTORS.into(),
+            descriptor_offset: 1.into(),
+            descriptor_size: EMBEDDED_SECTORS.into(),
+            num_gtes_per_gt: GTES_PER_GT.into(),
+            rgd_offset: 0.into(),
+            gd_offset: GD_AT_END.into(),
+            over_head: GRAIN_SECTORS.into(),
+            unclean_shutdown: 0,
+            newline_test: NEWLINE_TEST,
+            compress_algorithm: COMPRESSION_DEFLATE.into(),
+            pad: [0; 433],
+        };
+        out.write_all(header.as_bytes())?;
+        out.write_all(&descriptor.embedded())?;
+        out.zeros_to(GRAIN_SECTORS * SECTOR)?;
+        let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
+        Ok(Self { out, header, level, table: GrainTable::new(), directory: vec![0; tables as usize] })
+    }
+
+    /// Writes the table that the data have passed.
+    fn turn_to(&mut self, grain: Option<u64>) -> Result<()> {
+        if let Some((number, bytes)) = self.table.turn_to(grain) {
+            let sector = self.marked(MARKER_GRAIN_TABLE, &bytes)?;
+            self.directory[number as usize] = sector32(sector)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a marker and what it announces, and returns the sector of the latter.
+    fn marked(&mut self, kind: u32, content: &[u8]) -> Result<u64> {
+        let mut marker = Marker::new_zeroed();
+        marker.value = (content.len() as u64).div_ceil(SECTOR).into();
+        marker.kind = kind.into();
+        self.out.write_all(marker.as_bytes())?;
+        let start = self.out.position();
+        self.out.write_all(content)?;
+        self.out.zeros_to(self.out.position().next_multiple_of(SECTOR))?;
+        Ok(start / SECTOR)
+    }
+}
+
+impl Sink for Stream<'_> {
+    fn encoding(&self) -> Encoding {
+        let framing = Framing { header: GRAIN_MARKER as usize, align: SECTOR as usize, fill: mark_grain };
+        Encoding::Deflate { grain: GRAIN, level: self.level, framing }
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<()> {
+        // Grains of one table stand together in the buffer and go out in one write.
+        let mut unwritten = 0;
+        for piece in &packet.pieces {
+            let grain = piece.offset / GRAIN;
+            if !self.table.covers(grain) {
+                self.out.write_all(&packet.buffer[unwritten..piece.at])?;
+                unwritten = piece.at;
+                self.turn_to(Some(grain))?;
+            }
+            self.table.set(grain, (self.out.position() + (piece.at - unwritten) as u64) / SECTOR)?;
+        }
+        self.out.write_all(&packet.buffer[unwritten..])
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.turn_to(None)?;
+        let mut bytes = vec![0; self.directory.len() * 4];
+        LittleEndian::write_u32_into(&self.directory, &mut bytes);
+        let directory = self.marked(MARKER_GRAIN_DIRECTORY, &bytes)?;
+        let footer = SparseExtentHeader { gd_offset: directory.into(), ..self.header };
+        self.marked(MARKER_FOOTER, footer.as_bytes())?;
+        self.marked(MARKER_END_OF_STREAM, &[])?;
+        self.out.flush()
+    }
+}
+
+/// Fills in the marker in front of a grain's compressed bytes.
+fn mark_grain(offset: u64, compressed: u32, marker: &mut [u8]) {
+    LittleEndian::write_u64(&mut marker[..8], offset / SECTOR);
+    LittleEndian::write_u32(&mut marker[8..GRAIN_MARKER as usize], compressed);
+}

@@ -1,0 +1,129 @@
+//! Reverse image: a vDisk with all its versions becomes a native disk of a hypervisor.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::copy::{Copy, OutputFormat};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::format::vmdk::Subformat;
+use crate::partition::{Gpt, GptCopy, grow_gpt};
+
+/// A platform that a disk is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// vSphere, through its import: a streamOptimized VMDK.
+    Vsphere,
+    /// A vSphere datastore: a descriptor and a flat extent.
+    VsphereDatastore,
+    /// VMware Workstation, Fusion, VirtualBox: a monolithicSparse VMDK.
+    Workstation,
+    /// Anything that takes the plain bytes.
+    Raw,
+}
+
+impl Target {
+    /// The format that the platform takes.
+    pub fn format(self) -> OutputFormat {
+        match self {
+            Target::Vsphere => OutputFormat::Vmdk(Subformat::StreamOptimized),
+            Target::VsphereDatastore => OutputFormat::Vmdk(Subformat::Vmfs),
+            Target::Workstation => OutputFormat::Vmdk(Subformat::MonolithicSparse),
+            Target::Raw => OutputFormat::Raw,
+        }
+    }
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::Vsphere => "vsphere",
+            Target::VsphereDatastore => "vsphere-datastore",
+            Target::Workstation => "workstation",
+            Target::Raw => "raw",
+        }
+    }
+
+    const ALL: [Self; 4] = [Self::Vsphere, Self::VsphereDatastore, Self::Workstation, Self::Raw];
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| Error::Unsupported {
+            what: format!("no target {name:?}: expected one of {}", Self::ALL.map(Self::name).join(", ")),
+        })
+    }
+}
+
+/// What reversing an image will do. Nothing is written before [`Plan::copy`] is run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The disk as it will be written: the source's chain, grown.
+    pub disk: Disk,
+    /// The platform.
+    pub target: Target,
+    /// Virtual size of the source in bytes.
+    pub source_size: u64,
+    /// What the growth changes.
+    pub adjustments: Vec<String>,
+}
+
+impl Plan {
+    /// The copy that carries the plan out.
+    pub fn copy(&self) -> Copy {
+        Copy::new(&self.disk).to(self.target.format())
+    }
+}
+
+/// Plans the reversal of `source`, the top of a chain of versions, into a disk for `target` of `size` bytes (by
+/// default the source's virtual size). When it grows, a GPT's backup moves to the new end.
+///
+/// ```
+/// use diskport::ops::{plan_reverse_image, Target};
+///
+/// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+/// # let folder = std::env::temp_dir().join(format!("diskport-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).expect("a folder");
+/// # let output = folder.join("small.vmdk");
+/// let source = diskport::open(image)?;
+/// let plan = plan_reverse_image(&source, Target::Vsphere, Some(64 * diskport::MIB))?;
+/// let report = plan.copy().verify(true).write_file(&output)?;
+/// assert_eq!(report.virtual_size, 64 * diskport::MIB);
+/// # std::fs::remove_dir_all(folder).expect("goes away");
+/// # Ok::<(), diskport::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::OutputTooSmall`] when `size` is less than the source's virtual size, with both sizes;
+/// [`Error::Incomplete`] when a version is missing; what reading the source gives rise to.
+pub fn plan_reverse_image(source: &Disk, target: Target, size: Option<u64>) -> Result<Plan> {
+    let (disk, adjustments) = grow(source, size.unwrap_or(source.size()))?;
+    Ok(Plan { disk, target, source_size: source.size(), adjustments })
+}
+
+/// `source` with `size` bytes, and what that changes.
+pub fn grow(source: &Disk, size: u64) -> Result<(Disk, Vec<String>)> {
+    source.check_complete()?;
+    if size == source.size() {
+        return Ok((source.clone(), Vec::new()));
+    }
+    let gpt = Gpt::read(source)?;
+    let patches = grow_gpt(source, size)?;
+    let mut adjustments = vec![format!("grown from {} to {size} bytes", source.size())];
+    if let Some(gpt) = &gpt {
+        adjustments.push("the backup GPT moved to the new end".to_owned());
+        if gpt.source() == GptCopy::Backup {
+            adjustments.push("the primary GPT was damaged and is restored from the backup".to_owned());
+        }
+    }
+    Ok((source.patched(size, patches.unwrap_or_default())?, adjustments))
+}
