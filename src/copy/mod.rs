@@ -18,7 +18,7 @@ pub use progress::{Cancel, Progress};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names};
-use crate::storage::OutputFile;
+use crate::storage::{FileStorage, OutputFile, ReadAt};
 
 pub use crate::format::output::OutputFormat;
 
@@ -87,6 +87,11 @@ impl Copy {
         Self { format, ..self }
     }
 
+    /// The format of the output.
+    pub fn format(&self) -> OutputFormat {
+        self.format
+    }
+
     /// The level of compression, 0 to 9; 6 by default. Only for formats that compress.
     pub fn level(self, level: u32) -> Self {
         Self { level: level.min(9), ..self }
@@ -148,6 +153,7 @@ impl Copy {
     /// [`Error::OutputExists`], and all that reading and writing give rise to. Nothing is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
+        self.check_not_source(path)?;
         let main = OutputFile::create(path, self.overwrite)?;
         let extent = output::extent_path(self.format, path)?;
         let extent = extent.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
@@ -174,6 +180,19 @@ impl Copy {
         }
         main.publish(self.sync)?;
         Ok(self.report(counts))
+    }
+
+    /// An output must not replace a file that it is made from.
+    fn check_not_source(&self, path: &Path) -> Result<()> {
+        let Ok(existing) = FileStorage::open(path) else { return Ok(()) };
+        let own =
+            self.disk.chain().iter().flat_map(|layer| layer.files()).map(|file| file.storage().identity());
+        if existing.identity().is_some_and(|identity| own.flatten().any(|own| own == identity)) {
+            return Err(Error::OutputExists {
+                path: format!("{} is a file of the source, which", path.display()),
+            });
+        }
+        Ok(())
     }
 
     fn workers(&self) -> usize {

@@ -32,6 +32,14 @@ impl OutputFormat {
         }
     }
 
+    /// The format's own name for its kind.
+    pub fn subformat(self) -> &'static str {
+        match self {
+            OutputFormat::Raw => "raw",
+            OutputFormat::Vmdk(subformat) => subformat.name(),
+        }
+    }
+
     /// Whether the content is compressed.
     pub(crate) fn compresses(self) -> bool {
         self == OutputFormat::Vmdk(Subformat::StreamOptimized)

@@ -1,1 +1,28 @@
-fn main() {}
+//! The command line: parses, calls the library, prints.
+
+mod args;
+mod commands;
+mod console;
+mod failure;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Info(args) => commands::info::run(&args),
+        Command::Map(args) => commands::map::run(&args),
+        Command::Hash(args) => commands::hash::run(&args),
+        Command::Compare(args) => commands::compare::run(&args),
+        Command::Read(args) => commands::read::run(&args),
+        Command::Convert(args) => commands::convert::run(&args),
+        Command::ReverseImage(args) => commands::reverse_image::run(&args),
+    };
+    result.unwrap_or_else(|failure: Failure| failure.report())
+}

@@ -1,0 +1,307 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use diskport::copy::Digest;
+use diskport::format::vhd::SizeField;
+use diskport::format::vmdk::{GrainTables, Subformat};
+use diskport::ops::Target;
+use diskport::storage::{AnyPath, NoExternal};
+use diskport::{Disk, Format, Open};
+
+use crate::failure::Failure;
+use crate::size;
+
+/// Reads, converts and transforms virtual disks: VHD, VHDX, VMDK and raw.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Says what an image is: format, sizes, identities, parents. Reads headers only
+    Info(Info),
+    /// Lists the extents of the virtual disk, through the chain of parents
+    Map(Map),
+    /// Prints the digest of the whole virtual content
+    Hash(Hash),
+    /// Compares the virtual contents of two images of any formats
+    Compare(Compare),
+    /// Writes bytes of the virtual disk to standard output
+    Read(Read),
+    /// Converts an image, its chain flattened, into another format
+    Convert(Convert),
+    /// Makes a native disk of a hypervisor from a vDisk with all its versions
+    ReverseImage(ReverseImage),
+}
+
+/// How images are opened.
+#[derive(Args)]
+pub struct OpenArgs {
+    /// Where parents and extents that an image names may be opened
+    #[arg(long, value_enum, default_value_t = Resolve::SameDirectory)]
+    pub resolve: Resolve,
+    /// The parent of the image, wherever it lies
+    #[arg(long, value_name = "PATH")]
+    pub parent: Option<PathBuf>,
+    /// Read over a parent that is not the one recorded
+    #[arg(long)]
+    pub ignore_parent_mismatch: bool,
+    /// How many layers a chain may have
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_depth: usize,
+    /// The size of a VHD whose footer disagrees with itself
+    #[arg(long, value_enum, default_value_t = VhdSize::Current)]
+    pub vhd_size: VhdSize,
+    /// The grain table of a VMDK that is read where the two copies differ
+    #[arg(long, value_enum, default_value_t = GrainTable::Agree)]
+    pub grain_table: GrainTable,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Resolve {
+    /// The image's own folder
+    SameDirectory,
+    /// Nowhere
+    None,
+    /// Anywhere
+    Any,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum VhdSize {
+    /// The current size
+    Current,
+    /// Cylinders, heads and sectors
+    Chs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum GrainTable {
+    /// Both must agree
+    Agree,
+    /// The primary one
+    Primary,
+    /// The redundant one
+    Redundant,
+}
+
+impl OpenArgs {
+    /// Opens the image at `path`, of `format` if one is given.
+    pub fn open(&self, path: &PathBuf, format: Option<Format>) -> Result<Disk, Failure> {
+        Ok(self.options(format).open_path(path)?)
+    }
+
+    /// What the options say.
+    pub fn options(&self, format: Option<Format>) -> Open {
+        let mut open = Open::new()
+            .ignore_parent_mismatch(self.ignore_parent_mismatch)
+            .max_depth(self.max_depth)
+            .vhd_size(match self.vhd_size {
+                VhdSize::Current => SizeField::Current,
+                VhdSize::Chs => SizeField::Chs,
+            })
+            .grain_tables(match self.grain_table {
+                GrainTable::Agree => GrainTables::MustAgree,
+                GrainTable::Primary => GrainTables::Primary,
+                GrainTable::Redundant => GrainTables::Redundant,
+            });
+        open = match self.resolve {
+            Resolve::SameDirectory => open,
+            Resolve::None => open.resolver(NoExternal),
+            Resolve::Any => open.resolver(AnyPath),
+        };
+        if let Some(parent) = &self.parent {
+            open = open.parent(parent);
+        }
+        match format {
+            Some(format) => open.format(format),
+            None => open,
+        }
+    }
+}
+
+/// How progress is shown.
+#[derive(Args)]
+pub struct ProgressArgs {
+    /// How progress is shown, on standard error
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, nothing elsewhere
+    Auto,
+    /// A bar
+    Bar,
+    /// A line of JSON for each update
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Args)]
+pub struct Info {
+    /// The image
+    pub image: PathBuf,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Args)]
+pub struct Map {
+    /// The image
+    pub image: PathBuf,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Args)]
+pub struct Hash {
+    /// The image
+    pub image: PathBuf,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    /// sha256, md5 or blake3
+    #[arg(long, default_value = "sha256")]
+    pub algorithm: Digest,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+#[derive(Args)]
+pub struct Compare {
+    /// One image
+    pub a: PathBuf,
+    /// The other
+    pub b: PathBuf,
+    /// The format of the first image, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    /// The format of the second image, instead of detecting it
+    #[arg(long, short = 'F')]
+    pub format_b: Option<Format>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+#[derive(Args)]
+pub struct Read {
+    /// The image
+    pub image: PathBuf,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    /// First byte
+    #[arg(long, value_parser = size::parse)]
+    pub offset: u64,
+    /// How many bytes
+    #[arg(long, value_parser = size::parse)]
+    pub length: u64,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// How an output is written.
+#[derive(Args)]
+pub struct OutputArgs {
+    /// Level of compression, 0 to 9
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub level: u32,
+    /// Threads that read and compress
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Read the output back and compare it with the source before it gets its name
+    #[arg(long)]
+    pub verify: bool,
+    /// Leave out making the output durable, to measure beside tools that do not
+    #[arg(long)]
+    pub no_sync: bool,
+    /// Replace an existing output
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print a report as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
+}
+
+#[derive(Args)]
+pub struct Convert {
+    /// The image to convert
+    pub source: PathBuf,
+    /// The output; - is standard output
+    pub destination: PathBuf,
+    /// The source's format, instead of detecting it
+    #[arg(long, short = 'f', value_name = "FORMAT")]
+    pub source_format: Option<Format>,
+    /// The output's format: raw or vmdk. By default what the output's name ends in
+    #[arg(long, short = 'O')]
+    pub format: Option<Format>,
+    /// The kind of VMDK: monolithicSparse, monolithicFlat, streamOptimized or vmfs
+    #[arg(long)]
+    pub subformat: Option<Subformat>,
+    /// The platform: vsphere, vsphere-datastore, workstation or raw
+    #[arg(long, conflicts_with_all = ["format", "subformat"])]
+    pub target: Option<Target>,
+    /// The output's virtual size: at least the source's
+    #[arg(long, value_parser = size::parse)]
+    pub size: Option<u64>,
+    /// The output's block size; for formats that have one
+    #[arg(long, value_parser = size::parse)]
+    pub block_size: Option<u64>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct ReverseImage {
+    /// The vDisk: its newest version, or the base
+    pub source: PathBuf,
+    /// The output; - is standard output
+    pub destination: PathBuf,
+    /// The source's format, instead of detecting it
+    #[arg(long, short = 'f', value_name = "FORMAT")]
+    pub source_format: Option<Format>,
+    /// The platform: vsphere, vsphere-datastore, workstation or raw
+    #[arg(long, default_value = "vsphere")]
+    pub target: Target,
+    /// The output's virtual size in MiB: at least the source's
+    #[arg(long, value_name = "MIB")]
+    pub size_mib: Option<u64>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

@@ -1,0 +1,40 @@
+//! `compare`: whether two images have the same virtual content.
+
+use std::process::ExitCode;
+
+use diskport::copy::{Progress, compare};
+
+use crate::args::Compare;
+use crate::console::{self, Watch};
+use crate::failure::Failure;
+
+pub fn run(args: &Compare) -> Result<ExitCode, Failure> {
+    let a = args.open.open(&args.a, args.format)?;
+    let b = args.open.open(&args.b, args.format_b)?;
+    let cancel = console::cancel_on_interrupt();
+    let progress = Progress::new();
+    let difference = {
+        let _watch = Watch::start(args.progress.progress, "compare", &progress);
+        compare(&a, &b, &progress, &cancel)?
+    };
+    if args.json {
+        console::print_json(&serde_json::json!({
+            "identical": difference.is_none(),
+            "first_difference": difference.map(|difference| difference.offset),
+            "sizes": [a.size(), b.size()],
+        }))?;
+    } else {
+        console::print(&match difference {
+            None => "The images are identical.\n".to_owned(),
+            Some(at) if at.is_end => {
+                format!(
+                    "The images differ in size: {} and {} bytes; up to there they are equal.\n",
+                    a.size(),
+                    b.size()
+                )
+            }
+            Some(at) => format!("The images differ, first at offset {}.\n", at.offset),
+        })?;
+    }
+    Ok(ExitCode::from(u8::from(difference.is_some())))
+}

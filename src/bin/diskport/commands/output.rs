@@ -1,0 +1,66 @@
+//! What the commands that write an output share.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use diskport::copy::{Copy, Progress};
+
+use crate::args::OutputArgs;
+use crate::console::{self, Watch};
+use crate::failure::Failure;
+use crate::size::show;
+
+/// Whether the output is standard output.
+pub fn is_stdout(destination: &Path) -> bool {
+    destination.as_os_str() == "-"
+}
+
+/// Runs a copy into `destination` and reports what it did; `adjustments` is what the caller changed.
+pub fn write(
+    copy: Copy,
+    destination: &Path,
+    args: &OutputArgs,
+    adjustments: &[String],
+) -> Result<ExitCode, Failure> {
+    let to_stdout = is_stdout(destination);
+    if to_stdout && args.json {
+        return Err(Failure::Usage("--json and the output cannot both go to standard output".to_owned()));
+    }
+    let progress = Progress::new();
+    let cancel = console::cancel_on_interrupt();
+    let mut copy = copy
+        .level(args.level)
+        .verify(args.verify)
+        .sync(!args.no_sync)
+        .overwrite(args.overwrite)
+        .progress(&progress)
+        .cancel(&cancel);
+    if let Some(threads) = args.threads {
+        copy = copy.threads(threads);
+    }
+    let report = {
+        let _watch = Watch::start(args.progress.progress, "convert", &progress);
+        if to_stdout { copy.write_to(io::stdout())? } else { copy.write_file(destination)? }
+    };
+    if args.json {
+        console::print_json(&serde_json::json!({
+            "destination": destination.display().to_string(),
+            "format": copy.format().format().name(),
+            "subformat": copy.format().subformat(),
+            "virtual_size": report.virtual_size,
+            "data_read": report.data_read,
+            "data_written": report.data_written,
+            "verified": report.verified,
+            "adjustments": adjustments,
+        }))?;
+    } else {
+        eprintln!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size));
+        eprintln!("  data read {}, written {}", show(report.data_read), show(report.data_written));
+        adjustments.iter().for_each(|adjustment| eprintln!("  {adjustment}"));
+        if report.verified {
+            eprintln!("  read back and compared: identical");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,18 @@
+//! `reverse-image`: a vDisk with all its versions becomes a native disk.
+
+use std::process::ExitCode;
+
+use diskport::MIB;
+use diskport::ops::plan_reverse_image;
+
+use super::output;
+use crate::args::ReverseImage;
+use crate::failure::Failure;
+
+pub fn run(args: &ReverseImage) -> Result<ExitCode, Failure> {
+    let source = args.open.open(&args.source, args.source_format)?;
+    let size =
+        args.size_mib.map(|mib| mib.checked_mul(MIB).ok_or_else(|| Failure::Usage("too large".to_owned())));
+    let plan = plan_reverse_image(&source, args.target, size.transpose()?)?;
+    output::write(plan.copy(), &args.destination, &args.output, &plan.adjustments)
+}

@@ -1,0 +1,108 @@
+//! Standard output, progress on standard error, and Ctrl-C.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use diskport::copy::{Cancel, Progress};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::args::ProgressMode;
+use crate::failure::Failure;
+
+/// Prints one JSON document.
+pub fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, document)?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints text.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A token that Ctrl-C, or a request to terminate, cancels.
+pub fn cancel_on_interrupt() -> Cancel {
+    let cancel = Cancel::new();
+    let token = cancel.clone();
+    // Without a handler the process ends at once, and a temporary file is left: no reason to refuse to work.
+    let _ = ctrlc::set_handler(move || token.cancel());
+    cancel
+}
+
+/// Shows the progress of an operation until it is dropped.
+pub struct Watch {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Shows `progress` of the phase called `phase`.
+    pub fn start(mode: ProgressMode, phase: &'static str, progress: &Progress) -> Self {
+        let bar = match mode {
+            ProgressMode::Auto if !io::stderr().is_terminal() => return Self { stop: None, thread: None },
+            ProgressMode::None => return Self { stop: None, thread: None },
+            ProgressMode::Auto | ProgressMode::Bar => Some(bar(phase)),
+            ProgressMode::Json => None,
+        };
+        let (stop, stopped) = channel();
+        let progress = progress.clone();
+        let thread = std::thread::spawn(move || {
+            loop {
+                let ended =
+                    stopped.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout);
+                match &bar {
+                    Some(bar) => {
+                        bar.set_length(progress.total());
+                        bar.set_position(progress.done());
+                    }
+                    None => print_line(phase, &progress),
+                }
+                if ended {
+                    if let Some(bar) = &bar {
+                        bar.finish_and_clear();
+                    }
+                    return;
+                }
+            }
+        });
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn bar(phase: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = "{msg} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.with_message(phase)
+}
+
+fn print_line(phase: &str, progress: &Progress) {
+    let line = serde_json::json!({
+        "phase": phase,
+        "done": progress.done(),
+        "total": progress.total(),
+        "percent": progress.percent(),
+    });
+    // Progress that cannot be shown is no reason to stop.
+    let _ = writeln!(io::stderr(), "{line}");
+}
