@@ -265,18 +265,19 @@ mod tests {
     use super::*;
     use crate::storage::MemoryStorage;
 
-    fn parts(name: &str, kind: ReferenceKind) -> Option<Vec<&str>> {
+    fn parts(name: &str, kind: ReferenceKind) -> Option<Vec<String>> {
         let storage = Arc::new(MemoryStorage::default());
         let referrer = ImageFile::at_path(storage, "/images/child.vhd", FileRole::Image).expect("has a size");
-        components(&Reference { name, kind, referrer: &referrer }).ok()
+        let parts = components(&Reference { name, kind, referrer: &referrer }).ok()?;
+        Some(parts.into_iter().map(str::to_owned).collect())
     }
 
     #[test]
     fn names_that_stay_in_the_folder() {
         for kind in [ReferenceKind::Parent, ReferenceKind::Extent] {
-            assert_eq!(parts("a.vmdk", kind), Some(vec!["a.vmdk"]));
-            assert_eq!(parts(".\\a.vhd", kind), Some(vec!["a.vhd"]));
-            assert_eq!(parts("./sub\\a b.vhd", kind), Some(vec!["sub", "a b.vhd"]));
+            assert_eq!(parts("a.vmdk", kind), Some(vec!["a.vmdk".to_owned()]));
+            assert_eq!(parts(".\\a.vhd", kind), Some(vec!["a.vhd".to_owned()]));
+            assert_eq!(parts("./sub\\a b.vhd", kind), Some(vec!["sub".to_owned(), "a b.vhd".to_owned()]));
         }
     }
 
@@ -285,7 +286,7 @@ mod tests {
         for name in
             ["C:\\images\\b.vhd", "\\\\server\\share\\b.vhd", "\\\\?\\C:\\x\\b.vhd", "/vmfs/volumes/x/b.vhd"]
         {
-            assert_eq!(parts(name, ReferenceKind::Parent), Some(vec!["b.vhd"]), "{name}");
+            assert_eq!(parts(name, ReferenceKind::Parent), Some(vec!["b.vhd".to_owned()]), "{name}");
             assert_eq!(parts(name, ReferenceKind::Extent), None, "{name}");
         }
     }

@@ -1,0 +1,8 @@
+//! Copying: what comes out reads as what went in, costs what it may cost, and is there whole or not at all.
+
+mod blocks;
+mod costs;
+mod failures;
+mod gpt;
+mod round_trip;
+mod source;

@@ -1,0 +1,102 @@
+//! What is written reads back as what it was made from, in every format, into files and into pipes.
+
+use std::sync::Arc;
+
+use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
+use diskport::disk::Patch;
+use diskport::format::vmdk::Subformat;
+use diskport::storage::MemoryStorage;
+use diskport::{Data, Disk, Error, Open};
+use proptest::prelude::*;
+
+use crate::source::{Sparse, any_source, content, disk, noise};
+
+const FORMATS: [OutputFormat; 5] = [
+    OutputFormat::Raw,
+    OutputFormat::Vmdk(Subformat::MonolithicSparse),
+    OutputFormat::Vmdk(Subformat::MonolithicFlat),
+    OutputFormat::Vmdk(Subformat::StreamOptimized),
+    OutputFormat::Vmdk(Subformat::Vmfs),
+];
+
+fn same(a: &Disk, b: &Disk) -> bool {
+    compare(a, b, &Progress::new(), &Cancel::new()).expect("reads").is_none()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn files_read_back_as_their_source(source in any_source(), threads in 0..3_usize, level in 0..10_u32) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = disk(&Arc::new(source));
+        let expected = content(&source);
+        for format in FORMATS {
+            let path = folder.path().join(format!("{}.img", format.subformat()));
+            let copy = Copy::new(&source).to(format).threads(threads).level(level).sync(false).verify(true);
+            copy.write_file(&path).expect("writes");
+            let open = Open::new().format(format.format());
+            let written = open.open_path(&path).expect("opens");
+            prop_assert_eq!(written.chain()[0].info().subformat, format.subformat());
+            prop_assert!(content(&written) == expected, "{}", format);
+            prop_assert!(same(&source, &written) && same(&written, &source));
+        }
+    }
+
+    #[test]
+    fn pipes_carry_the_same(source in any_source(), threads in 0..3_usize) {
+        let source = disk(&Arc::new(source));
+        let expected = content(&source);
+
+        let mut raw = Vec::new();
+        Copy::new(&source).threads(threads).write_to(&mut raw).expect("writes");
+        prop_assert!(raw == expected);
+
+        let mut stream = Vec::new();
+        let copy = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+        copy.threads(threads).write_to(&mut stream).expect("writes");
+        prop_assert!(content(&Open::new().open(MemoryStorage::new(stream)).expect("opens")) == expected);
+    }
+
+    #[test]
+    fn one_changed_byte_is_found(source in any_source(), at in any::<proptest::sample::Index>()) {
+        let a = disk(&Arc::new(source));
+        let at = at.index(a.size() as usize) as u64;
+        let mut byte = [0];
+        a.read_at(&mut byte, at).expect("reads");
+        let b = a.patched(a.size(), vec![Patch { offset: at, bytes: vec![byte[0] ^ 1] }]).expect("patches");
+        for (x, y) in [(&a, &b), (&b, &a)] {
+            let found = compare(x, y, &Progress::new(), &Cancel::new()).expect("reads").expect("differs");
+            prop_assert_eq!((found.offset, found.is_end), (at, false));
+        }
+    }
+}
+
+#[test]
+fn disks_of_different_sizes_differ_at_the_end_of_the_smaller() {
+    let a = disk(&Arc::new(Sparse::new(1 << 20, vec![(0, noise(512, 1))])));
+    let b = a.patched(2 << 20, Vec::new()).expect("grows");
+    let found = compare(&a, &b, &Progress::new(), &Cancel::new()).expect("reads").expect("differs");
+    assert_eq!((found.offset, found.is_end), (1 << 20, true));
+}
+
+/// A grain table is full at 32 MiB, and a directory has several: more than the random sources reach.
+#[test]
+fn many_grain_tables() {
+    let runs = (0..9).map(|n| (n * (31 << 20) + 1000, noise(100_000, n))).collect();
+    let source = disk(&Arc::new(Sparse::new(300 << 20, runs)));
+    let folder = tempfile::tempdir().expect("a folder");
+    for format in FORMATS {
+        let path = folder.path().join(format.subformat());
+        Copy::new(&source).to(format).sync(false).write_file(&path).expect("writes");
+        let written = Open::new().format(format.format()).open_path(&path).expect("opens");
+        assert!(same(&source, &written), "{format}");
+    }
+}
+
+#[test]
+fn a_format_that_needs_its_end_first_goes_into_no_pipe() {
+    let source = disk(&Arc::new(Sparse::new(1 << 20, Vec::new())));
+    let sparse = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::MonolithicSparse));
+    assert!(matches!(sparse.write_to(Vec::new()), Err(Error::Unsupported { .. })));
+}
