@@ -44,3 +44,23 @@ impl ReadAt for MmapStorage {
         Ok(self.map.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_file_holds() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("disk.raw");
+        std::fs::write(&path, [[1; 512], [2; 512]].concat()).expect("writes");
+        // SAFETY: nobody else knows the file.
+        let map = unsafe { MmapStorage::open(&path) }.expect("maps");
+        let mut bytes = [0; 100];
+        assert_eq!(map.read_at(&mut bytes, 500).expect("reads"), 100);
+        assert_eq!((bytes[11], bytes[12]), (1, 2));
+        assert_eq!(map.read_at(&mut bytes, 1000).expect("reads"), 24);
+        assert_eq!(map.read_at(&mut bytes, u64::MAX).expect("reads"), 0);
+        assert_eq!(map.size().expect("has one"), 1024);
+    }
+}
