@@ -1,0 +1,12 @@
+//! What the tests that run over real images and real tools share.
+//!
+//! Each test crate uses a part of it.
+#![allow(dead_code)]
+
+pub mod corpus;
+pub mod digest;
+
+/// Whether this is CI, where nothing that a test needs may be absent.
+pub fn ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
