@@ -73,6 +73,7 @@ fn feed(hash: &mut Sha256, data: &Data, from: u64, mut len: u64) {
     }
 }
 
-fn hex(hash: Sha256) -> String {
+/// A finished digest, in hexadecimal.
+pub fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

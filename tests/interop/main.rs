@@ -1,0 +1,72 @@
+//! What `diskport convert` and `diskport reverse-image` write, read by software that is not ours.
+//!
+//! | output           | qemu-img | libvmdk | 7-Zip | forward-only reader        |
+//! | ---------------- | -------- | ------- | ----- | -------------------------- |
+//! | streamOptimized  | reads    | reads   | reads | reads, from standard input |
+//! | monolithicSparse | reads    | reads   | reads |                            |
+//! | monolithicFlat   | reads    | reads   | reads |                            |
+//! | vmfs             | reads    | reads   | reads |                            |
+//!
+//! 7-Zip reads a streamOptimized disk only in the layout with markers and a footer, and qemu-img a vmfs descriptor
+//! only where the extent line has no offset: a writer that gets either wrong fails here. What each reader yields
+//! is compared as a digest of the whole content with the source's oracle.
+//!
+//! A tool that is missing fails its trials in CI; elsewhere they are listed as ignored, with the reason.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod convert;
+mod reader;
+mod reverse;
+mod source;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use source::Source;
+
+/// A test that could not be run, and why.
+struct Missing(String);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // The tools are programs of their own; more of them at a time than there are processors gain nothing.
+    arguments.test_threads.get_or_insert(2);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the outputs");
+    let mut trials = Vec::new();
+    for source in Source::all(folder.path()) {
+        match source {
+            Ok(source) => trials.extend(convert::trials(source, folder.path())),
+            Err(Missing(reason)) => trials.push(trial("sources".into(), move || Err(Missing(reason).into()))),
+        }
+    }
+    trials.extend(reverse::trials(folder.path()));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(folder);
+    conclusion.exit();
+}
+
+/// Why a trial did not pass.
+enum Trouble {
+    Missing(Missing),
+    Failed(Failed),
+}
+
+impl From<Missing> for Trouble {
+    fn from(missing: Missing) -> Self {
+        Trouble::Missing(missing)
+    }
+}
+
+impl<T: std::fmt::Display> From<T> for Trouble {
+    fn from(failure: T) -> Self {
+        Trouble::Failed(failure.into())
+    }
+}
+
+fn trial(name: String, run: impl FnOnce() -> Result<(), Trouble> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || match run() {
+        Ok(()) => Ok(Completion::Completed),
+        Err(Trouble::Missing(Missing(reason))) if !common::ci() => Ok(Completion::ignored_with(reason)),
+        Err(Trouble::Missing(Missing(reason))) => Err(reason.into()),
+        Err(Trouble::Failed(failed)) => Err(failed),
+    })
+}
