@@ -79,12 +79,13 @@ fn piped(source: &Source) -> Result<(), Trouble> {
         .arg(&source.path)
         .args(["-", "--format", "vmdk", "--subformat", "streamOptimized"])
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
     let output = writer.stdout.take().ok_or("no standard output")?;
     let digest = reader.stdin(output).first_line();
-    let status = writer.wait()?;
-    if !status.success() {
-        return Err(format!("diskport: {status}").into());
+    let done = writer.wait_with_output()?;
+    if !done.status.success() {
+        return Err(format!("diskport: {}: {}", done.status, String::from_utf8_lossy(&done.stderr)).into());
     }
     same(&digest?, &source.digest)
 }

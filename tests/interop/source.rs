@@ -72,7 +72,8 @@ fn generate(folder: &Path) -> Vec<Result<Source, Missing>> {
         .map_err(|reason| Missing(format!("cannot make {name}: {reason}")))?;
         Ok(Source { name: name.into(), path, digest: digest.clone() })
     });
-    made.into()
+    let raw = Source { name: "patterned.raw".into(), path: raw, digest };
+    made.into_iter().chain([Ok(raw)]).collect()
 }
 
 /// 21 MiB and 5 sectors: text that deflates well, noise that does not, zeros, single sectors, and a last sector
