@@ -1,9 +1,18 @@
 //! Microsoft Virtual Hard Disk, version 1.
+//!
+//! The chapters named in this folder are those of Microsoft's "Virtual Hard Disk Image Format Specification" 1.0.
 
-use super::OpenContext;
-use crate::disk::Layer;
-use crate::error::Result;
-use crate::storage::ImageFile;
+mod bat;
+mod dynamic;
+mod fixed;
+mod footer;
+mod header;
+mod layout;
+mod locator;
+mod open;
+
+pub(crate) use footer::probe;
+pub(crate) use open::open;
 
 /// Which field gives the size of a VHD whose footer disagrees with itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,12 +22,4 @@ pub enum SizeField {
     Current,
     /// The product of cylinders, heads and sectors, as Virtual PC took it.
     Chs,
-}
-
-pub(crate) fn probe(_file: &ImageFile) -> Result<bool> {
-    Ok(false)
-}
-
-pub(crate) fn open(_file: ImageFile, _context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
-    unimplemented!()
 }

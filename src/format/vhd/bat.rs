@@ -1,0 +1,138 @@
+//! The block allocation table, and where the blocks it names may lie.
+
+use std::mem::offset_of;
+use std::ops::Range;
+
+use byteorder::{BigEndian, ByteOrder};
+
+use super::footer::{Found, PIECES};
+use super::header::{HEADER, Header};
+use super::layout::*;
+use crate::disk::LayerInfo;
+use crate::disk::table::{PagedTable, TableCursor};
+use crate::error::{Error, Problem, Result};
+use crate::format::Format;
+use crate::storage::ImageFile;
+
+const BAT: &str = "BAT";
+
+/// The table, with what its entries are checked against.
+pub(super) struct Bat {
+    table: PagedTable<u32>,
+    /// Virtual size of the disk.
+    size: u64,
+    pub(super) block_size: u64,
+    /// Bytes of the sector bitmap that stands before each block's data.
+    pub(super) bitmap_size: u64,
+    /// The copy of the footer, the header and the BAT: no block may lie there.
+    structures: [(&'static str, Range<u64>); 3],
+    data_end: u64,
+}
+
+impl Bat {
+    pub(super) fn open(
+        file: &ImageFile,
+        found: &Found,
+        header: &Header,
+        info: &mut LayerInfo,
+    ) -> Result<Self> {
+        let offset = header.fields.table_offset.get();
+        let len = header.entries() * 4;
+        if len > file.size() {
+            let field = offset_of!(DynamicHeader, max_table_entries);
+            let expected = format!("a table that fits into a file of {} bytes", file.size());
+            let entries = format!("{} entries, {len} bytes", header.entries());
+            return Err(header.defect(file, Problem::Table, field, expected, entries));
+        }
+        file.check_inside(Format::Vhd, BAT, offset, len)?;
+        let structures = [
+            ("the copy of the footer", 0..SECTOR),
+            (HEADER, header.offset..header.offset + size_of::<DynamicHeader>() as u64),
+            (BAT, offset..offset + len),
+        ];
+        let footer = ("the footer", found.data_end..file.size());
+        for (name, taken) in structures[..2].iter().chain([&footer]) {
+            if offset < taken.end && taken.start < offset + len {
+                let field = offset_of!(DynamicHeader, table_offset);
+                let expected = format!("a table of {len} bytes apart from {name} at {}", taken.start);
+                return Err(header.defect(
+                    file,
+                    Problem::Overlap,
+                    field,
+                    expected,
+                    format!("one at {offset}"),
+                ));
+            }
+        }
+        if !offset.is_multiple_of(SECTOR) {
+            info.warn(BAT, format!("its offset {offset} is not a whole number of sectors"));
+        }
+        warn_of_batmap(file, (offset + len).next_multiple_of(SECTOR), info)?;
+        let block_size = header.block_size();
+        Ok(Self {
+            table: PagedTable::new(offset, info.size.div_ceil(block_size), 4, BigEndian::read_u32),
+            size: info.size,
+            block_size,
+            bitmap_size: (block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR),
+            structures,
+            data_end: found.data_end,
+        })
+    }
+
+    pub(super) fn cursor<'a>(&'a self, file: &'a ImageFile) -> TableCursor<'a, u32> {
+        self.table.cursor(file)
+    }
+
+    /// Where block `index` begins in the file, with its bitmap; `None` when it is not there.
+    pub(super) fn block(
+        &self,
+        file: &ImageFile,
+        cursor: &mut TableCursor<'_, u32>,
+        index: u64,
+    ) -> Result<Option<u64>> {
+        let entry = cursor.get(index)?;
+        if entry == UNUSED {
+            return Ok(None);
+        }
+        let start = u64::from(entry) * SECTOR;
+        // Of the last block, what lies beyond the disk's end need not be in the file.
+        let used = self.block_size.min(self.size - index * self.block_size);
+        let end = start + self.bitmap_size + used;
+        let taken = |range: &Range<u64>| start < range.end && range.start < end;
+        if end > self.data_end || self.structures.iter().any(|(_, range)| taken(range)) {
+            return Err(self.misplaced(file, index, start..end));
+        }
+        Ok(Some(start))
+    }
+
+    /// The error for a block that lies where it cannot.
+    fn misplaced(&self, file: &ImageFile, index: u64, block: Range<u64>) -> Error {
+        let at = self.table.entry_offset(index);
+        let place = format!("block {index} at {} to {}", block.start, block.end);
+        if block.end > file.size() {
+            let expected = format!("a block within a file of {} bytes", file.size());
+            let defect = file.defect_box(Format::Vhd, Problem::OutOfFile, BAT, at, expected, place);
+            // Where the footer is whole, so is the file.
+            let cut = self.data_end == file.size();
+            return if cut { defect.advise(PIECES) } else { defect }.into();
+        }
+        let taken = |range: &Range<u64>| block.start < range.end && range.start < block.end;
+        let structure = self.structures.iter().find(|(_, range)| taken(range));
+        let name = structure.map_or("the footer", |(name, _)| name);
+        file.defect(Format::Vhd, Problem::Overlap, BAT, at, format!("a block apart from {name}"), place)
+    }
+}
+
+/// XenServer keeps a map of the blocks that are wholly written behind the BAT. It says nothing that the sector
+/// bitmaps do not say.
+fn warn_of_batmap(file: &ImageFile, offset: u64, info: &mut LayerInfo) -> Result<()> {
+    let mut cookie = [0; 8];
+    if offset.checked_add(SECTOR).is_none_or(|end| end > file.size()) {
+        return Ok(());
+    }
+    file.read_exact_at(&mut cookie, offset)?;
+    if cookie == BATMAP_COOKIE {
+        info.warn("batmap", format!("XenServer's batmap at {offset} is not used: the sector bitmaps count"));
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Opening: from the footer to a layer.
+
+use std::mem::offset_of;
+
+use uuid::Uuid;
+
+use super::footer::{FOOTER, Found, LARGEST};
+use super::header::{HEADER, Header};
+use super::layout::*;
+use super::{SizeField, dynamic, fixed, footer, locator};
+use crate::disk::{Geometry, Identity, Layer, LayerInfo};
+use crate::error::{Problem, Result};
+use crate::format::{Format, OpenContext};
+use crate::storage::ImageFile;
+
+/// The creators known to follow the specification, or to err in ways that are provided for.
+const CREATORS: [[u8; 4]; 14] = [
+    *b"vpc ", *b"vs  ", *b"win ", *b"d2v ", *b"d2v\0", *b"qemu", *b"qem2", *b"vbox", *b"tap\0", *b"CTXS",
+    *b"caml", *b"dutl", *b"wa\0\0", *b"wa  ",
+];
+
+/// The geometry of any disk that is larger than a geometry can say.
+const LARGEST_GEOMETRY: Geometry = Geometry { cylinders: 65535, heads: 16, sectors: 255 };
+
+/// Opens a VHD as a layer.
+pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
+    let found = footer::find(&file)?;
+    check(&file, &found)?;
+    let disk_type = found.footer.disk_type.get();
+    let subformat = match disk_type {
+        FIXED => "fixed",
+        DYNAMIC => "dynamic",
+        _ => "differencing",
+    };
+    let mut info = LayerInfo::new(Format::Vhd, subformat, size(&file, &found, context.choices.vhd_size)?);
+    info.id = Some(Identity::Uuid(Uuid::from_bytes(found.footer.unique_id)));
+    info.creator = Some(found.creator());
+    info.geometry = found.geometry();
+    info.warnings.extend(found.warnings.iter().cloned());
+    warn(&found, &mut info);
+    if disk_type == FIXED {
+        return fixed::open(file, &found, info);
+    }
+    let header = Header::read(&file, &found, &mut info)?;
+    info.block_size = Some(header.block_size());
+    if disk_type == DIFFERENCING {
+        info.parent = Some(locator::parent(&file, &header, &mut info)?);
+    } else if header.fields.parent_unique_id != [0; 16] {
+        info.warn(HEADER, "it names a parent, which a dynamic disk does not have");
+    }
+    dynamic::open(file, &found, &header, info)
+}
+
+/// Refuses what cannot be read.
+fn check(file: &ImageFile, found: &Found) -> Result<()> {
+    let Footer { features, file_format_version, disk_type, creator_version, .. } = &found.footer;
+    let refuse = |field, expected: &str, what: String| {
+        Err(found.defect(file, Problem::Unsupported, field, expected, what))
+    };
+    if Features::from_bits(features.get()).is_none() {
+        let field = offset_of!(Footer, features);
+        return refuse(field, "no features but bits 0 and 1", format!("{features:#010x}"));
+    }
+    let version = file_format_version.get();
+    if version >> 16 != VERSION_1_0 >> 16 {
+        let field = offset_of!(Footer, file_format_version);
+        return refuse(field, "version 1.0", format!("{}.{}", version >> 16, version & 0xFFFF));
+    }
+    if !matches!(disk_type.get(), FIXED | DYNAMIC | DIFFERENCING) {
+        let field = offset_of!(Footer, disk_type);
+        return refuse(field, "fixed (2), dynamic (3) or differencing (4)", format!("{disk_type}"));
+    }
+    // Its own makers refuse this version, calling it broken.
+    if found.footer.is_tap() && creator_version.get() == 1 && disk_type.get() != FIXED {
+        let expected = "sector bitmaps with the first sector in the highest bit";
+        let version = "XenServer's version 0.1, whose bitmaps are the other way round".to_owned();
+        return refuse(offset_of!(Footer, creator_version), expected, version);
+    }
+    Ok(())
+}
+
+/// The virtual size.
+fn size(file: &ImageFile, found: &Found, choice: SizeField) -> Result<u64> {
+    let current = found.footer.current_size.get();
+    let (size, field) = match found.geometry() {
+        Some(geometry) if choice == SizeField::Chs && geometry != LARGEST_GEOMETRY => {
+            (geometry.size(), offset_of!(Footer, cylinders))
+        }
+        _ => (current, offset_of!(Footer, current_size)),
+    };
+    if size == 0 || !size.is_multiple_of(SECTOR) || size > LARGEST {
+        let expected = format!("a whole number of sectors, from {SECTOR} to {LARGEST} bytes");
+        return Err(found.defect(file, Problem::Size, field, expected, format!("{size} bytes")));
+    }
+    Ok(size)
+}
+
+/// Notes what is odd about the footer and does not hinder reading.
+fn warn(found: &Found, info: &mut LayerInfo) {
+    let footer = &found.footer;
+    if !Features::from_bits_retain(footer.features.get()).contains(Features::RESERVED) {
+        info.warn(FOOTER, "bit 1 of the features, which is always to be set, is clear");
+    }
+    let version = footer.file_format_version.get();
+    if version != VERSION_1_0 {
+        info.warn(FOOTER, format!("version {}.{} is read as 1.0", version >> 16, version & 0xFFFF));
+    }
+    let next = footer.data_offset.get();
+    if footer.disk_type == FIXED && !matches!(next, u64::MAX | 0xFFFF_FFFF) {
+        info.warn(FOOTER, format!("the data offset of a fixed disk is {next:#x}; it has no meaning"));
+    }
+    if !CREATORS.contains(&footer.creator_application) {
+        info.warn(FOOTER, format!("unknown creator: {}", found.creator()));
+    }
+    if footer.saved_state != 0 {
+        info.warn(
+            FOOTER,
+            "the disk belongs to a virtual machine that was suspended: its content is as after a power cut",
+        );
+    }
+    let hidden = footer.hidden != 0 && footer.is_tap();
+    if hidden {
+        info.warn(FOOTER, "XenServer marks this image as hidden");
+    }
+    if footer.hidden != 0 && !hidden || footer.reserved.iter().any(|&byte| byte != 0) {
+        info.warn(FOOTER, "its reserved bytes are not zero");
+    }
+    warn_of_geometry(found, info);
+}
+
+/// A geometry describes no more than the size, rounded down, and that is fine. What is not: more than the size, or
+/// less where the creator goes by the geometry and so do readers who know it.
+fn warn_of_geometry(found: &Found, info: &mut LayerInfo) {
+    let Some(geometry) = found.geometry().filter(|geometry| *geometry != LARGEST_GEOMETRY) else { return };
+    let (by_geometry, current) = (geometry.size(), found.footer.current_size.get());
+    let goes_by_geometry = matches!(&found.footer.creator_application, b"vpc " | b"qemu");
+    if by_geometry > current || by_geometry < current && goes_by_geometry {
+        let Geometry { cylinders, heads, sectors } = geometry;
+        info.warn(
+            FOOTER,
+            format!(
+                "the current size is {current} bytes, the geometry {cylinders}/{heads}/{sectors} says {by_geometry}; \
+                 the disk is read with {} bytes",
+                info.size
+            ),
+        );
+    }
+}
