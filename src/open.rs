@@ -214,6 +214,18 @@ impl Chain<'_> {
         let name = file.name().to_owned();
         let modified = file.storage().modified();
         let raw = (parent.linkage == crate::disk::Linkage::None).then_some(Format::Raw);
+        if raw.is_some() && !self.open.ignore_parent_mismatch {
+            // The child of an image that has no identity records none either; read as raw, its parent would give
+            // the container's bytes as the disk's.
+            if let Some(format) = format::probe(&file)?.first() {
+                return Err(Error::ParentMismatch {
+                    child: referrer.name().to_owned(),
+                    parent: name,
+                    expected: "a raw disk".into(),
+                    found: format!("a {format} image"),
+                });
+            }
+        }
         self.push(file, raw)?;
         if let Some(layer) = self.layers.last().cloned() {
             self.check(child.info(), layer.info(), parent, referrer, &name)?;
