@@ -2,3 +2,4 @@
 //! plain model (`model.rs`), and hostile ones that must be refused by name (`hostile.rs`).
 
 mod support;
+mod vhd;

@@ -1,0 +1,6 @@
+//! VHD.
+
+mod builder;
+mod hostile;
+mod model;
+mod oddities;
