@@ -29,6 +29,7 @@ pub use layer::{
     Warning,
 };
 pub use patch::Patch;
+pub(crate) use read::inflate;
 pub use zero::is_zero;
 
 use crate::error::{Error, Result};

@@ -85,23 +85,25 @@ fn unpack(file: &ImageFile, packed: &Packed, out: &mut [u8]) -> Result<()> {
     let Codec::Zlib = packed.codec;
     let mut bytes = vec![0; packed.len as usize];
     file.read_exact_at(&mut bytes, packed.offset)?;
+    let len = out.len();
+    let wanted = || format!("a zlib stream of {} bytes that inflates to {len}", packed.len);
+    match inflate(&bytes, out) {
+        Ok(inflated) if inflated == len => Ok(()),
+        Ok(inflated) => Err(bad_grain(file, packed, wanted(), format!("{inflated} bytes"))),
+        Err(what) => Err(bad_grain(file, packed, wanted(), what)),
+    }
+}
+
+/// Inflates one whole zlib stream into `out` and returns how many bytes that gave, or what is wrong with it.
+pub(crate) fn inflate(bytes: &[u8], out: &mut [u8]) -> std::result::Result<usize, String> {
     let mut inflater = Decompress::new(true);
-    let status = inflater.decompress(&bytes, out, FlushDecompress::Finish);
-    match status {
-        Ok(Status::StreamEnd) if inflater.total_out() == out.len() as u64 => Ok(()),
-        Ok(Status::StreamEnd) => Err(bad_grain(
-            file,
-            packed,
-            format!("a grain of {} bytes", out.len()),
-            format!("{} bytes", inflater.total_out()),
-        )),
-        Ok(_) => Err(bad_grain(
-            file,
-            packed,
-            format!("a zlib stream of {} bytes that inflates to {}", packed.len, out.len()),
-            format!("a stream that has not ended after {} bytes of output", inflater.total_out()),
-        )),
-        Err(e) => Err(bad_grain(file, packed, "a zlib stream", e.to_string())),
+    match inflater.decompress(bytes, out, FlushDecompress::Finish) {
+        Ok(Status::StreamEnd) if inflater.total_in() == bytes.len() as u64 => {
+            Ok(inflater.total_out() as usize)
+        }
+        Ok(Status::StreamEnd) => Err(format!("a stream that ends after {} bytes", inflater.total_in())),
+        Ok(_) => Err(format!("a stream that has not ended after {} bytes of output", inflater.total_out())),
+        Err(e) => Err(e.to_string()),
     }
 }
 

@@ -1,7 +1,20 @@
 //! VMware Virtual Machine Disk.
+//!
+//! A disk is a text descriptor and its extents. The descriptor is a file of its own (monolithicFlat, twoGbMaxExtent…,
+//! vmfs, vmfsSparse, seSparse) or lies in the only extent (monolithicSparse, streamOptimized).
 
+mod cowd;
 pub(crate) mod create;
+mod ddb;
+mod descriptor;
+mod extent_line;
+mod footer;
+mod grain_table;
+mod hosted;
 pub(crate) mod layout;
+mod open;
+mod packed;
+mod sesparse;
 
 pub use create::Subformat;
 
@@ -22,10 +35,10 @@ pub enum GrainTables {
     Redundant,
 }
 
-pub(crate) fn probe(_file: &ImageFile) -> Result<bool> {
-    Ok(false)
+pub(crate) fn probe(file: &ImageFile) -> Result<bool> {
+    open::probe(file)
 }
 
-pub(crate) fn open(_file: ImageFile, _context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
-    unimplemented!()
+pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
+    open::open(file, context)
 }
