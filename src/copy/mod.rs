@@ -98,7 +98,7 @@ impl Copy {
     }
 
     /// How many threads read and prepare data while the caller's thread writes. By default as many as there are
-    /// cores when the output compresses, else one. With 0 the caller's thread does everything.
+    /// cores when either side is compressed, else one. With 0 the caller's thread does everything.
     pub fn threads(self, threads: usize) -> Self {
         Self { threads: Some(threads), ..self }
     }
@@ -198,7 +198,8 @@ impl Copy {
     fn workers(&self) -> usize {
         self.threads.unwrap_or_else(|| {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            if self.format.compresses() { cores } else { 1 }
+            let inflates = self.disk.chain().iter().any(|layer| layer.info().compressed);
+            if inflates || self.format.compresses() { cores } else { 1 }
         })
     }
 

@@ -135,6 +135,8 @@ pub struct LayerInfo {
     pub geometry: Option<Geometry>,
     /// The parent, for a differencing image.
     pub parent: Option<ParentRef>,
+    /// Whether grains are compressed, so that reading takes more than one core can do.
+    pub compressed: bool,
     /// Whether there is a log that was replayed (in memory) to read the image.
     pub dirty_log: bool,
     /// What is odd but does not hinder reading.
@@ -156,6 +158,7 @@ impl LayerInfo {
             creator: None,
             geometry: None,
             parent: None,
+            compressed: false,
             dirty_log: false,
             warnings: Vec::new(),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
 use diskport::disk::Patch;
-use diskport::format::vmdk::Subformat;
+use diskport::format::vmdk::{Subformat};
 use diskport::storage::MemoryStorage;
 use diskport::{Data, Disk, Error, Open};
 use proptest::prelude::*;
@@ -55,6 +55,14 @@ proptest! {
         let mut stream = Vec::new();
         let copy = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
         copy.threads(threads).write_to(&mut stream).expect("writes");
+        let mut forward = vec![0; expected.len()];
+        for block in StreamReader::new(&stream[..]).expect("a stream") {
+            let block = block.expect("reads");
+            if let Data::Bytes(bytes) = &block.data {
+                forward[block.offset as usize..block.end() as usize].copy_from_slice(bytes);
+            }
+        }
+        prop_assert!(forward == expected, "read forwards");
         prop_assert!(content(&Open::new().open(MemoryStorage::new(stream)).expect("opens")) == expected);
     }
 

@@ -170,6 +170,7 @@ fn source<'a>(file: &'a ImageFile, declared: Option<u64>, context: &OpenContext<
 fn hosted_map(header: &hosted::Header, source: &ExtentSource<'_>, info: &mut LayerInfo) -> Result<GrainMap> {
     let map = header.map(source)?;
     info.block_size.get_or_insert(map.grain);
+    info.compressed |= header.compressed;
     if header.unclean {
         warn_unclean(info, source.file);
     }

@@ -13,13 +13,15 @@ use super::super::layout::{
 };
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
-use crate::disk::sink::{Encoding, Packet, Sink, SinkFile};
+use crate::disk::sink::{Encoding, Packet, Piece, Sink, SinkFile, nonzero_pieces};
 use crate::error::{Error, Result};
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
 pub(super) const GRAIN_SECTORS: u64 = 128;
 /// Bytes of a grain.
 pub(super) const GRAIN: u64 = GRAIN_SECTORS * SECTOR;
+/// Zeros of this many bytes within a grain are left out of the file.
+const HOLE: u64 = 16 * 1024;
 /// Sectors of a grain table.
 const GT_SECTORS: u64 = GTES_PER_GT as u64 * 4 / SECTOR;
 
@@ -31,6 +33,8 @@ pub(crate) struct Sparse {
     /// The sector after the last grain written.
     next: u64,
     table: GrainTable,
+    /// Kept for its memory.
+    pieces: Vec<Piece>,
 }
 
 /// Where the tables lie, in sectors.
@@ -108,7 +112,7 @@ impl Sparse {
     pub(crate) fn new(file: SinkFile, descriptor: Descriptor) -> Result<Self> {
         let places = Places::new(descriptor.sectors);
         sector32(places.grains)?;
-        Ok(Self { file, next: places.grains, descriptor, places, table: GrainTable::new() })
+        Ok(Self { file, next: places.grains, descriptor, places, table: GrainTable::new(), pieces: Vec::new() })
     }
 
     /// Writes both copies of the table that the data have passed.
@@ -130,7 +134,11 @@ impl Sink for Sparse {
 
     fn write(&mut self, packet: &Packet) -> Result<()> {
         for (offset, data) in packet.iter() {
-            self.file.write_all_at(data, self.next * SECTOR)?;
+            // Grains that are partly zeros keep holes: the file is new, and writing zeros costs as much as data.
+            nonzero_pieces(&mut self.pieces, self.next * SECTOR, 0, data, HOLE);
+            for piece in self.pieces.drain(..) {
+                self.file.write_all_at(&data[piece.at..piece.at + piece.len], piece.offset)?;
+            }
             for grain in offset / GRAIN..(offset + data.len() as u64).div_ceil(GRAIN) {
                 self.turn_to(Some(grain))?;
                 self.table.set(grain, self.next)?;
