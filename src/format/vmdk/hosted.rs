@@ -204,7 +204,7 @@ impl Header {
     }
 
     /// The sectors that count: those that the descriptor declares, or the header's.
-    fn sectors(&self, file: &ImageFile, declared: Option<u64>) -> Result<u64> {
+    pub(super) fn sectors(&self, file: &ImageFile, declared: Option<u64>) -> Result<u64> {
         let Some(declared) = declared else { return Ok(self.capacity) };
         // The capacity may be rounded up to whole grains.
         let rounded = declared.next_multiple_of(self.grain / SECTOR);

@@ -15,6 +15,9 @@ pub(crate) mod layout;
 mod open;
 mod packed;
 mod sesparse;
+mod stream;
+
+pub use stream::StreamReader;
 
 pub use create::Subformat;
 

@@ -231,7 +231,7 @@ fn warn_sesparse(info: &mut LayerInfo) {
 }
 
 /// What the descriptor says of the disk.
-fn describe(file: &ImageFile, descriptor: Descriptor) -> Result<LayerInfo> {
+pub(super) fn describe(file: &ImageFile, descriptor: Descriptor) -> Result<LayerInfo> {
     let ddb = &descriptor.ddb;
     let mut info = LayerInfo::new(Format::Vmdk, descriptor.create_type, 0);
     info.id = ddb.uuid_image.map(Identity::Uuid);
