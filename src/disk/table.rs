@@ -84,27 +84,35 @@ pub(crate) struct TableCursor<'a, E> {
     page: Option<(u64, Arc<[u8]>)>,
 }
 
-impl<E> TableCursor<'_, E> {
+impl<'a, E> TableCursor<'a, E> {
+    /// The file that holds the table.
+    pub(crate) fn file(&self) -> &'a ImageFile {
+        self.file
+    }
+
     /// Entry `index`, which is less than the number of entries.
     pub(crate) fn get(&mut self, index: u64) -> Result<E> {
+        let (decode, size) = (self.table.decode, self.table.entry_size as usize);
+        Ok(decode(&self.page_from(index)?[..size]))
+    }
+
+    /// The bytes of the entries from `index` on, which is less than their number, to the end of their page.
+    pub(crate) fn page_from(&mut self, index: u64) -> Result<&[u8]> {
         let table = self.table;
         debug_assert!(index < table.entries);
         let at = index * table.entry_size;
         let number = at / PAGE;
-        let bytes = match &self.page {
-            Some((n, bytes)) if *n == number => bytes,
-            _ => {
-                let bytes = table.cache.get(number, || {
-                    let start = number * PAGE;
-                    let len = PAGE.min(table.entries * table.entry_size - start);
-                    let mut bytes = vec![0; len as usize];
-                    self.file.read_exact_at(&mut bytes, table.offset + start)?;
-                    Ok(bytes)
-                })?;
-                &self.page.insert((number, bytes)).1
-            }
-        };
-        let start = (at % PAGE) as usize;
-        Ok((table.decode)(&bytes[start..start + table.entry_size as usize]))
+        if self.page.as_ref().is_none_or(|(kept, _)| *kept != number) {
+            let bytes = table.cache.get(number, || {
+                let start = number * PAGE;
+                let len = PAGE.min(table.entries * table.entry_size - start);
+                let mut bytes = vec![0; len as usize];
+                self.file.read_exact_at(&mut bytes, table.offset + start)?;
+                Ok(bytes)
+            })?;
+            self.page = Some((number, bytes));
+        }
+        let bytes = self.page.as_ref().map_or(&[][..], |(_, bytes)| bytes);
+        Ok(&bytes[(at % PAGE) as usize..])
     }
 }

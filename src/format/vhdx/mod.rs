@@ -1,13 +1,18 @@
 //! Microsoft Virtual Hard Disk, version 2.
+//!
+//! Read as [MS-VHDX] says: headers and regions, the metadata, the BAT with its sector bitmaps, the parent locator,
+//! and the log, which is replayed in memory: no file is ever changed by reading it.
 
-use crate::disk::Layer;
-use crate::error::Result;
-use crate::storage::ImageFile;
+mod bat;
+mod header;
+mod layout;
+mod locator;
+mod log;
+mod map;
+mod metadata;
+mod open;
+mod overlay;
+mod region;
+mod replay;
 
-pub(crate) fn probe(_file: &ImageFile) -> Result<bool> {
-    Ok(false)
-}
-
-pub(crate) fn open(_file: ImageFile) -> Result<Box<dyn Layer>> {
-    unimplemented!()
-}
+pub(crate) use open::{open, probe};

@@ -1,0 +1,132 @@
+//! Parent locator, [MS-VHDX] 2.6.2.6: key and value pairs that say where the parent lies and which one it is.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use uuid::{Uuid, uuid};
+use zerocopy::FromBytes;
+
+use super::layout::{ParentLocatorEntry, ParentLocatorHeader};
+use crate::disk::{Identity, Linkage, ParentRef};
+use crate::error::{Error, Problem, Result};
+use crate::format::Format::Vhdx;
+use crate::storage::ImageFile;
+
+/// The only locator type there is: a VHDX parent.
+const VHDX_PARENT: Uuid = uuid!("b04aefb7-d19e-4a81-b789-25b8e9445913");
+/// Pairs that a locator may have; writers make five.
+const MAX_PAIRS: usize = 64;
+/// The paths, in the order in which they are tried (2.6.2.6.3).
+const PATHS: [&str; 3] = ["relative_path", "volume_path", "absolute_win32_path"];
+
+const HEADER: usize = size_of::<ParentLocatorHeader>();
+const ENTRY: usize = size_of::<ParentLocatorEntry>();
+
+/// Reads the locator at `place`, an item of at most 1 MiB.
+pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<ParentRef> {
+    let length = place.end - place.start;
+    let bytes = file.read_vec(Vhdx, "parent locator", place.start, length, crate::MIB)?;
+    let locator = Locator { file, at: place.start, bytes: &bytes };
+    let pairs = locator.pairs()?;
+    let mut names = Vec::new();
+    for key in PATHS {
+        if let Some(&value) = pairs.get(key) {
+            names.push(locator.text(key, value)?);
+        }
+    }
+    let Some(&linkage) = pairs.get("parent_linkage") else {
+        return Err(locator.defect("the key \"parent_linkage\"", "none"));
+    };
+    let mut accepted = vec![locator.identity("parent_linkage", linkage)?];
+    if let Some(&second) = pairs.get("parent_linkage2") {
+        // Set by a merge that was cut short: the parent may bear either. Otherwise Windows leaves it nil.
+        let second = locator.identity("parent_linkage2", second)?;
+        accepted.extend(Some(second).filter(|&second| second != Identity::Uuid(Uuid::nil())));
+    }
+    Ok(ParentRef { names, linkage: Linkage::DataId(accepted), modified: None })
+}
+
+struct Locator<'a> {
+    file: &'a ImageFile,
+    at: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Locator<'a> {
+    /// The values by their keys.
+    fn pairs(&self) -> Result<HashMap<String, &'a [u8]>> {
+        let Ok((header, entries)) = ParentLocatorHeader::read_from_prefix(self.bytes) else {
+            return Err(self.defect(format!("at least {HEADER} bytes"), format!("{}", self.bytes.len())));
+        };
+        let kind = Uuid::from_bytes_le(header.locator_type);
+        if kind != VHDX_PARENT {
+            return Err(self.file.defect(
+                Vhdx,
+                Problem::Unsupported,
+                "parent locator",
+                self.at,
+                format!("the locator type {VHDX_PARENT} (VHDX parent)"),
+                format!("{kind}"),
+            ));
+        }
+        let count = header.key_value_count.get() as usize;
+        if count > MAX_PAIRS || count * ENTRY > entries.len() {
+            return Err(self.defect(
+                format!("at most {MAX_PAIRS} entries, within {} bytes", self.bytes.len()),
+                format!("{count} entries"),
+            ));
+        }
+        let mut pairs = HashMap::new();
+        for entry in entries.chunks_exact(ENTRY).take(count) {
+            let Ok(entry) = ParentLocatorEntry::read_from_bytes(entry) else { break };
+            let key = self.slice("key", entry.key_offset.get(), entry.key_length.get())?;
+            let key = self.text("key", key)?;
+            let value = self.slice("value", entry.value_offset.get(), entry.value_length.get())?;
+            if pairs.contains_key(&key) {
+                return Err(self.defect("each key once", format!("{key:?} twice")));
+            }
+            pairs.insert(key, value);
+        }
+        Ok(pairs)
+    }
+
+    /// The bytes of a key or value, which are not empty and lie behind the header.
+    fn slice(&self, what: &str, offset: u32, length: u16) -> Result<&'a [u8]> {
+        let range = offset as usize..(offset as usize).saturating_add(length.into());
+        let bytes = self.bytes.get(range).filter(|bytes| !bytes.is_empty() && offset as usize >= HEADER);
+        bytes.ok_or_else(|| {
+            self.defect(
+                format!("a {what} that is not empty, within the locator of {} bytes", self.bytes.len()),
+                format!("{length} bytes at {offset}"),
+            )
+        })
+    }
+
+    /// UTF-16 text without a terminator.
+    fn text(&self, what: &str, bytes: &[u8]) -> Result<String> {
+        let units = bytes.chunks_exact(2);
+        if !units.remainder().is_empty() {
+            return Err(self.defect(format!("UTF-16 in the {what}"), format!("{} bytes", bytes.len())));
+        }
+        let units = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+        let text: String = char::decode_utf16(units)
+            .collect::<Result<_, _>>()
+            .map_err(|e| self.defect(format!("UTF-16 in the {what}"), e.to_string()))?;
+        if text.contains('\0') {
+            return Err(self.defect(format!("no NUL in the {what}"), format!("{text:?}")));
+        }
+        Ok(text)
+    }
+
+    /// A DataWriteGuid: "{…}".
+    fn identity(&self, key: &str, value: &[u8]) -> Result<Identity> {
+        let text = self.text(key, value)?;
+        Uuid::try_parse(&text)
+            .map(Identity::Uuid)
+            .map_err(|_| self.defect(format!("a GUID as {key}"), format!("{text:?}")))
+    }
+
+    fn defect(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {
+        self.file.defect(Vhdx, Problem::Locator, "parent locator", self.at, expected, found)
+    }
+}
