@@ -1,0 +1,27 @@
+//! What the fuzz targets share: an encoding of images that keeps inputs small, mutations that respect it, the
+//! checksums that guard a format, and what is done with an image once it is laid out.
+
+pub mod checksum;
+mod exercise;
+mod files;
+mod input;
+mod mutate;
+
+pub use exercise::{exercise, exercise_chain, exercise_with};
+pub use files::{HandOut, Sparse};
+pub use input::{FILES, Input, SECTOR};
+pub use mutate::mutate;
+
+/// A target over [`Input`], mutated sector by sector.
+#[macro_export]
+macro_rules! target {
+    (|$input:ident| $body:expr) => {
+        libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+            $crate::mutate(data, size, max_size, seed, libfuzzer_sys::fuzzer_mutate)
+        });
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+            let $input = $crate::Input::decode(data);
+            $body
+        });
+    };
+}
