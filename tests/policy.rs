@@ -133,7 +133,8 @@ fn no_parent_leads_out_of_the_folder() {
         let error = first_byte(&Open::new(), &image).expect_err(&name);
         assert_eq!(error.class(), ErrorClass::Precondition, "{name:?}: {error}");
         // What it says of itself can still be looked at.
-        let disk = Open::new().allow_missing_parent(true).open_path(&image).expect("opens without its parent");
+        let disk =
+            Open::new().allow_missing_parent(true).open_path(&image).expect("opens without its parent");
         assert!(disk.incomplete().is_some());
         assert!(matches!(disk.read_at(&mut [0], 0), Err(Error::Incomplete(_))), "{name:?}");
     }
@@ -177,7 +178,10 @@ fn anywhere_means_plain_files_anywhere() {
 struct Noting(std::sync::Arc<std::sync::atomic::AtomicBool>);
 
 impl Resolver for Noting {
-    fn open(&self, _: &diskport::storage::Reference<'_>) -> Result<Option<diskport::storage::ImageFile>, Error> {
+    fn open(
+        &self,
+        _: &diskport::storage::Reference<'_>,
+    ) -> Result<Option<diskport::storage::ImageFile>, Error> {
         self.0.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(None)
     }

@@ -1,11 +1,12 @@
 //! Reading: an extent's bytes, from where the map says they are.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::extents::resolve;
-use super::layer::{Codec, MappingKind, Packed};
+use super::layer::{Codec, FileIndex, MappingKind, Packed};
 use super::table::ChunkCache;
 use super::{Disk, Extent};
 use crate::error::{Error, Problem, Result};
@@ -15,7 +16,7 @@ use crate::storage::ImageFile;
 const GRAINS: u64 = 4;
 
 /// Grains inflated lately.
-pub(super) struct GrainCache(ChunkCache);
+pub(super) struct GrainCache(ChunkCache<(u32, FileIndex, u64)>);
 
 impl Default for GrainCache {
     fn default() -> Self {
@@ -55,9 +56,8 @@ pub(crate) fn read_extent(disk: &Disk, extent: &Extent, buf: &mut [u8]) -> Resul
                 // A whole grain: nobody will ask for the rest of it.
                 return unpack(file, &packed, buf);
             }
-            // The file's offset tells grains apart; the layer and file are mixed in above what offsets use.
-            let key = packed.offset ^ u64::from(extent.depth) << 56 ^ u64::from(packed.file.0) << 44;
-            let grain: Arc<[u8]> = disk.inner.grains.0.get(key, || {
+            let key = (extent.depth, packed.file, packed.offset);
+            let grain: Arc<[u8]> = disk.inner.grains.0.get_at(packed.offset / 512, key, || {
                 let mut grain = vec![0; packed.unpacked as usize];
                 unpack(file, &packed, &mut grain)?;
                 Ok(grain)
@@ -83,28 +83,39 @@ pub(crate) fn read_extent(disk: &Disk, extent: &Extent, buf: &mut [u8]) -> Resul
 /// Inflates a grain into `out`, which must be filled exactly.
 fn unpack(file: &ImageFile, packed: &Packed, out: &mut [u8]) -> Result<()> {
     let Codec::Zlib = packed.codec;
-    let mut bytes = vec![0; packed.len as usize];
-    file.read_exact_at(&mut bytes, packed.offset)?;
     let len = out.len();
-    let wanted = || format!("a zlib stream of {} bytes that inflates to {len}", packed.len);
-    match inflate(&bytes, out) {
-        Ok(inflated) if inflated == len => Ok(()),
-        Ok(inflated) => Err(bad_grain(file, packed, wanted(), format!("{inflated} bytes"))),
-        Err(what) => Err(bad_grain(file, packed, wanted(), what)),
-    }
+    COMPRESSED.with_borrow_mut(|bytes| {
+        bytes.resize(packed.len as usize, 0);
+        file.read_exact_at(bytes, packed.offset)?;
+        let wanted = || format!("a zlib stream of {} bytes that inflates to {len}", packed.len);
+        match inflate(bytes, out) {
+            Ok(inflated) if inflated == len => Ok(()),
+            Ok(inflated) => Err(bad_grain(file, packed, wanted(), format!("{inflated} bytes"))),
+            Err(what) => Err(bad_grain(file, packed, wanted(), what)),
+        }
+    })
+}
+
+thread_local! {
+    /// Each thread's own, used again for every grain: a new one costs more than a small grain.
+    static INFLATER: RefCell<Decompress> = RefCell::new(Decompress::new(true));
+    /// The compressed bytes of the grain at hand.
+    static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Inflates one whole zlib stream into `out` and returns how many bytes that gave, or what is wrong with it.
 pub(crate) fn inflate(bytes: &[u8], out: &mut [u8]) -> std::result::Result<usize, String> {
-    let mut inflater = Decompress::new(true);
-    match inflater.decompress(bytes, out, FlushDecompress::Finish) {
-        Ok(Status::StreamEnd) if inflater.total_in() == bytes.len() as u64 => {
-            Ok(inflater.total_out() as usize)
+    INFLATER.with_borrow_mut(|inflater| {
+        inflater.reset(true);
+        match inflater.decompress(bytes, out, FlushDecompress::Finish) {
+            Ok(Status::StreamEnd) if inflater.total_in() == bytes.len() as u64 => {
+                Ok(inflater.total_out() as usize)
+            }
+            Ok(Status::StreamEnd) => Err(format!("a stream that ends after {} bytes", inflater.total_in())),
+            Ok(_) => Err(format!("a stream that has not ended after {} bytes", inflater.total_out())),
+            Err(e) => Err(e.to_string()),
         }
-        Ok(Status::StreamEnd) => Err(format!("a stream that ends after {} bytes", inflater.total_in())),
-        Ok(_) => Err(format!("a stream that has not ended after {} bytes of output", inflater.total_out())),
-        Err(e) => Err(e.to_string()),
-    }
+    })
 }
 
 fn bad_grain(

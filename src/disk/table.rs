@@ -13,25 +13,38 @@ const PAGE: u64 = 16 * 1024;
 /// Pages kept at most: 1 MiB a table.
 const SLOTS: u64 = 64;
 
-/// Chunks of a file, kept by number; a chunk that falls on a taken slot replaces the one that was there.
-pub(crate) struct ChunkCache {
-    slots: Box<[RwLock<Option<Chunk>>]>,
+/// Chunks of files, kept by what tells them apart; a chunk that falls on a taken slot replaces the one that was
+/// there.
+pub(crate) struct ChunkCache<K = u64> {
+    slots: Box<[RwLock<Option<Chunk<K>>>]>,
 }
 
-struct Chunk {
-    key: u64,
+struct Chunk<K> {
+    key: K,
     bytes: Arc<[u8]>,
 }
 
 impl ChunkCache {
+    /// The chunk of this number, loaded when it is not kept.
+    pub(crate) fn get(&self, number: u64, load: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
+        self.get_at(number, number, load)
+    }
+}
+
+impl<K: Copy + Eq> ChunkCache<K> {
     /// A cache of at most `slots` chunks (at least 1).
     pub(crate) fn new(slots: u64) -> Self {
         Self { slots: (0..slots.max(1)).map(|_| RwLock::new(None)).collect() }
     }
 
-    /// The chunk called `key`, loaded when it is not kept.
-    pub(crate) fn get(&self, key: u64, load: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
-        let slot = &self.slots[(key % self.slots.len() as u64) as usize];
+    /// The chunk called `key`, kept in the slot that `place` gives, loaded when it is not kept.
+    pub(crate) fn get_at(
+        &self,
+        place: u64,
+        key: K,
+        load: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Arc<[u8]>> {
+        let slot = &self.slots[(place % self.slots.len() as u64) as usize];
         if let Some(chunk) = &*slot.read().unwrap_or_else(PoisonError::into_inner) {
             if chunk.key == key {
                 return Ok(chunk.bytes.clone());

@@ -112,7 +112,14 @@ impl Sparse {
     pub(crate) fn new(file: SinkFile, descriptor: Descriptor) -> Result<Self> {
         let places = Places::new(descriptor.sectors);
         sector32(places.grains)?;
-        Ok(Self { file, next: places.grains, descriptor, places, table: GrainTable::new(), pieces: Vec::new() })
+        Ok(Self {
+            file,
+            next: places.grains,
+            descriptor,
+            places,
+            table: GrainTable::new(),
+            pieces: Vec::new(),
+        })
     }
 
     /// Writes both copies of the table that the data have passed.
