@@ -22,7 +22,14 @@ pub(super) struct Encoder {
     encoding: Encoding,
     buffers: Arc<Pool>,
     /// Compressors that wait to be used again: a new one costs more than a grain.
-    compressors: Mutex<Vec<Compress>>,
+    compressors: Mutex<Vec<Compressor>>,
+}
+
+/// Compresses grains, one at a time.
+struct Compressor {
+    deflate: Compress,
+    /// For grains that deflate would make larger.
+    store: Compress,
 }
 
 impl Encoder {
@@ -52,53 +59,60 @@ impl Encoder {
 
     fn deflate(&self, plain: &Packet, grain: usize, level: u32, framing: Framing) -> Result<Packet> {
         let pop = || self.compressors.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut compressor = pop().unwrap_or_else(|| Compress::new(Compression::new(level), true));
+        let mut compressor = pop().unwrap_or_else(|| Compressor {
+            deflate: Compress::new(Compression::new(level), true),
+            store: Compress::new(Compression::none(), true),
+        });
         let mut out = self.buffers.take(0);
-        let mut padded = Vec::new();
         let mut pieces = Vec::new();
         for (offset, data) in plain.iter() {
             for (index, bytes) in data.chunks(grain).enumerate() {
-                // Readers want a whole grain even where the disk ends within it.
-                let bytes = if bytes.len() < grain {
-                    padded = bytes.to_vec();
-                    padded.resize(grain, 0);
-                    &padded[..]
-                } else {
-                    bytes
-                };
                 let offset = offset + (index * grain) as u64;
-                let at = out.vec().len();
-                deflate_grain(&mut compressor, offset, bytes, framing, out.vec())?;
+                let at = out.len();
+                if bytes.len() == grain {
+                    compressor.append(offset, bytes, framing, out.vec())?;
+                } else {
+                    // Readers want a whole grain even where the disk ends within it.
+                    let mut whole = bytes.to_vec();
+                    whole.resize(grain, 0);
+                    compressor.append(offset, &whole, framing, out.vec())?;
+                }
                 pieces.push(Piece { offset, at, len: out.len() - at });
             }
         }
-        drop(padded);
         self.compressors.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
         Ok(Packet { pieces, buffer: out })
     }
 }
 
-/// Appends one framed grain to `out`.
-fn deflate_grain(
-    compressor: &mut Compress,
-    offset: u64,
-    bytes: &[u8],
-    framing: Framing,
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    let start = out.len();
-    let body = start + framing.header;
-    // What zlib's deflateBound allows for, and more: stored blocks add 5 bytes each, the wrapper 6.
-    out.resize(body + bytes.len() + bytes.len() / 1000 + 64, 0);
-    compressor.reset();
-    let status = compressor.compress(bytes, &mut out[body..], FlushCompress::Finish);
-    if !matches!(status, Ok(Status::StreamEnd)) {
-        return Err(Error::io("compress", "a grain", std::io::Error::other(format!("{status:?}"))));
+/// Bytes that a compressed grain may be longer than the grain. Stored blocks add 5 bytes each and the wrapper 6;
+/// open-vmdk accepts 500.
+const EXPANSION: usize = 64;
+
+impl Compressor {
+    /// Appends one framed grain to `out`.
+    fn append(&mut self, offset: u64, bytes: &[u8], framing: Framing, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let body = start + framing.header;
+        out.resize(body + bytes.len() + EXPANSION, 0);
+        // The fast levels can make noise an eighth larger: more than readers accept, and more than storing it takes.
+        let compressed = match whole(&mut self.deflate, bytes, &mut out[body..])? {
+            Some(len) => len,
+            None => whole(&mut self.store, bytes, &mut out[body..])?
+                .ok_or_else(|| Error::io("store", "a grain", std::io::ErrorKind::WriteZero.into()))?,
+        };
+        (framing.fill)(offset, compressed as u32, &mut out[start..body]);
+        let end = body + compressed;
+        out.resize(end.next_multiple_of(framing.align), 0);
+        out[end..].fill(0);
+        Ok(())
     }
-    let compressed = compressor.total_out();
-    (framing.fill)(offset, compressed as u32, &mut out[start..body]);
-    let end = body + compressed as usize;
-    out.resize(end.next_multiple_of(framing.align), 0);
-    out[end..].fill(0);
-    Ok(())
+}
+
+/// Compresses `bytes` into `out` and returns the length; `None` when there is not room enough.
+fn whole(compress: &mut Compress, bytes: &[u8], out: &mut [u8]) -> Result<Option<usize>> {
+    compress.reset();
+    let failed = |e| Error::io("compress", "a grain", std::io::Error::other(e));
+    let status = compress.compress(bytes, out, FlushCompress::Finish).map_err(failed)?;
+    Ok((status == Status::StreamEnd).then(|| compress.total_out() as usize))
 }

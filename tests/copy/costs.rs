@@ -82,3 +82,16 @@ fn a_block_stream_keeps_to_its_buffers() {
     // Three ahead, one being filled in exchange for the one in hand, one in hand.
     assert!(addresses.len() <= 5, "{} buffers", addresses.len());
 }
+
+/// Readers refuse grains that compression made much larger, and so do we.
+#[test]
+fn noise_does_not_grow_at_any_level() {
+    let payload = 2 * MIB;
+    let source = disk(&Arc::new(Sparse::new(payload, vec![(0, noise(payload as usize, 4))])));
+    for level in 0..=9 {
+        let mut out = Counter::default();
+        let stream = OutputFormat::Vmdk(Subformat::StreamOptimized);
+        Copy::new(&source).to(stream).level(level).write_to(&mut out).expect("copies");
+        assert!(out.bytes <= payload + 64 * 1024 + 40 * 1024, "level {level}: {} bytes", out.bytes);
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
 use diskport::disk::Patch;
-use diskport::format::vmdk::Subformat;
+use diskport::format::vmdk::{StreamReader, Subformat};
 use diskport::storage::MemoryStorage;
 use diskport::{Data, Disk, Error, Open};
 use proptest::prelude::*;
