@@ -3,3 +3,4 @@
 
 mod support;
 mod vhd;
+mod vmdk;

@@ -1,0 +1,4 @@
+//! VMDK.
+
+mod builder;
+mod model;
