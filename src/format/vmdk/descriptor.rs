@@ -205,15 +205,15 @@ impl Parser<'_> {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        if let Some((access, rest)) = line.split_once(char::is_whitespace) {
-            if let Some(access) = Access::of(access) {
-                if self.descriptor.extents.len() == MAX_EXTENTS {
-                    let expected = format!("at most {MAX_EXTENTS} extents");
-                    return Err(self.text.defect(Problem::Descriptor, at, &expected, "more"));
-                }
-                self.descriptor.extents.push(ExtentLine::parse(&self.text, access, rest, at)?);
-                return Ok(());
+        if let Some((access, rest)) = line.split_once(char::is_whitespace)
+            && let Some(access) = Access::of(access)
+        {
+            if self.descriptor.extents.len() == MAX_EXTENTS {
+                let expected = format!("at most {MAX_EXTENTS} extents");
+                return Err(self.text.defect(Problem::Descriptor, at, &expected, "more"));
             }
+            self.descriptor.extents.push(ExtentLine::parse(&self.text, access, rest, at)?);
+            return Ok(());
         }
         match line.split_once('=') {
             Some((key, value)) => {

@@ -29,7 +29,6 @@ const TAIL_ENTRIES: u64 = 1 << 20;
 const TAIL_TABLES: u32 = 16;
 
 /// The header of a hosted sparse extent, or the footer that takes its place, checked.
-#[derive(Debug, Clone)]
 pub(super) struct Header {
     pub(super) flags: HeaderFlags,
     pub(super) version: u32,

@@ -157,9 +157,6 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
     let declared = Some(line.sectors);
     let mut info = describe(&file, descriptor)?;
     let map = hosted_map(&header, &source(&file, declared, context), &mut info)?;
-    if header.compressed && !header.gd_at_end {
-        hosted::check_tail(&map, &file, &TablePages::new())?;
-    }
     Ok(single(file, info, map.size, Content::Grains(map)))
 }
 
@@ -169,6 +166,9 @@ fn source<'a>(file: &'a ImageFile, declared: Option<u64>, context: &OpenContext<
 
 fn hosted_map(header: &hosted::Header, source: &ExtentSource<'_>, info: &mut LayerInfo) -> Result<GrainMap> {
     let map = header.map(source)?;
+    if header.compressed && !header.gd_at_end {
+        hosted::check_tail(&map, source.file, &TablePages::new())?;
+    }
     info.block_size.get_or_insert(map.grain);
     info.compressed |= header.compressed;
     if header.unclean {
