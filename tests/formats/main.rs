@@ -3,4 +3,5 @@
 
 mod support;
 mod vhd;
+mod vhdx;
 mod vmdk;

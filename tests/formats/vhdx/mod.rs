@@ -1,0 +1,24 @@
+//! VHDX.
+
+mod builder;
+mod hostile;
+mod hostile_log;
+mod log;
+mod model;
+mod oddities;
+
+use std::sync::Arc;
+
+use diskport::storage::{Explicit, MemoryStorage, ReadAt};
+use diskport::{Disk, Open};
+
+/// Opens an image in memory.
+fn open(bytes: Vec<u8>) -> diskport::Result<Disk> {
+    Open::new().open(MemoryStorage::new(bytes))
+}
+
+/// Options that find one parent under the name that the builder gives it.
+fn over(parent: Vec<u8>) -> Open {
+    let parent: Arc<dyn ReadAt> = Arc::new(MemoryStorage::new(parent));
+    Open::new().resolver(Explicit::from([("parent.vhdx", parent)]))
+}
