@@ -7,7 +7,7 @@ mod files;
 mod input;
 mod mutate;
 
-pub use exercise::{exercise, exercise_chain, exercise_with};
+pub use exercise::{exercise, exercise_chain, exercise_stream, exercise_with};
 pub use files::{HandOut, Sparse};
 pub use input::{FILES, Input, SECTOR};
 pub use mutate::mutate;

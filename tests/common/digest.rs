@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use diskport::{Blocks, Data, Disk, MIB};
+use diskport::{BlockStream, Blocks, Data, Disk, MIB};
 use sha2::{Digest, Sha256};
 
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
@@ -29,10 +29,19 @@ pub fn of_disk(disk: &Disk) -> diskport::Result<String> {
 
 /// The digests of a disk's whole virtual content and of its first `prefix` bytes, in one pass.
 pub fn of_disk_and_prefix(disk: &Disk, prefix: u64) -> diskport::Result<(String, Option<String>)> {
+    of_blocks(disk.blocks(Blocks::of(MIB).read_ahead(2).threads(1)), disk.size(), prefix)
+}
+
+/// The same of blocks, which must cover `size` bytes in order.
+pub fn of_blocks(
+    blocks: impl BlockStream,
+    size: u64,
+    prefix: u64,
+) -> diskport::Result<(String, Option<String>)> {
     let mut hash = Sha256::new();
     let mut first = None;
     let mut at = 0;
-    for block in disk.blocks(Blocks::of(MIB).read_ahead(2).threads(1)) {
+    for block in blocks {
         let block = block?;
         assert_eq!(block.offset, at, "blocks leave no gap");
         let end = block.end();
@@ -44,7 +53,7 @@ pub fn of_disk_and_prefix(disk: &Disk, prefix: u64) -> diskport::Result<(String,
         feed(&mut hash, &block.data, split, end - at - split);
         at = end;
     }
-    assert_eq!(at, disk.size(), "blocks cover the disk");
+    assert_eq!(at, size, "blocks cover the disk");
     Ok((hex(hash), first))
 }
 

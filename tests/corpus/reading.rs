@@ -1,9 +1,12 @@
 //! An image that opens: its size, its content, its map.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::PathBuf;
 
 use diskport::disk::is_zero;
 use diskport::format::vhd::SizeField;
+use diskport::format::vmdk::StreamReader;
 use diskport::{Disk, Extent, MIB, Open};
 use libtest_mimic::Failed;
 
@@ -26,7 +29,13 @@ pub fn check(corpus: &Corpus, image: &Image, disk: &Disk) -> Result<Vec<PathBuf>
         Some(chs) => check_both_sizes(corpus, image, disk, &oracle.digest, chs)?,
     }
     if disk.size() <= READ_WHOLE {
-        same("content (read_at)", digest::of_reads(disk)?, oracle.digest)?;
+        same("content (read_at)", digest::of_reads(disk)?, oracle.digest.clone())?;
+    }
+    if disk.chain().iter().all(|layer| layer.info().subformat == "streamOptimized") {
+        let stream = StreamReader::new(BufReader::new(File::open(corpus.path(&image.file))?))?;
+        let size = stream.size();
+        same("virtual size (forward only)", size, oracle.size)?;
+        same("content (forward only)", digest::of_blocks(stream, size, u64::MAX)?.0, oracle.digest)?;
     }
     let files = disk.chain().iter().flat_map(|layer| layer.files().iter());
     Ok(files.filter_map(|file| file.path().map(PathBuf::from)).collect())
