@@ -33,6 +33,7 @@ impl fmt::Display for Kind {
 /// Metadata, and content that is the same wherever it is read.
 pub struct Sparse {
     len: u64,
+    /// In order, and apart.
     parts: Vec<(u64, Vec<u8>)>,
 }
 
@@ -50,13 +51,12 @@ impl ReadAt for Sparse {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let n = self.len.saturating_sub(offset).min(buf.len() as u64) as usize;
         buf[..n].fill(0);
-        for (at, part) in &self.parts {
-            let start = offset.max(*at);
-            let end = (offset + n as u64).min(at + part.len() as u64);
-            if start < end {
-                let part = &part[(start - at) as usize..(end - at) as usize];
-                buf[(start - offset) as usize..(end - offset) as usize].copy_from_slice(part);
-            }
+        let end = offset + n as u64;
+        let first = self.parts.partition_point(|(at, part)| at + part.len() as u64 <= offset);
+        for (at, part) in self.parts[first..].iter().take_while(|(at, _)| *at < end) {
+            let (start, end) = (offset.max(*at), end.min(at + part.len() as u64));
+            let part = &part[(start - at) as usize..(end - at) as usize];
+            buf[(start - offset) as usize..(end - offset) as usize].copy_from_slice(part);
         }
         Ok(n)
     }

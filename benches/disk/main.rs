@@ -14,7 +14,7 @@ use diskport::copy::{Copy, OutputFormat};
 use diskport::disk::is_zero;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, MemoryStorage, ReadAt};
-use diskport::{Blocks, Data, Disk, GIB, MIB, Open};
+use diskport::{Blocks, Data, Disk, Format, GIB, MIB, Open};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use layout::Kind;
@@ -30,7 +30,12 @@ fn main() {
 
 /// An image with its bytes, opened.
 fn disk(kind: Kind) -> Disk {
-    Open::new().open(MemoryStorage::new(layout::full(kind, SIZE))).expect("a sound image")
+    open_as(kind).open(MemoryStorage::new(layout::full(kind, SIZE))).expect("a sound image")
+}
+
+/// A raw disk has no signature.
+fn open_as(kind: Kind) -> Open {
+    if matches!(kind, Kind::Raw) { Open::new().format(Format::Raw) } else { Open::new() }
 }
 
 /// A chain of VMDKs: the base is full, each child holds one grain in twenty.
@@ -63,7 +68,8 @@ fn without_content(image: layout::Sparse) -> Arc<dyn ReadAt> {
 #[divan::bench(args = Kind::ALL)]
 fn open(bencher: Bencher, kind: Kind) {
     let image: Arc<dyn ReadAt> = Arc::new(MemoryStorage::new(layout::full(kind, SIZE)));
-    bencher.bench(|| Open::new().open(image.clone()));
+    let open = open_as(kind);
+    bencher.bench(|| open.open(image.clone()));
 }
 
 /// A BAT of 512 MiB, of which opening must read next to nothing.
