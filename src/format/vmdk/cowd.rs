@@ -5,7 +5,7 @@
 use std::mem::offset_of;
 use std::sync::OnceLock;
 
-use super::grain_table::GrainMap;
+use super::grain_map::GrainMap;
 use super::layout::{COWD, COWD_GTES_PER_GT, CowdHeader, SECTOR};
 use super::open::ExtentSource;
 use crate::error::{Problem, Result};

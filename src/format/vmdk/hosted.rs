@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::GrainTables;
-use super::grain_table::{Grain, GrainMap, TablePages};
+use super::grain_map::GrainMap;
+use super::grain_table::{Grain, TablePages};
 use super::layout::{
     COMPRESSION_DEFLATE, COMPRESSION_NONE, GD_AT_END, HeaderFlags, INCOMPATIBLE_FLAGS, KDMV, KDMV_UNFINISHED,
     NEWLINE_TEST, SECTOR, SparseExtentHeader,
@@ -282,7 +283,7 @@ pub(super) fn check_tail(map: &GrainMap, file: &ImageFile, pages: &TablePages) -
         }
         let first = table * map.gtes_per_gt;
         for grain in (first..map.grains().min(first + map.gtes_per_gt)).rev() {
-            if let (Grain::At(_), _) = cursor.look(grain)? {
+            if let (Grain::At(_), _) = cursor.look(grain, 1)? {
                 return map.map(file, pages, grain * map.grain, 1).map(drop);
             }
         }

@@ -9,6 +9,7 @@ mod ddb;
 mod descriptor;
 mod extent_line;
 mod footer;
+mod grain_map;
 mod grain_table;
 mod hosted;
 pub(crate) mod layout;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::descriptor::{self, Descriptor, NO_PARENT};
 use super::extent_line::{ExtentKind, ExtentLine};
-use super::grain_table::{GrainMap, TablePages};
+use super::grain_map::GrainMap;
+use super::grain_table::TablePages;
 use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
 use super::sesparse::SeSparse;
 use super::{GrainTables, cowd, hosted, sesparse};

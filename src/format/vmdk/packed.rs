@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use super::grain_table::GrainMap;
+use super::grain_map::GrainMap;
 use super::layout::{GRAIN_MARKER, SECTOR};
 use crate::disk::{Codec, Packed};
 use crate::error::{Problem, Result};

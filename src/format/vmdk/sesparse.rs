@@ -4,7 +4,7 @@
 
 use std::mem::offset_of;
 
-use super::grain_table::{Grain, Table, TablePages, run};
+use super::grain_table::{Grain, PAGE, Table, TablePages, run};
 use super::layout::{
     SECTOR, SESPARSE, SESPARSE_VERSION, SESPARSE_VOLATILE, SeSparseArea, SeSparseHeader,
     SeSparseVolatileHeader,
@@ -153,17 +153,46 @@ impl SeSparse {
         offset: u64,
         limit: u64,
     ) -> Result<Mapping> {
-        run((GRAIN, self.size), (offset, limit), self.file, false, |grain| self.look(file, pages, grain))
+        run((GRAIN, self.size), (offset, limit), self.file, false, |grain, most| {
+            self.look(file, pages, grain, most)
+        })
     }
 
-    fn look(&self, file: &ImageFile, pages: &TablePages, grain: u64) -> Result<(Grain, u64)> {
+    /// What the tables say of a grain, and of how many grains from there on it is true, of `most`.
+    fn look(&self, file: &ImageFile, pages: &TablePages, grain: u64, most: u64) -> Result<(Grain, u64)> {
         let (table, index) = (grain / GTES_PER_GT, grain % GTES_PER_GT);
+        let Some(number) = self.table(file, pages, table)? else {
+            return Ok((Grain::Absent, GTES_PER_GT - index));
+        };
+        let start = self.header.tables.start + number * TABLE;
+        file.check_inside(Format::Vmdk, "grain table", start, TABLE)?;
+        // Tables are numbered by their place in the file, so that equal numbers share pages.
+        let page_number = number * (TABLE / PAGE) + index * 8 / PAGE;
+        let page_start = start + index * 8 / PAGE * PAGE;
+        let page = pages.get(self.extent, Table::Grains, page_number, || {
+            let mut bytes = vec![0; PAGE as usize];
+            file.read_exact_at(&mut bytes, page_start)?;
+            Ok(bytes)
+        })?;
+        let entries = page.get((index * 8 % PAGE) as usize..).unwrap_or_default();
+        let mut same = entries.chunks_exact(8).take(most as usize).map(|entry| u64_at(entry, 0));
+        let first = same.next().unwrap_or_default();
+        let kind = self.grain(file, grain, first, start + index * 8)?;
+        let count = match kind {
+            Grain::At(_) => 1,
+            _ => 1 + same.take_while(|&entry| entry == first).count() as u64,
+        };
+        Ok((kind, count))
+    }
+
+    /// The number of a grain table; `None` when none of its grains is stored.
+    fn table(&self, file: &ImageFile, pages: &TablePages, table: u64) -> Result<Option<u64>> {
         let tables = self.size.div_ceil(GRAIN * GTES_PER_GT);
         let directory = (self.header.directory, tables, 8);
         let (page, at) = pages.entry((self.extent, Table::Directory), file, directory, table)?;
         let entry = u64_at(&page, at);
         if entry == 0 {
-            return Ok((Grain::Absent, GTES_PER_GT - index));
+            return Ok(None);
         }
         let at = self.header.directory + table * 8;
         if entry >> 32 != 0x1000_0000 {
@@ -175,18 +204,7 @@ impl SeSparse {
             let expected = format!("a table within {} bytes of tables", self.header.tables.len);
             return Err(wrong(file, Problem::OutOfFile, "grain directory", at, &expected, entry));
         }
-        let start = self.header.tables.start + number * TABLE;
-        file.check_inside(Format::Vmdk, "grain table", start, TABLE)?;
-        // Tables are numbered by their place in the file, so that equal numbers share pages.
-        let page_number = number * (TABLE / 4096) + index * 8 / 4096;
-        let within = start + index * 8 / 4096 * 4096;
-        let page = pages.get(self.extent, Table::Grains, page_number, || {
-            let mut bytes = vec![0; 4096];
-            file.read_exact_at(&mut bytes, within)?;
-            Ok(bytes)
-        })?;
-        let entry = u64_at(&page, (index * 8 % 4096) as usize);
-        Ok((self.grain(file, grain, entry, start + index * 8)?, 1))
+        Ok(Some(number))
     }
 
     /// The grain that the entry at `at` stands for. Its first digit is the kind.

@@ -81,6 +81,8 @@ pub struct Hosted {
     pub version: u32,
     pub zeroed_flag: bool,
     pub redundant: bool,
+    /// Whether tables lie in reverse, and those without grains are left out.
+    pub scattered: bool,
     pub grains: Vec<Grain>,
     pub descriptor: Option<String>,
 }
@@ -145,6 +147,7 @@ impl Hosted {
             version: 1,
             zeroed_flag: grains.contains(&Grain::Zero),
             redundant: true,
+            scattered: false,
             grains,
             descriptor: None,
         }
@@ -168,7 +171,11 @@ impl Hosted {
                 return (0, Vec::new());
             }
             let gd = at;
-            let tables: Vec<_> = (0..table_count as u64).map(|n| gd + gd_sectors + n * gt_sectors).collect();
+            let mut tables: Vec<_> =
+                (0..table_count as u64).map(|n| gd + gd_sectors + n * gt_sectors).collect();
+            if self.scattered {
+                tables.reverse();
+            }
             at += gd_sectors + table_count as u64 * gt_sectors;
             (gd, tables)
         };
@@ -211,8 +218,10 @@ impl Hosted {
             let (table, index) = (index / self.gtes as usize, index % self.gtes as usize);
             for (directory, tables) in [(gd, &tables), (rgd, &redundant_tables)] {
                 let Some(&sector) = tables.get(table) else { continue };
-                put32(&mut bytes, directory as usize * SECTOR + table * 4, sector as u32);
-                put32(&mut bytes, sector as usize * SECTOR + index * 4, entry);
+                if entry != 0 || !self.scattered {
+                    put32(&mut bytes, directory as usize * SECTOR + table * 4, sector as u32);
+                    put32(&mut bytes, sector as usize * SECTOR + index * 4, entry);
+                }
             }
         }
         Built { bytes, gd, rgd, tables, redundant_tables, grains: stored }

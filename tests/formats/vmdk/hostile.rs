@@ -153,6 +153,28 @@ fn differing_tables() {
 }
 
 #[test]
+fn a_damaged_table_spoils_only_its_own_grains() {
+    // Four tables of two grains; that of grains 2 and 3 differs, that of 4 and 5 lies outside the file.
+    let mut disk = monolithic();
+    disk.grains[7] = data(7);
+    disk.gtes = 2;
+    let built = disk.build();
+    let mut bytes = built.bytes;
+    put32(&mut bytes, built.redundant_tables[1] as usize * SECTOR, 0);
+    put32(&mut bytes, built.gd as usize * SECTOR + 2 * 4, u32::MAX);
+    let disk = Open::new().open(diskport::storage::MemoryStorage::new(bytes)).expect("opens");
+    for grain in 0..8 {
+        let mut sector = [0; SECTOR];
+        match (grain, disk.read_at(&mut sector, grain * 65_536)) {
+            (2 | 3, Err(Error::Defect(defect))) => is(&defect, Problem::Ambiguous, "grain table"),
+            (4 | 5, Err(Error::Defect(defect))) => is(&defect, Problem::OutOfFile, "grain table"),
+            (0 | 1 | 6 | 7, Ok(())) => assert_eq!(sector == [0; SECTOR], matches!(grain, 0 | 6)),
+            (_, other) => panic!("grain {grain}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_cut_stream_names_what_is_missing() {
     let built = streamed().build();
     let whole = built.bytes;

@@ -24,7 +24,7 @@ struct Write {
 enum Piece {
     Flat { offset: u64, vmfs: bool },
     Zero,
-    Hosted { grain: u64, gtes: u32, zeroed: bool, redundant: bool },
+    Hosted { grain: u64, gtes: u32, zeroed: bool, redundant: bool, scattered: bool },
     Stream { grain: u64, gtes: u32, front: bool, markers: bool, short_last: bool },
     Cowd { grain: u32 },
     SeSparse,
@@ -53,9 +53,11 @@ fn piece() -> impl Strategy<Value = Piece> {
     prop_oneof![
         2 => (0..3_u64, any::<bool>()).prop_map(|(offset, vmfs)| Piece::Flat { offset, vmfs }),
         1 => Just(Piece::Zero),
-        5 => (grain(), gtes(), any::<bool>(), any::<bool>()).prop_map(|(grain, gtes, zeroed, redundant)| {
-            Piece::Hosted { grain, gtes, zeroed, redundant }
-        }),
+        5 => (grain(), gtes(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+            |(grain, gtes, zeroed, redundant, scattered)| {
+                Piece::Hosted { grain, gtes, zeroed, redundant, scattered }
+            }
+        ),
         4 => (grain(), gtes(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
             |(grain, gtes, front, markers, short_last)| Piece::Stream { grain, gtes, front, markers, short_last }
         ),
@@ -147,9 +149,9 @@ impl Layer {
                     bytes.extend_from_slice(part);
                     (format!("{} {offset}", line(kind)), bytes)
                 }
-                Piece::Hosted { grain, gtes, zeroed, redundant } => {
+                Piece::Hosted { grain, gtes, zeroed, redundant, scattered } => {
                     let mut extent = Hosted::new(*sectors, grain, grains(part, touched, grain, zeroed));
-                    (extent.gtes, extent.redundant) = (gtes, redundant);
+                    (extent.gtes, extent.redundant, extent.scattered) = (gtes, redundant, scattered);
                     if alone {
                         text.create_type = "monolithicSparse";
                         text.extents.push(line("SPARSE"));
@@ -254,8 +256,8 @@ fn a_large_hosted_extent_has_tables_of_several_pages() {
 fn qemu_reads_what_the_builder_makes() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |seed| Write { at: 0, sectors: 300, seed };
-    let hosted = Piece::Hosted { grain: 128, gtes: 512, zeroed: true, redundant: true };
-    let small = Piece::Hosted { grain: 16, gtes: 128, zeroed: false, redundant: false };
+    let hosted = Piece::Hosted { grain: 128, gtes: 512, zeroed: true, redundant: true, scattered: false };
+    let small = Piece::Hosted { grain: 16, gtes: 128, zeroed: false, redundant: false, scattered: true };
     let front = Piece::Stream { grain: 128, gtes: 512, front: true, markers: true, short_last: false };
     let footer = Piece::Stream { grain: 128, gtes: 512, front: false, markers: true, short_last: true };
     let pieces = [hosted, small, front, footer, Piece::Cowd { grain: 8 }];
