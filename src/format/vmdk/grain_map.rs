@@ -89,7 +89,7 @@ impl GrainMap {
 
     /// The grains, from `grain` on, that the entries say the same of.
     fn same_grains(&self, file: &ImageFile, grain: u64, entries: &[u8]) -> Result<(Grain, u64)> {
-        let mut entries = entries.chunks_exact(4).map(|entry| u32_at(entry, 0));
+        let mut entries = entries.as_chunks::<4>().0.iter().map(|entry| u32::from_le_bytes(*entry));
         let first = entries.next().unwrap_or(GTE_UNALLOCATED);
         let zero = first == GTE_ZEROED && self.zeroed_grains;
         if zero || first == GTE_UNALLOCATED {
@@ -296,13 +296,17 @@ impl Cursor<'_> {
         for (table, entries) in range.clone().zip(bytes.chunks(stride)) {
             let Some(start) = self.directory_entry(which, directory, table)? else { continue };
             let end = start + map.gtes_per_gt * 4;
-            let (first, last) = ((start + SECTOR).saturating_sub(len) / SECTOR, end.div_ceil(SECTOR));
-            let on_table = |entry: &[u8]| {
-                let entry = u64::from(u32_at(entry, 0));
-                entry > 1 && entry >= first && entry < last
-            };
-            if let Some(entry) = entries.chunks_exact(4).find(|entry| on_table(entry)) {
-                let at = u64::from(u32_at(entry, 0)) * SECTOR;
+            // 0 and 1 are not grains.
+            let first = ((start + SECTOR).saturating_sub(len) / SECTOR).max(2);
+            let span = end.div_ceil(SECTOR) - first;
+            let (entries, _) = entries.as_chunks::<4>();
+            let on_table = |entry: &[u8; 4]| u64::from(u32::from_le_bytes(*entry)).wrapping_sub(first) < span;
+            // Without a branch, since nearly always all of them are looked at.
+            if !entries.iter().fold(false, |any, entry| any | on_table(entry)) {
+                continue;
+            }
+            if let Some(entry) = entries.iter().find(|entry| on_table(entry)) {
+                let at = u64::from(u32::from_le_bytes(*entry)) * SECTOR;
                 let expected = format!("a grain outside its grain table at {start}..{end}");
                 let found = format!("{at}..{}", at + len);
                 return Err(self.file.defect(Format::Vmdk, Problem::Overlap, "grain", at, expected, found));
