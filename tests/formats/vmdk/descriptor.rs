@@ -179,6 +179,7 @@ fn nothing_unknown_is_skipped() {
 #[test]
 fn there_are_limits() {
     assert_eq!(problem(with("version=1\n", "version=1\nx\0y=1\n")), Problem::Descriptor);
+    assert_eq!(problem(format!("{FLAT}\0\0# more\n")), Problem::Descriptor);
     let comment = format!("#{}\n", "x".repeat(70_000));
     assert_eq!(problem(format!("{FLAT}{comment}")), Problem::Descriptor);
     let huge = format!("{FLAT}{}", "#\n".repeat(1 << 19));

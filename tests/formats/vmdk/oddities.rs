@@ -281,7 +281,11 @@ fn an_extent_may_not_be_the_descriptor() {
     let by_name = diskport::open(&image);
     std::fs::write(&image, Text::new("monolithicFlat", ["RW 1 FLAT \"link\" 0"]).render()).expect("writes");
     std::fs::hard_link(&image, folder.path().join("link")).expect("links");
-    for refused in [by_name, diskport::open(&image)] {
+    // A storage without identity is known by the name it goes by.
+    let text = Text::new("monolithicFlat", ["RW 1 FLAT \"(image)\" 0"]).render();
+    let files = Explicit::from([("(image)", storage(text.clone().into()))]);
+    let in_memory = Open::new().resolver(files).open(MemoryStorage::new(text + &"#".repeat(512)));
+    for refused in [by_name, diskport::open(&image), in_memory] {
         match refused {
             Err(Error::Defect(defect)) => assert_eq!(defect.problem, diskport::Problem::Overlap),
             other => panic!("{other:?}"),
