@@ -10,6 +10,7 @@ use super::layer::{Codec, FileIndex, MappingKind, Packed};
 use super::table::ChunkCache;
 use super::{Disk, Extent};
 use crate::error::{Error, Problem, Result};
+use crate::format::Format;
 use crate::storage::ImageFile;
 
 /// Grains kept inflated.
@@ -51,26 +52,21 @@ pub(crate) fn read_extent(disk: &Disk, extent: &Extent, buf: &mut [u8]) -> Resul
     match (extent.kind, disk.file_of(extent)) {
         (MappingKind::Stored { offset, .. }, Some(file)) => file.read_exact_at(buf, offset),
         (MappingKind::Packed(packed), Some(file)) => {
-            let skip = packed.skip as usize;
+            let format = disk.chain()[extent.depth as usize].info().format;
+            let grain = Grain { format, file, packed };
             if buf.len() == packed.unpacked as usize {
                 // A whole grain: nobody will ask for the rest of it.
-                return unpack(file, &packed, buf);
+                return grain.unpack(buf);
             }
             let key = (extent.depth, packed.file, packed.offset);
-            let grain: Arc<[u8]> = disk.inner.grains.0.get_at(packed.offset / 512, key, || {
-                let mut grain = vec![0; packed.unpacked as usize];
-                unpack(file, &packed, &mut grain)?;
-                Ok(grain)
+            let bytes: Arc<[u8]> = disk.inner.grains.0.get_at(packed.offset / 512, key, || {
+                let mut bytes = vec![0; packed.unpacked as usize];
+                grain.unpack(&mut bytes)?;
+                Ok(bytes)
             })?;
-            let part = grain.get(skip..skip + buf.len()).ok_or_else(|| {
-                bad_grain(
-                    file,
-                    &packed,
-                    format!("{} bytes inflated", packed.unpacked),
-                    format!("{}", grain.len()),
-                )
-            })?;
-            buf.copy_from_slice(part);
+            let skip = packed.skip as usize;
+            let part = bytes.get(skip..skip + buf.len());
+            buf.copy_from_slice(part.ok_or_else(|| grain.bad(format!("{} bytes", bytes.len())))?);
             Ok(())
         }
         _ => {
@@ -80,26 +76,40 @@ pub(crate) fn read_extent(disk: &Disk, extent: &Extent, buf: &mut [u8]) -> Resul
     }
 }
 
-/// Inflates a grain into `out`, which must be filled exactly.
-fn unpack(file: &ImageFile, packed: &Packed, out: &mut [u8]) -> Result<()> {
-    let Codec::Zlib = packed.codec;
-    let len = out.len();
-    COMPRESSED.with_borrow_mut(|bytes| {
-        bytes.resize(packed.len as usize, 0);
-        file.read_exact_at(bytes, packed.offset)?;
-        let wanted = || format!("a zlib stream of {} bytes that inflates to {len}", packed.len);
-        match inflate(bytes, out) {
-            Ok(inflated) if inflated == len => Ok(()),
-            Ok(inflated) => Err(bad_grain(file, packed, wanted(), format!("{inflated} bytes"))),
-            Err(what) => Err(bad_grain(file, packed, wanted(), what)),
+/// A compressed grain, with what an error says of it.
+struct Grain<'a> {
+    format: Format,
+    file: &'a ImageFile,
+    packed: Packed,
+}
+
+impl Grain<'_> {
+    /// Inflates the grain into `out`, which must be filled exactly.
+    fn unpack(&self, out: &mut [u8]) -> Result<()> {
+        let Codec::Zlib = self.packed.codec;
+        // Taken, not borrowed: the storage may read another disk of ours on this thread.
+        let mut bytes = COMPRESSED.take();
+        bytes.resize(self.packed.len as usize, 0);
+        let inflated = self.file.read_exact_at(&mut bytes, self.packed.offset).map(|()| inflate(&bytes, out));
+        COMPRESSED.set(bytes);
+        match inflated? {
+            Ok(len) if len == out.len() => Ok(()),
+            Ok(len) => Err(self.bad(format!("{len} bytes"))),
+            Err(what) => Err(self.bad(what)),
         }
-    })
+    }
+
+    fn bad(&self, found: impl Into<String>) -> Error {
+        let Packed { offset, len, unpacked, .. } = self.packed;
+        let expected = format!("a zlib stream of {len} bytes that inflates to {unpacked}");
+        self.file.defect(self.format, Problem::Compression, "compressed grain", offset, expected, found)
+    }
 }
 
 thread_local! {
     /// Each thread's own, used again for every grain: a new one costs more than a small grain.
     static INFLATER: RefCell<Decompress> = RefCell::new(Decompress::new(true));
-    /// The compressed bytes of the grain at hand.
+    /// Room for the compressed bytes of a grain.
     static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -116,14 +126,4 @@ pub(crate) fn inflate(bytes: &[u8], out: &mut [u8]) -> std::result::Result<usize
             Err(e) => Err(e.to_string()),
         }
     })
-}
-
-fn bad_grain(
-    file: &ImageFile,
-    packed: &Packed,
-    expected: impl Into<String>,
-    found: impl Into<String>,
-) -> Error {
-    let format = crate::format::Format::Vmdk;
-    file.defect(format, Problem::Compression, "compressed grain", packed.offset, expected, found)
 }

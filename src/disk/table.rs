@@ -74,11 +74,6 @@ impl<E> PagedTable<E> {
         Self { offset, entries, cache: ChunkCache::new(pages.min(SLOTS)), decode, entry_size }
     }
 
-    /// The number of entries.
-    pub(crate) fn entries(&self) -> u64 {
-        self.entries
-    }
-
     /// Where entry `index` lies in the file.
     pub(crate) fn entry_offset(&self, index: u64) -> u64 {
         self.offset + index * self.entry_size
