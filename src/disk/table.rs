@@ -124,3 +124,56 @@ impl<'a, E> TableCursor<'a, E> {
         Ok(&bytes[(at % PAGE) as usize..])
     }
 }
+
+/// A table that is written from front to back, a page at a time.
+///
+/// Entries are set in increasing order. A page is complete when an entry of a later one comes, so that one page is
+/// all that is kept of a table of any size.
+pub(crate) struct TableWriter {
+    entry_size: usize,
+    entries: u64,
+    fill: u8,
+    number: u64,
+    bytes: Vec<u8>,
+    used: bool,
+}
+
+impl TableWriter {
+    /// Pages of `entries` entries of `entry_size` bytes; bytes of entries that are never set are `fill`.
+    pub(crate) fn new(entries: u64, entry_size: usize, fill: u8) -> Self {
+        let bytes = vec![fill; entries as usize * entry_size];
+        Self { entry_size, entries, fill, number: 0, bytes, used: false }
+    }
+
+    /// Whether entry `index` is on the page that is being filled.
+    pub(crate) fn covers(&self, index: u64) -> bool {
+        index / self.entries == self.number
+    }
+
+    /// Goes on to the page of entry `index`, or to none. Hands the page that is left behind to `write`, with its
+    /// number, if any entry of it was set.
+    pub(crate) fn turn_to(
+        &mut self,
+        index: Option<u64>,
+        write: impl FnOnce(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if index.is_some_and(|index| self.covers(index)) {
+            return Ok(());
+        }
+        if self.used {
+            write(self.number, &self.bytes)?;
+            self.bytes.fill(self.fill);
+            self.used = false;
+        }
+        self.number = index.map_or(0, |index| index / self.entries);
+        Ok(())
+    }
+
+    /// Sets entry `index`, which is on the page at hand.
+    pub(crate) fn set(&mut self, index: u64, entry: &[u8]) {
+        debug_assert!(self.covers(index));
+        let at = (index % self.entries) as usize * self.entry_size;
+        self.bytes[at..at + self.entry_size].copy_from_slice(entry);
+        self.used = true;
+    }
+}

@@ -14,6 +14,7 @@ use super::super::layout::{
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
 use crate::disk::sink::{Encoding, Packet, Piece, Sink, SinkFile, nonzero_pieces};
+use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
@@ -32,7 +33,7 @@ pub(crate) struct Sparse {
     places: Places,
     /// The sector after the last grain written.
     next: u64,
-    table: GrainTable,
+    table: TableWriter,
     /// Kept for its memory.
     pieces: Vec<Piece>,
 }
@@ -61,44 +62,9 @@ impl Places {
     }
 }
 
-/// The grain table that is being filled.
-pub(super) struct GrainTable {
-    number: u64,
-    entries: Box<[u32; GTES_PER_GT as usize]>,
-    used: bool,
-}
-
-impl GrainTable {
-    pub(super) fn new() -> Self {
-        Self { number: 0, entries: Box::new([0; GTES_PER_GT as usize]), used: false }
-    }
-
-    /// The table's number and bytes, when a grain of another table comes and this one has entries. With `None`:
-    /// when nothing comes.
-    pub(super) fn turn_to(&mut self, grain: Option<u64>) -> Option<(u64, Vec<u8>)> {
-        if grain.is_some_and(|grain| self.covers(grain)) {
-            return None;
-        }
-        let done = self.used.then(|| {
-            let mut bytes = vec![0; self.entries.len() * 4];
-            LittleEndian::write_u32_into(&self.entries[..], &mut bytes);
-            (self.number, bytes)
-        });
-        *self = Self { number: grain.map_or(0, |grain| grain / u64::from(GTES_PER_GT)), ..Self::new() };
-        done
-    }
-
-    /// Notes where a grain of this table lies.
-    pub(super) fn set(&mut self, grain: u64, sector: u64) -> Result<()> {
-        self.entries[(grain % u64::from(GTES_PER_GT)) as usize] = sector32(sector)?;
-        self.used = true;
-        Ok(())
-    }
-
-    /// Whether `grain` has its entry in this table.
-    pub(super) fn covers(&self, grain: u64) -> bool {
-        grain / u64::from(GTES_PER_GT) == self.number
-    }
+/// Grain tables, written when the data have passed them.
+pub(super) fn grain_tables() -> TableWriter {
+    TableWriter::new(GTES_PER_GT.into(), 4, 0)
 }
 
 /// A place as tables record it: directories and tables hold 32-bit sectors, so a file has 2 TiB at most.
@@ -112,25 +78,17 @@ impl Sparse {
     pub(crate) fn new(file: SinkFile, descriptor: Descriptor) -> Result<Self> {
         let places = Places::new(descriptor.sectors);
         sector32(places.grains)?;
-        Ok(Self {
-            file,
-            next: places.grains,
-            descriptor,
-            places,
-            table: GrainTable::new(),
-            pieces: Vec::new(),
-        })
+        Ok(Self { file, next: places.grains, descriptor, places, table: grain_tables(), pieces: Vec::new() })
     }
 
-    /// Writes both copies of the table that the data have passed.
+    /// Goes on to the table of `grain`, and writes both copies of the one that the data have passed.
     fn turn_to(&mut self, grain: Option<u64>) -> Result<()> {
-        if let Some((number, bytes)) = self.table.turn_to(grain) {
-            for directory in [self.places.rgd, self.places.gd] {
-                let sector = self.places.first_table(directory) + number * GT_SECTORS;
-                self.file.write_all_at(&bytes, sector * SECTOR)?;
-            }
-        }
-        Ok(())
+        let (places, file) = (&self.places, &self.file);
+        self.table.turn_to(grain, |number, bytes| {
+            [places.rgd, places.gd].into_iter().try_for_each(|directory| {
+                file.write_all_at(bytes, (places.first_table(directory) + number * GT_SECTORS) * SECTOR)
+            })
+        })
     }
 }
 
@@ -148,7 +106,7 @@ impl Sink for Sparse {
             }
             for grain in offset / GRAIN..(offset + data.len() as u64).div_ceil(GRAIN) {
                 self.turn_to(Some(grain))?;
-                self.table.set(grain, self.next)?;
+                self.table.set(grain, &sector32(self.next)?.to_le_bytes());
                 self.next += GRAIN_SECTORS;
             }
         }

@@ -15,8 +15,9 @@ use super::super::layout::{
 };
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
-use super::sparse::{GRAIN, GRAIN_SECTORS, GrainTable, sector32};
+use super::sparse::{GRAIN, GRAIN_SECTORS, grain_tables, sector32};
 use crate::disk::sink::{Encoding, Framing, Packet, Sink, SinkStream};
+use crate::disk::table::TableWriter;
 use crate::error::Result;
 
 /// A streamOptimized VMDK being written.
@@ -24,7 +25,7 @@ pub(crate) struct Stream<'w> {
     out: SinkStream<'w>,
     header: SparseExtentHeader,
     level: u32,
-    table: GrainTable,
+    table: TableWriter,
     /// The sector of each grain table, 0 where there is none.
     directory: Vec<u32>,
 }
@@ -55,29 +56,29 @@ impl<'w> Stream<'w> {
         out.write_all(&descriptor.embedded())?;
         out.zeros_to(GRAIN_SECTORS * SECTOR)?;
         let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
-        Ok(Self { out, header, level, table: GrainTable::new(), directory: vec![0; tables as usize] })
+        Ok(Self { out, header, level, table: grain_tables(), directory: vec![0; tables as usize] })
     }
 
-    /// Writes the table that the data have passed.
+    /// Goes on to the table of `grain`, and writes the one that the data have passed.
     fn turn_to(&mut self, grain: Option<u64>) -> Result<()> {
-        if let Some((number, bytes)) = self.table.turn_to(grain) {
-            let sector = self.marked(MARKER_GRAIN_TABLE, &bytes)?;
-            self.directory[number as usize] = sector32(sector)?;
-        }
-        Ok(())
+        let (out, directory) = (&mut self.out, &mut self.directory);
+        self.table.turn_to(grain, |number, bytes| {
+            directory[number as usize] = sector32(marked(out, MARKER_GRAIN_TABLE, bytes)?)?;
+            Ok(())
+        })
     }
+}
 
-    /// Writes a marker and what it announces, and returns the sector of the latter.
-    fn marked(&mut self, kind: u32, content: &[u8]) -> Result<u64> {
-        let mut marker = Marker::new_zeroed();
-        marker.value = (content.len() as u64).div_ceil(SECTOR).into();
-        marker.kind = kind.into();
-        self.out.write_all(marker.as_bytes())?;
-        let start = self.out.position();
-        self.out.write_all(content)?;
-        self.out.zeros_to(self.out.position().next_multiple_of(SECTOR))?;
-        Ok(start / SECTOR)
-    }
+/// Writes a marker and what it announces, and returns the sector of the latter.
+fn marked(out: &mut SinkStream<'_>, kind: u32, content: &[u8]) -> Result<u64> {
+    let mut marker = Marker::new_zeroed();
+    marker.value = (content.len() as u64).div_ceil(SECTOR).into();
+    marker.kind = kind.into();
+    out.write_all(marker.as_bytes())?;
+    let start = out.position();
+    out.write_all(content)?;
+    out.zeros_to(out.position().next_multiple_of(SECTOR))?;
+    Ok(start / SECTOR)
 }
 
 impl Sink for Stream<'_> {
@@ -96,7 +97,8 @@ impl Sink for Stream<'_> {
                 unwritten = piece.at;
                 self.turn_to(Some(grain))?;
             }
-            self.table.set(grain, (self.out.position() + (piece.at - unwritten) as u64) / SECTOR)?;
+            let place = self.out.position() + (piece.at - unwritten) as u64;
+            self.table.set(grain, &sector32(place / SECTOR)?.to_le_bytes());
         }
         self.out.write_all(&packet.buffer[unwritten..])
     }
@@ -105,10 +107,10 @@ impl Sink for Stream<'_> {
         self.turn_to(None)?;
         let mut bytes = vec![0; self.directory.len() * 4];
         LittleEndian::write_u32_into(&self.directory, &mut bytes);
-        let directory = self.marked(MARKER_GRAIN_DIRECTORY, &bytes)?;
+        let directory = marked(&mut self.out, MARKER_GRAIN_DIRECTORY, &bytes)?;
         let footer = SparseExtentHeader { gd_offset: directory.into(), ..self.header };
-        self.marked(MARKER_FOOTER, footer.as_bytes())?;
-        self.marked(MARKER_END_OF_STREAM, &[])?;
+        marked(&mut self.out, MARKER_FOOTER, footer.as_bytes())?;
+        marked(&mut self.out, MARKER_END_OF_STREAM, &[])?;
         self.out.flush()
     }
 }
