@@ -17,7 +17,7 @@ pub use progress::{Cancel, Progress};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::output::{self, Destination, Names};
+use crate::format::output::{self, Destination, Names, OutputOptions};
 use crate::storage::{FileStorage, OutputFile, ReadAt};
 
 pub use crate::format::output::OutputFormat;
@@ -43,7 +43,7 @@ const DEFAULT_LEVEL: u32 = 6;
 pub struct Copy {
     disk: Disk,
     format: OutputFormat,
-    level: u32,
+    options: OutputOptions,
     threads: Option<usize>,
     overwrite: bool,
     sync: bool,
@@ -72,7 +72,7 @@ impl Copy {
         Self {
             disk: disk.clone(),
             format: OutputFormat::Raw,
-            level: DEFAULT_LEVEL,
+            options: OutputOptions { level: DEFAULT_LEVEL, block_size: None },
             threads: None,
             overwrite: false,
             sync: true,
@@ -93,8 +93,16 @@ impl Copy {
     }
 
     /// The level of compression, 0 to 9; 6 by default. Only for formats that compress.
-    pub fn level(self, level: u32) -> Self {
-        Self { level: level.min(9), ..self }
+    pub fn level(mut self, level: u32) -> Self {
+        self.options.level = level.min(9);
+        self
+    }
+
+    /// The size of a block in bytes, for formats that have one to choose: 2 MiB by default in a dynamic VHD, 32 MiB in a
+    /// VHDX.
+    pub fn block_size(mut self, block_size: u64) -> Self {
+        self.options.block_size = Some(block_size);
+        self
     }
 
     /// How many threads read and prepare data while the caller's thread writes. By default as many as there are
@@ -140,7 +148,7 @@ impl Copy {
             });
         }
         let names = Names { extent: "disk.vmdk".to_owned() };
-        let mut sink = output::stream(self.format, &self.disk, &names, self.level, Box::new(out))?;
+        let mut sink = output::stream(self.format, &self.disk, &names, &self.options, Box::new(out))?;
         let counts = engine::run(&self.disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         Ok(self.report(counts))
     }
@@ -164,7 +172,7 @@ impl Copy {
             extent: extent.as_ref().map(|file| file.storage().clone() as _),
             name: path.display().to_string(),
         };
-        let mut sink = output::file(self.format, &self.disk, &names, self.level, destination)?;
+        let mut sink = output::file(self.format, &self.disk, &names, &self.options, destination)?;
         let counts = engine::run(&self.disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         drop(sink);
         if self.verify {

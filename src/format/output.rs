@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Format;
 use super::vmdk::{Subformat, create};
+use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
 use crate::disk::flat::{FlatFile, FlatStream};
 use crate::disk::sink::{Forward, Sink, SinkFile, SinkStream};
@@ -19,15 +19,41 @@ use crate::storage::{Explicit, ReadAt, WriteAt};
 pub enum OutputFormat {
     /// The bytes of the disk and nothing else.
     Raw,
+    /// A VHD.
+    Vhd(Allocation),
+    /// A VHDX.
+    Vhdx(Allocation),
     /// A VMDK of some kind.
     Vmdk(Subformat),
 }
 
 impl OutputFormat {
+    /// The output called `subformat`, as in [`Self::subformat`]; of `format`'s usual kind when none is named.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] when the format has no such kind that can be written.
+    pub fn new(format: Format, subformat: Option<&str>) -> Result<Self> {
+        let kinds: &[Self] = match format {
+            Format::Raw => &[Self::Raw],
+            Format::Vhd => &[Self::Vhd(Allocation::Dynamic), Self::Vhd(Allocation::Fixed)],
+            Format::Vhdx => &[Self::Vhdx(Allocation::Dynamic), Self::Vhdx(Allocation::Fixed)],
+            Format::Vmdk => &Subformat::ALL.map(Self::Vmdk),
+        };
+        let Some(name) = subformat else { return Ok(kinds[0]) };
+        kinds.iter().find(|kind| kind.subformat().eq_ignore_ascii_case(name)).copied().ok_or_else(|| {
+            let names: Vec<_> = kinds.iter().map(|kind| kind.subformat()).collect();
+            let what = format!("no {format} output of the kind {name:?}: expected {}", names.join(", "));
+            Error::Unsupported { what }
+        })
+    }
+
     /// The format.
     pub fn format(self) -> Format {
         match self {
             OutputFormat::Raw => Format::Raw,
+            OutputFormat::Vhd(_) => Format::Vhd,
+            OutputFormat::Vhdx(_) => Format::Vhdx,
             OutputFormat::Vmdk(_) => Format::Vmdk,
         }
     }
@@ -36,6 +62,7 @@ impl OutputFormat {
     pub fn subformat(self) -> &'static str {
         match self {
             OutputFormat::Raw => "raw",
+            OutputFormat::Vhd(allocation) | OutputFormat::Vhdx(allocation) => allocation.name(),
             OutputFormat::Vmdk(subformat) => subformat.name(),
         }
     }
@@ -44,15 +71,33 @@ impl OutputFormat {
     pub(crate) fn compresses(self) -> bool {
         self == OutputFormat::Vmdk(Subformat::StreamOptimized)
     }
+
+    /// The size of a block, unless another is chosen; `None` where there is nothing to choose.
+    fn default_block_size(self) -> Option<u64> {
+        match self {
+            OutputFormat::Vhd(Allocation::Dynamic) => Some(vhd::create::DEFAULT_BLOCK_SIZE),
+            OutputFormat::Vhdx(_) => Some(vhdx::create::DEFAULT_BLOCK_SIZE),
+            OutputFormat::Raw | OutputFormat::Vhd(Allocation::Fixed) | OutputFormat::Vmdk(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for OutputFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OutputFormat::Raw => f.write_str("raw"),
-            OutputFormat::Vmdk(subformat) => write!(f, "{subformat} VMDK"),
+            other => write!(f, "{} {}", other.subformat(), other.format()),
         }
     }
+}
+
+/// What can be chosen of an output beside its format.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputOptions {
+    /// Level of deflate, 0 to 9.
+    pub(crate) level: u32,
+    /// Bytes of a block.
+    pub(crate) block_size: Option<u64>,
 }
 
 /// The names that an output records of its own files.
@@ -88,24 +133,37 @@ pub(crate) fn file(
     format: OutputFormat,
     disk: &Disk,
     names: &Names,
-    level: u32,
+    options: &OutputOptions,
     to: Destination,
 ) -> Result<Box<dyn Sink>> {
-    let main = SinkFile::new(to.main.clone(), &to.name);
-    let subformat = match format {
-        OutputFormat::Raw => return Ok(Box::new(FlatFile::new(main, disk.size())?)),
-        OutputFormat::Vmdk(subformat) => subformat,
+    let block_size = match (format.default_block_size(), options.block_size) {
+        (None, Some(_)) => {
+            return Err(Error::Unsupported { what: format!("a {format} has no block size to choose") });
+        }
+        (default, chosen) => chosen.or(default).unwrap_or_default(),
     };
-    let descriptor = descriptor(subformat, disk, names);
-    Ok(match (subformat, to.extent) {
-        (Subformat::MonolithicFlat | Subformat::Vmfs, Some(extent)) => {
-            Box::new(create::Flat::new(main, SinkFile::new(extent, &to.name), descriptor)?)
+    let main = SinkFile::new(to.main.clone(), &to.name);
+    let (size, sector_size) = (disk.size(), disk.logical_sector_size());
+    Ok(match (format, to.extent) {
+        (OutputFormat::Raw, _) => Box::new(FlatFile::new(main, size)?),
+        (OutputFormat::Vhd(allocation), _) => {
+            Box::new(vhd::create::Vhd::new(main, allocation, size, sector_size, block_size)?)
         }
-        (Subformat::StreamOptimized, _) => {
+        (OutputFormat::Vhdx(allocation), _) => {
+            Box::new(vhdx::create::Vhdx::new(main, allocation, size, sector_size, block_size)?)
+        }
+        (OutputFormat::Vmdk(subformat), Some(extent)) => {
+            let extent = SinkFile::new(extent, &to.name);
+            Box::new(create::Flat::new(main, extent, descriptor(subformat, disk, names))?)
+        }
+        (OutputFormat::Vmdk(Subformat::StreamOptimized), None) => {
             let out = SinkStream::new(Forward { storage: to.main, at: 0 }, &to.name);
-            Box::new(create::Stream::new(out, &descriptor, level)?)
+            let descriptor = descriptor(Subformat::StreamOptimized, disk, names);
+            Box::new(create::Stream::new(out, &descriptor, options.level)?)
         }
-        _ => Box::new(create::Sparse::new(main, descriptor)?),
+        (OutputFormat::Vmdk(subformat), None) => {
+            Box::new(create::Sparse::new(main, descriptor(subformat, disk, names))?)
+        }
     })
 }
 
@@ -114,7 +172,7 @@ pub(crate) fn stream<'w>(
     format: OutputFormat,
     disk: &Disk,
     names: &Names,
-    level: u32,
+    options: &OutputOptions,
     out: Box<dyn Write + Send + 'w>,
 ) -> Result<Box<dyn Sink + 'w>> {
     let out = SinkStream::new(out, "the output stream");
@@ -122,11 +180,9 @@ pub(crate) fn stream<'w>(
         OutputFormat::Raw => Ok(Box::new(FlatStream::new(out, disk.size()))),
         OutputFormat::Vmdk(Subformat::StreamOptimized) => {
             let descriptor = descriptor(Subformat::StreamOptimized, disk, names);
-            Ok(Box::new(create::Stream::new(out, &descriptor, level)?))
+            Ok(Box::new(create::Stream::new(out, &descriptor, options.level)?))
         }
-        OutputFormat::Vmdk(_) => {
-            Err(Error::Unsupported { what: format!("a {format} cannot be written into a pipe") })
-        }
+        _ => Err(Error::Unsupported { what: format!("a {format} cannot be written into a pipe") }),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
 use diskport::disk::Patch;
+use diskport::format::Allocation;
 use diskport::format::vmdk::{StreamReader, Subformat};
 use diskport::storage::MemoryStorage;
 use diskport::{Data, Disk, Error, Open};
@@ -11,8 +12,12 @@ use proptest::prelude::*;
 
 use crate::source::{Sparse, any_source, content, disk, noise};
 
-const FORMATS: [OutputFormat; 5] = [
+const FORMATS: [OutputFormat; 9] = [
     OutputFormat::Raw,
+    OutputFormat::Vhd(Allocation::Fixed),
+    OutputFormat::Vhd(Allocation::Dynamic),
+    OutputFormat::Vhdx(Allocation::Fixed),
+    OutputFormat::Vhdx(Allocation::Dynamic),
     OutputFormat::Vmdk(Subformat::MonolithicSparse),
     OutputFormat::Vmdk(Subformat::MonolithicFlat),
     OutputFormat::Vmdk(Subformat::StreamOptimized),
@@ -32,7 +37,7 @@ proptest! {
         let source = disk(&Arc::new(source));
         let expected = content(&source);
         for format in FORMATS {
-            let path = folder.path().join(format!("{}.img", format.subformat()));
+            let path = folder.path().join(format!("{format}.img"));
             let copy = Copy::new(&source).to(format).threads(threads).level(level).sync(false).verify(true);
             copy.write_file(&path).expect("writes");
             let open = Open::new().format(format.format());
@@ -95,7 +100,7 @@ fn many_grain_tables() {
     let source = disk(&Arc::new(Sparse::new(300 << 20, runs)));
     let folder = tempfile::tempdir().expect("a folder");
     for format in FORMATS {
-        let path = folder.path().join(format.subformat());
+        let path = folder.path().join(format!("{format}.img"));
         Copy::new(&source).to(format).sync(false).write_file(&path).expect("writes");
         let written = Open::new().format(format.format()).open_path(&path).expect("opens");
         assert!(same(&source, &written), "{format}");

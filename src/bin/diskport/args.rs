@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use diskport::copy::Digest;
 use diskport::format::vhd::SizeField;
-use diskport::format::vmdk::{GrainTables, Subformat};
+use diskport::format::vmdk::GrainTables;
 use diskport::ops::Target;
 use diskport::storage::{AnyPath, NoExternal};
 use diskport::{Disk, Format, Open};
@@ -264,12 +264,12 @@ pub struct Convert {
     /// The source's format, instead of detecting it
     #[arg(long, short = 'f', value_name = "FORMAT")]
     pub source_format: Option<Format>,
-    /// The output's format: raw or vmdk. By default what the output's name ends in
+    /// The output's format: raw, vhd, vhdx or vmdk. By default what the output's name ends in
     #[arg(long, short = 'O')]
     pub format: Option<Format>,
-    /// The kind of VMDK: monolithicSparse, monolithicFlat, streamOptimized or vmfs
+    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat, streamOptimized or vmfs of a VMDK
     #[arg(long)]
-    pub subformat: Option<Subformat>,
+    pub subformat: Option<String>,
     /// The platform: vsphere, vsphere-datastore, workstation or raw
     #[arg(long, conflicts_with_all = ["format", "subformat"])]
     pub target: Option<Target>,

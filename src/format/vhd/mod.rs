@@ -3,6 +3,7 @@
 //! The chapters named in this folder are those of Microsoft's "Virtual Hard Disk Image Format Specification" 1.0.
 
 mod bat;
+pub(crate) mod create;
 mod dynamic;
 mod fixed;
 mod footer;

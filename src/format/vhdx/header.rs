@@ -14,8 +14,8 @@ pub(crate) const SIGNATURE: &[u8; 8] = b"vhdxfile";
 /// The first MiB holds the headers and region tables; nothing else may lie there.
 pub(crate) const HEADER_SECTION: u64 = MIB;
 
-const OFFSETS: [u64; 2] = [64 << 10, 128 << 10];
-const VERSION: u16 = 1;
+pub(super) const OFFSETS: [u64; 2] = [64 << 10, 128 << 10];
+pub(super) const VERSION: u16 = 1;
 const LOG_VERSION: u16 = 0;
 
 /// The creator as the file type identifier names it. It is not necessarily terminated.

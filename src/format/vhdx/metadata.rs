@@ -15,26 +15,26 @@ use crate::format::Format::Vhdx;
 use crate::storage::ImageFile;
 use crate::{GIB, MIB};
 
-const TABLE: u64 = 64 << 10;
+pub(super) const TABLE: u64 = 64 << 10;
 const HEADER: u64 = size_of::<MetadataTableHeader>() as u64;
 const ENTRY: u64 = size_of::<MetadataTableEntry>() as u64;
 const MAX_ENTRIES: u64 = (TABLE - HEADER) / ENTRY;
 const MAX_USER_ENTRIES: usize = 1024;
 const MAX_ITEM: u64 = MIB;
 
-const MIN_BLOCK: u64 = MIB;
-const MAX_BLOCK: u64 = 256 * MIB;
-const MAX_SIZE: u64 = 64 * 1024 * GIB;
+pub(super) const MIN_BLOCK: u64 = MIB;
+pub(super) const MAX_BLOCK: u64 = 256 * MIB;
+pub(super) const MAX_SIZE: u64 = 64 * 1024 * GIB;
 
-const FILE_PARAMETERS: Item =
+pub(super) const FILE_PARAMETERS: Item =
     Item { id: uuid!("caa16737-fa36-4d43-b3b6-33f0aa44e76b"), name: "file parameters" };
-const VIRTUAL_DISK_SIZE: Item =
+pub(super) const VIRTUAL_DISK_SIZE: Item =
     Item { id: uuid!("2fa54224-cd1b-4876-b211-5dbed83bf4b8"), name: "virtual disk size" };
-const VIRTUAL_DISK_ID: Item =
+pub(super) const VIRTUAL_DISK_ID: Item =
     Item { id: uuid!("beca12ab-b2e6-4523-93ef-c309e000c746"), name: "virtual disk id" };
-const LOGICAL_SECTOR_SIZE: Item =
+pub(super) const LOGICAL_SECTOR_SIZE: Item =
     Item { id: uuid!("8141bf1d-a96f-4709-ba47-f233a8faab5f"), name: "logical sector size" };
-const PHYSICAL_SECTOR_SIZE: Item =
+pub(super) const PHYSICAL_SECTOR_SIZE: Item =
     Item { id: uuid!("cda348c7-445d-4471-9cc9-e9885251c556"), name: "physical sector size" };
 const PARENT_LOCATOR: Item =
     Item { id: uuid!("a8d35f2d-b30b-454d-abf7-d3d84834ab0c"), name: "parent locator" };
@@ -52,8 +52,8 @@ const KNOWN: [Item; 6] = [
 
 /// A metadata item that this reader knows.
 #[derive(Clone, Copy)]
-struct Item {
-    id: Uuid,
+pub(super) struct Item {
+    pub(super) id: Uuid,
     name: &'static str,
 }
 

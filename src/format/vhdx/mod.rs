@@ -4,6 +4,7 @@
 //! and the log, which is replayed in memory: no file is ever changed by reading it.
 
 mod bat;
+pub(crate) mod create;
 mod header;
 mod layout;
 mod locator;

@@ -12,14 +12,14 @@ use crate::error::{Problem, Result};
 use crate::format::Format::Vhdx;
 use crate::storage::ImageFile;
 
-const OFFSETS: [u64; 2] = [192 << 10, 256 << 10];
-const TABLE: usize = 64 << 10;
+pub(super) const OFFSETS: [u64; 2] = [192 << 10, 256 << 10];
+pub(super) const TABLE: usize = 64 << 10;
 const HEADER: usize = size_of::<RegionTableHeader>();
 const ENTRY: usize = size_of::<RegionTableEntry>();
 const MAX_ENTRIES: usize = (TABLE - HEADER) / ENTRY;
 
-const BAT: Uuid = uuid!("2dc27766-f623-4200-9d64-115e9bfd4a08");
-const METADATA: Uuid = uuid!("8b7ca206-4790-4b9a-b8fe-575f050f886e");
+pub(super) const BAT: Uuid = uuid!("2dc27766-f623-4200-9d64-115e9bfd4a08");
+pub(super) const METADATA: Uuid = uuid!("8b7ca206-4790-4b9a-b8fe-575f050f886e");
 
 /// A part of the file that a structure has for itself.
 #[derive(Debug, Clone)]
