@@ -344,7 +344,7 @@ fn states_that_do_not_exist_here() {
 #[test]
 fn blocks_outside_the_file() {
     let end = image().build().len() as u64;
-    for place in [end, end + MIB, 1 << 40, u64::MAX & !(MIB - 1)] {
+    for place in [end, end + MIB, 1 << 40, !(MIB - 1)] {
         refused(with_entry(6 | place), Problem::OutOfFile, "BAT entry");
     }
 }
@@ -370,13 +370,20 @@ fn blocks_over_other_structures() {
 fn what_lies_before_a_bad_block_can_be_read() {
     let mut image = Image::empty(4 * MIB, MIB, 512);
     image.blocks = (0..4).map(|i| Block::Full(noise(1 << 20, i))).collect();
-    let mut file = image.build();
-    put(&mut file, image.entry_at(2), &5u64.to_le_bytes());
-    let disk = super::open(file).expect("opens");
-    let mut read = vec![0; 2 << 20];
-    disk.read_at(&mut read, 0).expect("reads");
-    assert!(read[1 << 20..] == noise(1 << 20, 1));
-    assert!(matches!(disk.read_at(&mut read, MIB), Err(Error::Defect(_))));
+    let good = image.build();
+    let mut bad_state = good.clone();
+    put(&mut bad_state, image.entry_at(2), &5u64.to_le_bytes());
+    let cut = good[..good.len() - 3 * SECTION / 2].to_vec();
+    for (file, problem) in [(bad_state, Problem::Value), (cut, Problem::OutOfFile)] {
+        let disk = super::open(file.clone()).expect("opens");
+        assert_eq!(disk.chain()[0].map(0, u64::MAX).expect("maps").len, 2 * MIB);
+        let mut read = vec![0; 2 << 20];
+        disk.read_at(&mut read, 0).expect("reads");
+        assert!(read[1 << 20..] == noise(1 << 20, 1));
+        assert!(matches!(disk.read_at(&mut read, MIB), Err(Error::Defect(_))));
+        let defect = refused(file, problem, "BAT entry");
+        assert_eq!(defect.offset, image.entry_at(2) as u64);
+    }
 }
 
 #[test]
@@ -399,7 +406,7 @@ fn sector_bitmap_blocks() {
     for place in [0, LOG as u64, METADATA as u64, BAT as u64] {
         child_refused(with(place | 6), Problem::Overlap, "BAT entry");
     }
-    for place in [file.len() as u64, u64::MAX & !(MIB - 1)] {
+    for place in [file.len() as u64, !(MIB - 1)] {
         child_refused(with(place | 6), Problem::OutOfFile, "BAT entry");
     }
 }
@@ -432,7 +439,10 @@ fn parent_locators() {
         vec![linkage(), path(), (Vec::new(), utf16("x"))],
         vec![(utf16("parent_linkage"), utf16("no guid"))],
         vec![linkage(), (utf16("parent_linkage2"), utf16("no guid"))],
-        (0..65).map(|n| (utf16(&format!("key {n}")), utf16("x"))).collect(),
+        [linkage(), path()]
+            .into_iter()
+            .chain((0..63).map(|n| (utf16(&format!("{n}")), utf16("x"))))
+            .collect(),
     ];
     for pairs in bad {
         let defect = child_refused(with(&pairs), Problem::Locator, "parent locator");

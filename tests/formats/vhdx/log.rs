@@ -217,7 +217,38 @@ fn the_file_grows_to_what_was_logged() {
     assert_reads_as(&disk, &[0; 2 << 20]);
     assert!(disk.extents(..).any(|extent| extent.expect("maps").is_data()), "the block is in the file");
     assert_eq!(disk.chain()[0].files()[0].size(), whole.len() as u64);
-    assert_eq!(get_u64(&file, BAT + 8), get_u64(&whole, BAT + 8), "the builder writes the BAT first");
+
+    // The same where only what was written beyond the end makes it grow, and not LastFileOffset.
+    let place = whole.len() as u64 - 4096;
+    let changes = vec![restore(&whole, BAT), Change::Data(place, noise(4096, 1))];
+    put_log(&mut file, 0, &entry(1, 0, 0, changes).bytes());
+    let mut model = vec![0; (2 << 20) - 4096];
+    model.extend(noise(4096, 1));
+    assert_reads_as(&super::open(file).expect("opens"), &model);
+}
+
+#[test]
+fn zeros_are_replaced_in_part() {
+    let mut image = Image::empty(MIB, MIB, 512);
+    let mut model = noise(1 << 20, 1);
+    model[4096..6 * 4096].fill(0);
+    put(&mut model, 3 * 4096, &noise(4096, 2));
+    image.blocks[0] = Block::Full(model.clone());
+    let mut file = image.build();
+    let place = BAT + SECTION;
+    let changes = vec![
+        Change::Zero(place as u64 + 4096, 5 * 4096),
+        restore(&file, place + 3 * 4096),
+        // Over the end of the first zeros, and into what is data again.
+        Change::Zero(place as u64 + 5 * 4096, 3 * 4096),
+        restore(&file, place + 6 * 4096),
+        restore(&file, place + 7 * 4096),
+    ];
+    let len = file.len();
+    file[place + 4096..place + 6 * 4096].fill(0xbd);
+    put_log(&mut file, 0, &entry(1, 0, len, changes).bytes());
+    set_dirty(&mut file);
+    assert_reads_as(&super::open(file).expect("opens"), &model);
 }
 
 #[test]
@@ -263,6 +294,8 @@ fn holes_stay_holes_but_for_what_is_logged() {
         Some(place as u64 + 9000..place as u64 + 12288)
     );
     assert_eq!(storage.next_data(place as u64 + 12288).expect("tells"), None);
+    let before = storage.next_data(0).expect("tells").expect("the headers");
+    assert_eq!((before.start, Some(before)), (0, sparse.next_data(0).expect("tells")));
     assert_eq!(storage.identity(), sparse.identity());
     let data: u64 = disk
         .extents(..)

@@ -144,6 +144,9 @@ proptest! {
         let disk = Open::new().resolver(files).open(MemoryStorage::new(top)).expect("opens");
         prop_assert_eq!(disk.chain().len(), specs.len());
         prop_assert_eq!(u64::from(disk.logical_sector_size()), sector);
+        let subformats: Vec<_> = disk.chain().iter().map(|layer| layer.info().subformat).collect();
+        let base = if specs[0].fixed { "fixed" } else { "dynamic" };
+        prop_assert_eq!(subformats, [&["differencing"; 4][..specs.len() - 1], &[base]].concat());
         assert_reads_as(&disk, &model.unwrap_or_default());
     }
 }
@@ -211,4 +214,19 @@ fn blocks_that_lie_together_are_one_run() {
     // The layer itself joins them, without being asked again.
     assert_eq!(disk.chain()[0].map(512, u64::MAX).expect("maps").len, 5 * MIB - 512);
     assert_eq!(disk.chain()[0].map(512, 2 * MIB).expect("maps").len, 2 * MIB);
+}
+
+#[test]
+fn entries_of_bitmap_blocks_are_no_blocks() {
+    // 256 blocks of 16 MiB are a chunk; what is alike on both sides of it is one run.
+    for state in 0..4 {
+        let mut image = Image::empty(9 << 30, 16 * MIB, 512);
+        image.blocks.fill(Block::Entry(state));
+        image.blocks[530] = Block::Full(noise(4096, 1));
+        let disk = super::open(image.build()).expect("opens");
+        let extents: Vec<_> = disk.extents(..).map(|extent| extent.expect("maps")).collect();
+        let lengths: Vec<_> = extents.iter().map(|extent| extent.len / MIB / 16).collect();
+        assert_eq!(lengths, [530, 1, 45]);
+        assert_eq!(disk.chain()[0].map(MIB, u64::MAX).expect("maps").len, 530 * 16 * MIB - MIB);
+    }
 }
