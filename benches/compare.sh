@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Times diskport against qemu-img in one run, side by side, and prints Markdown tables:
+#
+#   benches/compare.sh [ci|full] [--rounds N] [--work DIR] [--only PATTERN]
+#
+# ci: disks of 512 MiB and 16 GiB, some minutes. full: 4 GiB and 64 GiB, an hour; needs 60 GiB in DIR.
+# Needs qemu-img, qemu-io and Python 3; as root, caches are dropped before each case.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo build --quiet --release --features cli
+exec python3 benches/compare/compare.py --diskport "${CARGO_TARGET_DIR:-target}/release/diskport" "$@"
