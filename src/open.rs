@@ -189,10 +189,10 @@ impl Chain<'_> {
     }
 
     fn push(&mut self, file: ImageFile, format: Option<Format>) -> Result<()> {
-        if let Some(identity) = file.storage().identity() {
-            if !self.seen.insert(identity) {
-                return Err(Error::Cycle { file: file.name().to_owned() });
-            }
+        if let Some(identity) = file.storage().identity()
+            && !self.seen.insert(identity)
+        {
+            return Err(Error::Cycle { file: file.name().to_owned() });
         }
         if self.layers.len() >= self.open.max_depth {
             return Err(Error::ChainTooDeep { file: file.name().to_owned(), limit: self.open.max_depth });
@@ -251,14 +251,14 @@ impl Chain<'_> {
             let (child, parent) = (child.size, info.size);
             warn("virtual size", format!("{} ({child} bytes) {what}: {name} has {parent}", referrer.name()));
         }
-        if let (Some(recorded), Some(found)) = (parent.modified, modified) {
-            if recorded != found {
-                let since = format!("recorded {recorded}, found {found}, in seconds since 1970");
-                warn(
-                    "parent timestamp",
-                    format!("{name} was modified after {} was made: {since}", referrer.name()),
-                );
-            }
+        if let (Some(recorded), Some(found)) = (parent.modified, modified)
+            && recorded != found
+        {
+            let since = format!("recorded {recorded}, found {found}, in seconds since 1970");
+            warn(
+                "parent timestamp",
+                format!("{name} was modified after {} was made: {since}", referrer.name()),
+            );
         }
     }
 

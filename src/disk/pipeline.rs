@@ -106,10 +106,10 @@ impl<J: Send + 'static, R: Send + 'static> Pipeline<J, R> {
     }
 
     fn rethrow(&mut self) {
-        if let Some(at) = self.workers.iter().position(JoinHandle::is_finished) {
-            if let Err(panic) = self.workers.swap_remove(at).join() {
-                std::panic::resume_unwind(panic);
-            }
+        if let Some(at) = self.workers.iter().position(JoinHandle::is_finished)
+            && let Err(panic) = self.workers.swap_remove(at).join()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 }

@@ -168,7 +168,7 @@ impl<'w> SinkStream<'w> {
 
     /// Writes zeros up to `position`.
     pub(crate) fn zeros_to(&mut self, position: u64) -> Result<()> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         while self.written < position {
             let len = (position - self.written).min(ZEROS.len() as u64) as usize;
             self.write_all(&ZEROS[..len])?;

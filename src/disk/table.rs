@@ -45,10 +45,10 @@ impl<K: Copy + Eq> ChunkCache<K> {
         load: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<[u8]>> {
         let slot = &self.slots[(place % self.slots.len() as u64) as usize];
-        if let Some(chunk) = &*slot.read().unwrap_or_else(PoisonError::into_inner) {
-            if chunk.key == key {
-                return Ok(chunk.bytes.clone());
-            }
+        if let Some(chunk) = &*slot.read().unwrap_or_else(PoisonError::into_inner)
+            && chunk.key == key
+        {
+            return Ok(chunk.bytes.clone());
         }
         let bytes: Arc<[u8]> = load()?.into();
         *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(Chunk { key, bytes: bytes.clone() });

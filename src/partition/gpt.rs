@@ -139,7 +139,7 @@ pub fn grow_gpt(disk: &Disk, size: u64) -> Result<Option<Vec<Patch>>> {
         return Err(Error::OutputTooSmall { needed: disk.size(), given: size });
     }
     let sector = u64::from(disk.logical_sector_size());
-    if size % sector != 0 {
+    if !size.is_multiple_of(sector) {
         let what = format!("a size of {size} bytes is not a whole number of sectors of {sector} bytes");
         return Err(Error::Unsupported { what });
     }

@@ -13,7 +13,7 @@ struct Raw {
 /// Opens a raw disk: any file is one.
 pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
     let mut info = LayerInfo::new(Format::Raw, "raw", file.size());
-    if file.size() % 512 != 0 {
+    if !file.size().is_multiple_of(512) {
         info.warn("file", format!("{} bytes are not a whole number of 512-byte sectors", file.size()));
     }
     Ok(Box::new(Raw { info, files: [file] }))

@@ -143,10 +143,10 @@ impl Dynamic {
 
     /// Where the data of `block` lie; a block that data come for first gets its place and its bitmap.
     fn place(&mut self, file: &SinkFile, block: u64) -> Result<u64> {
-        if let Some((current, place)) = self.block {
-            if current == block {
-                return Ok(place);
-            }
+        if let Some((current, place)) = self.block
+            && current == block
+        {
+            return Ok(place);
         }
         let place = (self.next + self.bitmap_size).next_multiple_of(ALIGNMENT);
         let bitmap = place - self.bitmap_size;

@@ -102,10 +102,10 @@ impl Vhdx {
 
     /// Where `block` lies; a block of a dynamic disk that data come for first gets its place.
     fn place(&mut self, block: u64) -> Result<u64> {
-        if let Some((current, place)) = self.block {
-            if current == block {
-                return Ok(place);
-            }
+        if let Some((current, place)) = self.block
+            && current == block
+        {
+            return Ok(place);
         }
         let place = match self.allocation {
             Allocation::Fixed => BAT_OFFSET + self.bat_length + block * self.block_size,
