@@ -3,6 +3,7 @@
 mod adapt;
 pub(crate) mod bitmap;
 mod blocks;
+mod empty;
 mod extents;
 pub(crate) mod flat;
 mod holes;

@@ -1,5 +1,7 @@
 //! The operations on whole images: short stories that call the layers below.
 
 mod reverse_image;
+mod target;
 
-pub use reverse_image::{Plan, Target, grow, plan_reverse_image};
+pub use reverse_image::{Plan, grow, plan_reverse_image};
+pub use target::Target;

@@ -1,67 +1,10 @@
 //! Reverse image: a vDisk with all its versions becomes a native disk of a hypervisor.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::copy::{Copy, OutputFormat};
+use super::Target;
+use crate::copy::Copy;
 use crate::disk::Disk;
-use crate::error::{Error, Result};
-use crate::format::vmdk::Subformat;
+use crate::error::Result;
 use crate::partition::{Gpt, GptCopy, grow_gpt};
-
-/// A platform that a disk is made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Target {
-    /// vSphere, through its import: a streamOptimized VMDK.
-    Vsphere,
-    /// A vSphere datastore: a descriptor and a flat extent.
-    VsphereDatastore,
-    /// VMware Workstation, Fusion, VirtualBox: a monolithicSparse VMDK.
-    Workstation,
-    /// Anything that takes the plain bytes.
-    Raw,
-}
-
-impl Target {
-    /// The format that the platform takes.
-    pub fn format(self) -> OutputFormat {
-        match self {
-            Target::Vsphere => OutputFormat::Vmdk(Subformat::StreamOptimized),
-            Target::VsphereDatastore => OutputFormat::Vmdk(Subformat::Vmfs),
-            Target::Workstation => OutputFormat::Vmdk(Subformat::MonolithicSparse),
-            Target::Raw => OutputFormat::Raw,
-        }
-    }
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Target::Vsphere => "vsphere",
-            Target::VsphereDatastore => "vsphere-datastore",
-            Target::Workstation => "workstation",
-            Target::Raw => "raw",
-        }
-    }
-
-    const ALL: [Self; 4] = [Self::Vsphere, Self::VsphereDatastore, Self::Workstation, Self::Raw];
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Target {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| Error::Unsupported {
-            what: format!("no target {name:?}: expected one of {}", Self::ALL.map(Self::name).join(", ")),
-        })
-    }
-}
 
 /// What reversing an image will do. Nothing is written before [`Plan::copy`] is run.
 #[derive(Debug, Clone)]
@@ -84,7 +27,7 @@ impl Plan {
 }
 
 /// Plans the reversal of `source`, the top of a chain of versions, into a disk for `target` of `size` bytes (by
-/// default the source's virtual size). When it grows, a GPT's backup moves to the new end.
+/// default the source's virtual size), rounded up to what the platform takes. When it grows, a GPT's backup moves to the new end.
 ///
 /// ```
 /// use diskport::ops::{plan_reverse_image, Target};
@@ -103,10 +46,11 @@ impl Plan {
 ///
 /// # Errors
 ///
-/// [`Error::OutputTooSmall`] when `size` is less than the source's virtual size, with both sizes;
-/// [`Error::Incomplete`] when a version is missing; what reading the source gives rise to.
+/// [`crate::Error::OutputTooSmall`] when `size` is less than the source's virtual size, with both sizes;
+/// [`crate::Error::Incomplete`] when a version is missing; what reading the source gives rise to.
 pub fn plan_reverse_image(source: &Disk, target: Target, size: Option<u64>) -> Result<Plan> {
-    let (disk, adjustments) = grow(source, size.unwrap_or(source.size()))?;
+    let size = target.round(size.unwrap_or(source.size()));
+    let (disk, adjustments) = grow(source, size)?;
     Ok(Plan { disk, target, source_size: source.size(), adjustments })
 }
 

@@ -33,6 +33,8 @@ pub enum Command {
     Compare(Compare),
     /// Writes bytes of the virtual disk to standard output
     Read(Read),
+    /// Makes a new empty disk
+    Create(Create),
     /// Converts an image, its chain flattened, into another format
     Convert(Convert),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
@@ -270,7 +272,7 @@ pub struct Convert {
     /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat, streamOptimized or vmfs of a VMDK
     #[arg(long)]
     pub subformat: Option<String>,
-    /// The platform: vsphere, vsphere-datastore, workstation or raw
+    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
     #[arg(long, conflicts_with_all = ["format", "subformat"])]
     pub target: Option<Target>,
     /// The output's virtual size: at least the source's
@@ -286,6 +288,38 @@ pub struct Convert {
 }
 
 #[derive(Args)]
+pub struct Create {
+    /// The image to make
+    pub image: PathBuf,
+    /// The virtual size
+    #[arg(long, value_parser = size::parse)]
+    pub size: u64,
+    /// The format: raw, vhd, vhdx or vmdk. By default what the image's name ends in
+    #[arg(long, short = 'O')]
+    pub format: Option<Format>,
+    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat, streamOptimized or vmfs of a VMDK
+    #[arg(long)]
+    pub subformat: Option<String>,
+    /// The block size; for formats that have one
+    #[arg(long, value_parser = size::parse)]
+    pub block_size: Option<u64>,
+    /// Bytes of a logical sector
+    #[arg(long, default_value_t = 512, value_parser = parse_sector_size)]
+    pub sector_size: u32,
+    /// Replace an existing image
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+fn parse_sector_size(text: &str) -> Result<u32, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" => Ok(4096),
+        _ => Err("expected 512 or 4096".to_owned()),
+    }
+}
+
+#[derive(Args)]
 pub struct ReverseImage {
     /// The vDisk: its newest version, or the base
     pub source: PathBuf,
@@ -294,7 +328,7 @@ pub struct ReverseImage {
     /// The source's format, instead of detecting it
     #[arg(long, short = 'f', value_name = "FORMAT")]
     pub source_format: Option<Format>,
-    /// The platform: vsphere, vsphere-datastore, workstation or raw
+    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
     #[arg(long, default_value = "vsphere")]
     pub target: Target,
     /// The output's virtual size in MiB: at least the source's

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Hash(args) => commands::hash::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
         Command::Read(args) => commands::read::run(&args),
+        Command::Create(args) => commands::create::run(&args),
         Command::Convert(args) => commands::convert::run(&args),
         Command::ReverseImage(args) => commands::reverse_image::run(&args),
     };

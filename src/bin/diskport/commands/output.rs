@@ -4,7 +4,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use diskport::copy::{Copy, Progress};
+use diskport::Format;
+use diskport::copy::{Copy, OutputFormat, Progress};
+use diskport::format::vmdk::Subformat;
 
 use crate::args::OutputArgs;
 use crate::console::{self, Watch};
@@ -14,6 +16,29 @@ use crate::size::show;
 /// Whether the output is standard output.
 pub fn is_stdout(destination: &Path) -> bool {
     destination.as_os_str() == "-"
+}
+
+/// The format asked for, or the one that the output's name ends in.
+pub fn format(
+    destination: &Path,
+    format: Option<Format>,
+    subformat: Option<&str>,
+) -> Result<OutputFormat, Failure> {
+    let ending = destination.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let by_name = || match ending.to_ascii_lowercase().as_str() {
+        "vmdk" => Some(Format::Vmdk),
+        "vhd" => Some(Format::Vhd),
+        "vhdx" => Some(Format::Vhdx),
+        "raw" | "img" | "dd" | "bin" => Some(Format::Raw),
+        _ => None,
+    };
+    let Some(format) = format.or_else(by_name) else {
+        return Err(Failure::Usage("name the output's format with --format".to_owned()));
+    };
+    // The one kind of VMDK that a pipe can take.
+    let piped = format == Format::Vmdk && is_stdout(destination);
+    let subformat = subformat.or(piped.then_some(Subformat::StreamOptimized.name()));
+    Ok(OutputFormat::new(format, subformat)?)
 }
 
 /// Runs a copy into `destination` and reports what it did; `adjustments` is what the caller changed.
