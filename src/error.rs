@@ -139,6 +139,27 @@ pub enum Error {
         path: String,
     },
 
+    /// The output is a file of the source.
+    #[error("{path}: is a file of the source")]
+    OutputIsSource {
+        /// The output.
+        path: String,
+    },
+
+    /// What lies in the output's place is no plain file.
+    #[error("{path}: exists, and is no plain file")]
+    OutputNotPlain {
+        /// The output.
+        path: String,
+    },
+
+    /// The source's content does not allow what was asked for.
+    #[error("{reason}")]
+    Layout {
+        /// What stands in the way.
+        reason: String,
+    },
+
     /// What was asked for cannot be done by this format or by this version.
     #[error("{what}")]
     Unsupported {
@@ -190,7 +211,10 @@ impl Error {
             | Error::ParentMissing { .. }
             | Error::ParentMismatch { .. }
             | Error::OutputTooSmall { .. }
-            | Error::OutputExists { .. } => ErrorClass::Precondition,
+            | Error::OutputExists { .. }
+            | Error::OutputIsSource { .. }
+            | Error::OutputNotPlain { .. }
+            | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
             Error::Incomplete(cause) => cause.class(),
             Error::Cancelled => ErrorClass::Cancelled,
@@ -222,11 +246,13 @@ impl Error {
             Error::Incomplete(cause) => cause.advice(),
             Error::OutputTooSmall { .. } => Some("give at least the source's virtual size"),
             Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
+            Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),
             Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
             Error::Io { .. }
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }
             | Error::OutOfRange { .. }
+            | Error::Layout { .. }
             | Error::Unsupported { .. }
             | Error::Cancelled => None,
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, Layer, LayerInfo, ParentRef, Warning};
+use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning};
 use crate::error::{Error, Result};
 use crate::format::{self, Choices, Format, OpenContext, vhd::SizeField, vmdk::GrainTables};
 use crate::storage::{
@@ -172,7 +172,13 @@ impl Chain<'_> {
     fn open_all(&mut self, file: ImageFile) -> Result<Option<Error>> {
         self.push(file, self.open.format)?;
         while let Some(top) = self.layers.last().cloned() {
-            let Some(parent) = &top.info().parent else { break };
+            let Some(parent) = &top.info().parent else {
+                if self.layers.len() == 1 && self.open.parent.is_some() {
+                    let message = "one was named, but the image has none: it is not used".to_owned();
+                    self.warnings.push(Warning { structure: "parent", message });
+                }
+                break;
+            };
             if let Err(problem) = self.push_parent(&*top, parent) {
                 let missing = matches!(
                     problem,
@@ -213,25 +219,40 @@ impl Chain<'_> {
         };
         let name = file.name().to_owned();
         let modified = file.storage().modified();
-        let raw = (parent.linkage == crate::disk::Linkage::None).then_some(Format::Raw);
-        if raw.is_some() && !self.open.ignore_parent_mismatch {
-            // The child of an image that has no identity records none either; read as raw, its parent would give
-            // the container's bytes as the disk's.
-            if let Some(format) = format::probe(&file)?.first() {
-                return Err(Error::ParentMismatch {
-                    child: referrer.name().to_owned(),
-                    parent: name,
-                    expected: "a raw disk".into(),
-                    found: format!("a {format} image"),
-                });
-            }
-        }
-        self.push(file, raw)?;
+        let format = self.parent_format(&file, parent, referrer)?;
+        self.push(file, Some(format))?;
         if let Some(layer) = self.layers.last().cloned() {
-            self.check(child.info(), layer.info(), parent, referrer, &name)?;
+            if let Err(problem) = self.check(child.info(), layer.info(), parent, referrer, &name) {
+                // Another image is no part of this chain.
+                self.layers.pop();
+                return Err(problem);
+            }
             self.compare(child.info(), layer.info(), parent, modified, referrer, &name);
         }
         Ok(())
+    }
+
+    /// The format of a parent: the one that its content shows. A file without any is raw when the child records no
+    /// identity of its parent, and no parent at all otherwise.
+    fn parent_format(&self, file: &ImageFile, parent: &ParentRef, referrer: &ImageFile) -> Result<Format> {
+        let mismatch = |expected: &str, found: String| Error::ParentMismatch {
+            child: referrer.name().to_owned(),
+            parent: file.name().to_owned(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let unguarded = parent.linkage == Linkage::None;
+        match format::probe(file)?[..] {
+            [] if unguarded => Ok(Format::Raw),
+            // The child of an image that has no identity records none either; read as raw, its parent would give
+            // the container's bytes as the disk's.
+            [format, ..] if unguarded && !self.open.ignore_parent_mismatch => {
+                Err(mismatch("a raw disk", format!("a {format} image")))
+            }
+            [format] => Ok(format),
+            [] => Err(mismatch("a disk image", "a file of no known format".to_owned())),
+            _ => Err(mismatch("a disk image", "a file that matches more than one format".to_owned())),
+        }
     }
 
     /// Notes what differs between child and parent without making the parent another one.
@@ -264,27 +285,34 @@ impl Chain<'_> {
 
     /// The first of the recorded names that leads to a file.
     fn find(&self, referrer: &ImageFile, parent: &ParentRef) -> Result<ImageFile> {
+        let guarded = parent.linkage != Linkage::None;
         let mut refusal = None;
+        let mut failure = None;
+        let mut missing = parent.names.is_empty();
         let mut tried = Vec::new();
         for name in &parent.names {
-            let reference = Reference { name, kind: ReferenceKind::Parent, referrer };
+            let reference = Reference { name, kind: ReferenceKind::Parent, guarded, referrer };
             match self.context.resolver.open(&reference) {
                 Ok(Some(file)) => return Ok(file),
-                Ok(None) => tried.push(format!("{name:?} (no such file)")),
-                Err(Error::NotAllowed { referrer, kind, name, reason }) => {
-                    tried.push(format!("{name:?} ({reason})"));
-                    refusal.get_or_insert(Error::NotAllowed { referrer, kind, name, reason });
+                Ok(None) => {
+                    missing = true;
+                    tried.push(format!("{name:?} (no such file)"));
                 }
-                Err(e) => return Err(e),
+                Err(e) => {
+                    tried.push(e.to_string());
+                    let kept =
+                        if matches!(e, Error::NotAllowed { .. }) { &mut refusal } else { &mut failure };
+                    kept.get_or_insert(e);
+                }
             }
         }
-        match refusal {
+        if parent.names.is_empty() {
+            tried.push("no name: none is recorded".to_owned());
+        }
+        match (failure, refusal) {
+            (Some(failure), _) => Err(failure),
             // Every name was refused: the policy is what stands in the way.
-            Some(refusal) if tried.iter().all(|t| !t.ends_with("(no such file)")) => Err(refusal),
-            _ if parent.names.is_empty() => Err(Error::ParentMissing {
-                child: referrer.name().to_owned(),
-                tried: vec!["no name: none is recorded".into()],
-            }),
+            (None, Some(refusal)) if !missing => Err(refusal),
             _ => Err(Error::ParentMissing { child: referrer.name().to_owned(), tried }),
         }
     }

@@ -25,7 +25,18 @@ pub struct Difference {
 ///
 /// [`crate::Error::Cancelled`], and all that reading gives rise to.
 pub fn compare(a: &Disk, b: &Disk, progress: &Progress, cancel: &Cancel) -> Result<Option<Difference>> {
-    progress.begin(a.size().max(b.size()));
+    compare_as("compare", a, b, progress, cancel)
+}
+
+/// The same, as a phase of some operation.
+pub(super) fn compare_as(
+    phase: &'static str,
+    a: &Disk,
+    b: &Disk,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Option<Difference>> {
+    progress.begin(phase, a.size().max(b.size()));
     let options = Blocks::of(BLOCK).read_ahead(2);
     let (mut left, mut right) = (Side::new(a, &options), Side::new(b, &options));
     let mut at = 0;

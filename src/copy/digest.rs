@@ -77,7 +77,7 @@ pub fn digest(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Canc
 
 fn feed(disk: &Disk, progress: &Progress, cancel: &Cancel, mut update: impl FnMut(&[u8])) -> Result<()> {
     static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
-    progress.begin(disk.size());
+    progress.begin("hash", disk.size());
     for block in disk.blocks(Blocks::of(BLOCK)) {
         cancel.check()?;
         let block = block?;

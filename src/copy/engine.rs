@@ -35,7 +35,7 @@ pub(super) fn run(
     progress: &Progress,
     cancel: &Cancel,
 ) -> Result<Counts> {
-    progress.begin(disk.size());
+    progress.begin("copy", disk.size());
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding);
     let mut batches = Batches::new(disk, encoding);
@@ -47,7 +47,7 @@ pub(super) fn run(
     loop {
         cancel.check()?;
         while pipeline.pending() <= threads {
-            match batches.next()? {
+            match batches.next(cancel)? {
                 Some(batch) => {
                     counts.read += batch.bytes;
                     pipeline.push(batch);
@@ -86,9 +86,9 @@ impl Batches {
         Self { disk: disk.clone(), plan, ahead, bytes_ahead: 0, announce: None, ended: false }
     }
 
-    fn next(&mut self) -> Result<Option<Batch>> {
+    fn next(&mut self, cancel: &Cancel) -> Result<Option<Batch>> {
         while !self.ended && self.bytes_ahead < HORIZON {
-            self.plan_one()?;
+            self.plan_one(cancel)?;
         }
         let batch = self.ahead.pop_front();
         self.bytes_ahead -= batch.as_ref().map_or(0, |batch| batch.bytes);
@@ -96,9 +96,10 @@ impl Batches {
     }
 
     /// Plans one more batch.
-    fn plan_one(&mut self) -> Result<()> {
+    fn plan_one(&mut self, cancel: &Cancel) -> Result<()> {
         let mut batch = Batch::default();
         while batch.bytes < BATCH && batch.spans.len() < SPANS {
+            cancel.check()?;
             match self.plan.next().transpose()? {
                 Some(Item::Span(span)) => {
                     for part in &span.parts {

@@ -10,6 +10,7 @@ mod progress;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use compare::compare_as;
 pub use compare::{Difference, compare};
 #[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
@@ -22,6 +23,8 @@ use crate::storage::{FileStorage, OutputFile, ReadAt};
 
 pub use crate::format::output::OutputFormat;
 
+/// Threads of a copy at most.
+const MAX_THREADS: usize = 256;
 /// Level of deflate unless [`Copy::level`] says otherwise.
 const DEFAULT_LEVEL: u32 = 6;
 
@@ -107,8 +110,9 @@ impl Copy {
 
     /// How many threads read and prepare data while the caller's thread writes. By default as many as there are
     /// cores when either side is compressed, else one. With 0 the caller's thread does everything.
+    /// 256 at most: each takes a few MiB.
     pub fn threads(self, threads: usize) -> Self {
-        Self { threads: Some(threads), ..self }
+        Self { threads: Some(threads.min(MAX_THREADS)), ..self }
     }
 
     /// Whether an existing output is replaced; it is not by default.
@@ -147,10 +151,11 @@ impl Copy {
                 what: "what went into a pipe cannot be read back to verify it".to_owned(),
             });
         }
+        let disk = self.whole_sectors()?;
         let names = Names { extent: "disk.vmdk".to_owned() };
-        let mut sink = output::stream(self.format, &self.disk, &names, &self.options, Box::new(out))?;
-        let counts = engine::run(&self.disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
-        Ok(self.report(counts))
+        let mut sink = output::stream(self.format, &disk, &names, &self.options, Box::new(out))?;
+        let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        Ok(self.report(&disk, counts))
     }
 
     /// Writes the output to the file at `path`, where it appears when it is whole. A format with a flat extent
@@ -158,13 +163,17 @@ impl Copy {
     ///
     /// # Errors
     ///
-    /// [`Error::OutputExists`], and all that reading and writing give rise to. Nothing is left then.
+    /// [`Error::OutputExists`], [`Error::OutputIsSource`], and all that reading and writing give rise to. Nothing
+    /// is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
-        self.check_not_source(path)?;
+        let disk = self.whole_sectors()?;
+        let extent_path = output::extent_path(self.format, path)?;
+        for path in extent_path.as_deref().into_iter().chain([path]) {
+            self.check_not_source(path)?;
+        }
         let main = OutputFile::create(path, self.overwrite)?;
-        let extent = output::extent_path(self.format, path)?;
-        let extent = extent.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
+        let extent = extent_path.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
         let names =
             Names { extent: extent.as_ref().map_or_else(|| file_name(path), |file| file_name(file.path())) };
         let destination = Destination {
@@ -172,35 +181,45 @@ impl Copy {
             extent: extent.as_ref().map(|file| file.storage().clone() as _),
             name: path.display().to_string(),
         };
-        let mut sink = output::file(self.format, &self.disk, &names, &self.options, destination)?;
-        let counts = engine::run(&self.disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        let mut sink = output::file(self.format, &disk, &names, &self.options, destination)?;
+        let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         drop(sink);
         if self.verify {
             let extent = extent.as_ref().map(|file| file.storage().clone() as _);
             let written = output::reopen(self.format, main.storage().clone(), &names, extent)?;
-            if let Some(difference) = compare(&self.disk, &written, &self.progress, &self.cancel)? {
+            if let Some(difference) = compare_as("verify", &disk, &written, &self.progress, &self.cancel)? {
                 return Err(Error::VerifyFailed { offset: difference.offset });
             }
         }
         // The extent first: the image exists with its descriptor.
-        if let Some(extent) = extent {
-            extent.publish(self.sync)?;
+        OutputFile::publish_all(extent.into_iter().chain([main]).collect(), self.sync)?;
+        Ok(self.report(&disk, counts))
+    }
+
+    /// The disk as the output can hold it: but for raw, of whole sectors, and not empty.
+    fn whole_sectors(&self) -> Result<Disk> {
+        let sector = u64::from(self.disk.logical_sector_size());
+        match self.format {
+            OutputFormat::Raw => Ok(self.disk.clone()),
+            format if self.disk.size() == 0 => Err(Error::Layout {
+                reason: format!("the source has 0 bytes: no {format} can be that small"),
+            }),
+            _ if self.disk.size().is_multiple_of(sector) => Ok(self.disk.clone()),
+            _ => self.disk.patched(self.disk.size().next_multiple_of(sector), Vec::new()),
         }
-        main.publish(self.sync)?;
-        Ok(self.report(counts))
     }
 
     /// An output must not replace a file that it is made from.
     fn check_not_source(&self, path: &Path) -> Result<()> {
-        let Ok(existing) = FileStorage::open(path) else { return Ok(()) };
-        let own =
-            self.disk.chain().iter().flat_map(|layer| layer.files()).map(|file| file.storage().identity());
-        if existing.identity().is_some_and(|identity| own.flatten().any(|own| own == identity)) {
-            return Err(Error::OutputExists {
-                path: format!("{} is a file of the source, which", path.display()),
-            });
-        }
-        Ok(())
+        let existing = FileStorage::open(path).ok().and_then(|file| file.identity());
+        let canonical = path.canonicalize().ok();
+        let mut own = self.disk.chain().iter().flat_map(|layer| layer.files());
+        let is_own = own.any(|file| {
+            let identity = file.storage().identity();
+            identity.is_some() && identity == existing
+                || canonical.is_some() && file.path().and_then(|path| path.canonicalize().ok()) == canonical
+        });
+        if is_own { Err(Error::OutputIsSource { path: path.display().to_string() }) } else { Ok(()) }
     }
 
     fn workers(&self) -> usize {
@@ -211,9 +230,9 @@ impl Copy {
         })
     }
 
-    fn report(&self, counts: engine::Counts) -> Report {
+    fn report(&self, disk: &Disk, counts: engine::Counts) -> Report {
         Report {
-            virtual_size: self.disk.size(),
+            virtual_size: disk.size(),
             data_read: counts.read,
             data_written: counts.written,
             verified: self.verify,

@@ -1,7 +1,7 @@
 //! Watching a copy from another thread, and stopping it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -13,6 +13,7 @@ pub struct Progress {
 
 #[derive(Debug, Default)]
 struct Counters {
+    phase: Mutex<&'static str>,
     done: AtomicU64,
     total: AtomicU64,
 }
@@ -23,7 +24,12 @@ impl Progress {
         Self::default()
     }
 
-    /// Bytes of the virtual disk that are done.
+    /// What is being done: "copy", "verify", "compare", "hash"; empty before anything is.
+    pub fn phase(&self) -> &'static str {
+        *self.inner.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the virtual disk that are done in this phase.
     pub fn done(&self) -> u64 {
         self.inner.done.load(Ordering::Relaxed)
     }
@@ -41,7 +47,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn begin(&self, total: u64) {
+    pub(crate) fn begin(&self, phase: &'static str, total: u64) {
+        *self.inner.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
         self.inner.done.store(0, Ordering::Relaxed);
         self.inner.total.store(total, Ordering::Relaxed);
     }

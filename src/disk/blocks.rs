@@ -46,8 +46,9 @@ impl Blocks {
     }
 
     /// How many threads read ahead; with 0, or without read-ahead, the caller's own thread reads.
+    /// 256 at most.
     pub fn threads(self, threads: usize) -> Self {
-        Self { threads, ..self }
+        Self { threads: threads.min(256), ..self }
     }
 
     /// Whether holes of sparse files are taken for zeros without reading them; they are by default.

@@ -67,6 +67,8 @@ impl SkipHoles {
         }
         let Some(image) = self.extents.disk().file_of(extent) else { return Ok(Known::Nothing) };
         let known = match image.storage().next_data(offset) {
+            // A run that does not reach beyond the question is no answer.
+            Ok(Some(run)) if run.end <= offset.max(run.start) => Known::Nothing,
             Ok(run) => Known::Data { asked: offset, run },
             Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Known::Nothing,
             Err(e) => return Err(Error::io("find data in", image.name(), e)),

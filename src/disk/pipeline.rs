@@ -55,25 +55,34 @@ impl<J: Send + 'static, R: Send + 'static> Pipeline<J, R> {
     pub(crate) fn push(&mut self, job: J) {
         let number = self.pushed;
         self.pushed += 1;
+        if self.workers.len() < self.threads.min(self.pending()) {
+            self.start_worker();
+        }
         if self.threads == 0 {
             self.inline.push_back(job);
             return;
         }
-        if self.workers.len() < self.threads.min(self.pending()) {
-            let (work, jobs, done) = (self.work.clone(), self.shared.clone(), self.done.clone());
-            self.workers.push(std::thread::spawn(move || {
-                loop {
-                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok((number, job)) = job else { return };
-                    if done.send((number, work(job))).is_err() {
-                        return;
-                    }
-                }
-            }));
-        }
         if let Some(jobs) = &self.jobs {
             // The receiver lives as long as `self`.
             let _ = jobs.send((number, job));
+        }
+    }
+
+    /// Starts one more thread, or makes do with those that there are: with none, the caller's thread works.
+    fn start_worker(&mut self) {
+        let (work, jobs, done) = (self.work.clone(), self.shared.clone(), self.done.clone());
+        let worker = std::thread::Builder::new().spawn(move || {
+            loop {
+                let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok((number, job)) = job else { return };
+                if done.send((number, work(job))).is_err() {
+                    return;
+                }
+            }
+        });
+        match worker {
+            Ok(worker) => self.workers.push(worker),
+            Err(_) => self.threads = self.workers.len(),
         }
     }
 

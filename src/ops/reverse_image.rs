@@ -46,15 +46,21 @@ impl Plan {
 ///
 /// # Errors
 ///
+/// [`crate::Error::Layout`] when the platform does not know the source's sectors;
 /// [`crate::Error::OutputTooSmall`] when `size` is less than the source's virtual size, with both sizes;
 /// [`crate::Error::Incomplete`] when a version is missing; what reading the source gives rise to.
 pub fn plan_reverse_image(source: &Disk, target: Target, size: Option<u64>) -> Result<Plan> {
+    target.check_sectors(source.logical_sector_size())?;
     let size = target.round(size.unwrap_or(source.size()));
     let (disk, adjustments) = grow(source, size)?;
     Ok(Plan { disk, target, source_size: source.size(), adjustments })
 }
 
 /// `source` with `size` bytes, and what that changes.
+///
+/// # Errors
+///
+/// As [`plan_reverse_image`].
 pub fn grow(source: &Disk, size: u64) -> Result<(Disk, Vec<String>)> {
     source.check_complete()?;
     if size == source.size() {

@@ -42,6 +42,11 @@ struct Demand {
     rounding: u64,
 }
 
+/// VHDX and plain bytes alone carry sectors of 4096 bytes to platforms that know them.
+fn takes_4096(format: OutputFormat) -> bool {
+    matches!(format, OutputFormat::Vhdx(_) | OutputFormat::Raw)
+}
+
 const DYNAMIC_VHDX: OutputFormat = OutputFormat::Vhdx(Allocation::Dynamic);
 const STREAM: OutputFormat = OutputFormat::Vmdk(Subformat::StreamOptimized);
 
@@ -98,6 +103,17 @@ impl Target {
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         self.demand().name
+    }
+
+    /// Refuses a disk whose sectors the platform does not know: its partitions would not be found.
+    pub(super) fn check_sectors(self, sector_size: u32) -> Result<()> {
+        if sector_size == 512 || takes_4096(self.format()) {
+            return Ok(());
+        }
+        let reason = format!(
+            "the source has sectors of {sector_size} bytes, and {self} takes disks of 512-byte sectors"
+        );
+        Err(Error::Layout { reason })
     }
 
     /// The smallest size, at least `size`, that the platform takes; in bytes.

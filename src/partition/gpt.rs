@@ -76,7 +76,7 @@ impl Gpt {
     fn read_copy(disk: &Disk, lba: u64, source: GptCopy) -> Result<Option<Self>> {
         let sector_size = u64::from(disk.logical_sector_size());
         let mut sector = vec![0; sector_size as usize];
-        if (lba + 1) * sector_size > disk.size() {
+        if lba >= disk.size() / sector_size {
             return Ok(None);
         }
         disk.read_at(&mut sector, lba * sector_size)?;
@@ -132,8 +132,8 @@ fn header_crc(bytes: &[u8]) -> u32 {
 ///
 /// # Errors
 ///
-/// [`Error::OutputTooSmall`], [`Error::Unsupported`] for a size that is no whole number of sectors, and what
-/// reading the disk gives rise to.
+/// [`Error::OutputTooSmall`], [`Error::Unsupported`] for a size that is no whole number of sectors, [`Error::Layout`]
+/// for a table that leaves no room for itself, and what reading the disk gives rise to.
 pub fn grow_gpt(disk: &Disk, size: u64) -> Result<Option<Vec<Patch>>> {
     if size < disk.size() {
         return Err(Error::OutputTooSmall { needed: disk.size(), given: size });
@@ -146,10 +146,20 @@ pub fn grow_gpt(disk: &Disk, size: u64) -> Result<Option<Vec<Patch>>> {
     let Some(gpt) = Gpt::read(disk)? else { return Ok(None) };
     let last = size / sector - 1;
     let array_sectors = (gpt.array.len() as u64).div_ceil(sector);
-    let backup_array = last - array_sectors;
     let primary_array = match gpt.source {
         GptCopy::Primary => gpt.header.partition_entry_lba.get(),
         GptCopy::Backup => 2,
+    };
+    let first_usable = gpt.header.first_usable_lba.get();
+    let last_usable = gpt.header.last_usable_lba.get();
+    let backup_array = last.checked_sub(array_sectors).filter(|&array| array > last_usable);
+    let room_in_front = primary_array >= 2 && primary_array + array_sectors <= first_usable;
+    let (Some(backup_array), true) = (backup_array, room_in_front) else {
+        let reason = format!(
+            "the GPT leaves no room for its copies: partitions may use the sectors {first_usable} to {last_usable}, \
+             the table itself takes {array_sectors} at {primary_array} and before the last sector, {last}"
+        );
+        return Err(Error::Layout { reason });
     };
     let places = |header: &mut Header, my: u64, alternate: u64, array: u64| {
         header.my_lba = my.into();
@@ -160,7 +170,7 @@ pub fn grow_gpt(disk: &Disk, size: u64) -> Result<Option<Vec<Patch>>> {
     let mut array = gpt.array.clone();
     array.resize((array_sectors * sector) as usize, 0);
 
-    let mut patches = old_backup(disk, &gpt, backup_array)?;
+    let mut patches = old_backups(disk, &gpt, backup_array)?;
     patches.extend(protective_mbr(disk, last)?);
     patches
         .push(Patch { offset: sector, bytes: gpt.sector(|header| places(header, 1, last, primary_array)) });
@@ -175,17 +185,29 @@ pub fn grow_gpt(disk: &Disk, size: u64) -> Result<Option<Vec<Patch>>> {
     Ok(Some(patches))
 }
 
-/// Zeros over the backup at the disk's present end, as far as the new one (from the sector `new` on) does not cover it.
-fn old_backup(disk: &Disk, gpt: &Gpt, new: u64) -> Result<Vec<Patch>> {
+/// Zeros over the backups that are left behind: the one at the disk's present end, and the one that the primary table
+/// names, which is elsewhere on a disk that grew before. As far as the new one (from the sector `new` on) does not cover them.
+fn old_backups(disk: &Disk, gpt: &Gpt, new: u64) -> Result<Vec<Patch>> {
     let sector = u64::from(disk.logical_sector_size());
-    let old = disk.size() / sector - 1;
-    let Some(backup) = Gpt::read_copy(disk, old, GptCopy::Backup)? else { return Ok(Vec::new()) };
-    let start = backup.header.partition_entry_lba.get();
-    // An array before the last usable sector would be among the partitions: then only the header is wiped.
-    let start = if start > gpt.header.last_usable_lba.get() && start < old { start } else { old };
-    let end = (old + 1).min(new);
-    let len = end.saturating_sub(start) * sector;
-    Ok(vec![Patch { offset: start * sector, bytes: vec![0; len.min(MAX_ARRAY + sector) as usize] }])
+    let last_usable = gpt.header.last_usable_lba.get();
+    let mut places = [gpt.header.alternate_lba.get(), disk.size() / sector - 1];
+    places.sort_unstable();
+    let mut patches = Vec::new();
+    let mut free = last_usable + 1;
+    for old in places {
+        // One that lies among the partitions is none of ours.
+        if old < free || old >= disk.size() / sector {
+            continue;
+        }
+        let Some(backup) = Gpt::read_copy(disk, old, GptCopy::Backup)? else { continue };
+        let start = backup.header.partition_entry_lba.get();
+        let start = if (free..old).contains(&start) { start } else { old };
+        let end = (old + 1).min(new);
+        let len = (end.saturating_sub(start) * sector).min(MAX_ARRAY + sector);
+        patches.push(Patch { offset: start * sector, bytes: vec![0; len as usize] });
+        free = old + 1;
+    }
+    Ok(patches)
 }
 
 /// The protective MBR with the partition's size up to the new last sector, if there is such a partition.

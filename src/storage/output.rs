@@ -33,17 +33,17 @@ impl OutputFile {
         let path = path.into();
         let exists = || Error::OutputExists { path: path.display().to_string() };
         match path.symlink_metadata() {
-            Ok(there) if !overwrite || !there.is_file() => return Err(exists()),
+            Ok(there) if !there.is_file() => {
+                return Err(Error::OutputNotPlain { path: path.display().to_string() });
+            }
+            Ok(_) if !overwrite => return Err(exists()),
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::io("create", path.display().to_string(), e)),
         }
-        let Some(name) = path.file_name() else { return Err(exists()) };
         loop {
-            let mut hidden = std::ffi::OsString::from(".");
-            hidden.push(name);
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-            hidden.push(format!(".{}-{count}.partial", std::process::id()));
+            let hidden = format!(".diskport-{}-{count}.partial", std::process::id());
             let temporary = path.with_file_name(hidden);
             match FileStorage::create_new(&temporary) {
                 Ok(storage) => {
@@ -72,24 +72,50 @@ impl OutputFile {
     /// # Errors
     ///
     /// [`Error::OutputExists`] when another file took the name meanwhile, [`Error::Io`]; the output is then gone.
-    pub fn publish(mut self, sync: bool) -> Result<()> {
+    pub fn publish(self, sync: bool) -> Result<()> {
+        Self::publish_all(vec![self], sync)
+    }
+
+    /// Gives files of one output their names, in order, so that the last one is there only with all the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish). What had its name already is removed again, unless it replaced a file: a cut
+    /// between two replacements leaves old files beside new ones.
+    pub fn publish_all(mut files: Vec<Self>, sync: bool) -> Result<()> {
         use super::WriteAt;
-        let failed = |operation, e| Error::io(operation, self.path.display().to_string(), e);
         if sync {
-            self.storage.sync().map_err(|e| failed("sync", e))?;
-        }
-        match rename(&self.temporary, &self.path, self.overwrite) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::OutputExists { path: self.path.display().to_string() });
+            for file in &files {
+                file.storage.sync().map_err(|e| file.failed("sync", e))?;
             }
-            Err(e) => return Err(failed("rename", e)),
         }
-        self.published = true;
-        if sync {
-            sync_folder(&self.path).map_err(|e| Error::io("sync", self.path.display().to_string(), e))?;
+        for index in 0..files.len() {
+            let file = &mut files[index];
+            match rename(&file.temporary, &file.path, file.overwrite) {
+                Ok(()) => file.published = true,
+                Err(e) => {
+                    let error = match e.kind() {
+                        io::ErrorKind::AlreadyExists => {
+                            Error::OutputExists { path: file.path.display().to_string() }
+                        }
+                        _ => file.failed("rename", e),
+                    };
+                    for file in files[..index].iter().filter(|file| !file.overwrite) {
+                        // Nothing better can be done about a file that does not go away.
+                        let _ = std::fs::remove_file(&file.path);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        if let (true, Some(file)) = (sync, files.last()) {
+            sync_folder(&file.path).map_err(|e| file.failed("sync the folder of", e))?;
         }
         Ok(())
+    }
+
+    fn failed(&self, operation: &'static str, e: io::Error) -> Error {
+        Error::io(operation, self.path.display().to_string(), e)
     }
 }
 
@@ -166,6 +192,20 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("reads"), b"mine");
         OutputFile::create(&path, true).expect("may replace").publish(false).expect("replaces");
         assert_eq!(std::fs::read(&path).expect("reads"), b"");
-        assert!(matches!(OutputFile::create(dir.path(), true), Err(Error::OutputExists { .. })));
+        assert!(matches!(OutputFile::create(dir.path(), true), Err(Error::OutputNotPlain { .. })));
+    }
+
+    #[test]
+    fn files_of_one_output_appear_together_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let paths = ["x-flat.vmdk", "x.vmdk"].map(|name| dir.path().join(name));
+        let files = || paths.iter().map(|path| OutputFile::create(path, false).expect("is free")).collect();
+        let late = files();
+        std::fs::write(&paths[1], b"mine").expect("writes");
+        assert!(matches!(OutputFile::publish_all(late, false), Err(Error::OutputExists { .. })));
+        assert_eq!(names(dir.path()), ["x.vmdk"], "the extent went away again");
+        std::fs::remove_file(&paths[1]).expect("goes away");
+        OutputFile::publish_all(files(), true).expect("publishes");
+        assert_eq!(names(dir.path()).len(), 2);
     }
 }

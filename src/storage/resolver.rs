@@ -20,6 +20,8 @@ pub struct Reference<'a> {
     pub name: &'a str,
     /// What the file is to the image.
     pub kind: ReferenceKind,
+    /// Whether the file will be refused unless it bears an identity that the image recorded.
+    pub guarded: bool,
     /// The file that names it.
     pub referrer: &'a ImageFile,
 }
@@ -92,8 +94,8 @@ impl Resolver for NoExternal {
 
 /// Opens plain files in the image's own folder or below it. The default for images opened by path.
 ///
-/// `..`, symlinks, devices, FIFOs, URLs and alternate streams are refused. Of an absolute name of a parent only
-/// the last part counts, since the child's record of the parent's identity guards it; an absolute name of an extent is refused.
+/// `..`, symlinks, devices, FIFOs, URLs and alternate streams are refused. Of an absolute name only the last part
+/// counts where an identity guards it, as a parent's; any other absolute name is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SameDirectory;
 
@@ -110,9 +112,8 @@ impl Resolver for SameDirectory {
             Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
                 Err(reference.not_allowed("it is not a plain file"))
             }
-            Err(e) if safe_open::is_escape(&e) => {
-                Err(reference.not_allowed("a symbolic link is not followed, and the image's folder not left"))
-            }
+            Err(e) if safe_open::is_escape(&e) => Err(reference
+                .not_allowed("it leads over a symbolic link, out of the image's folder or through a file")),
             Err(e) => Err(Error::io("open", components.join("/"), e)),
         }
     }
@@ -224,7 +225,7 @@ fn components<'a>(reference: &Reference<'a>) -> Result<Vec<&'a str>> {
         return refuse("it is empty or holds a NUL");
     }
     if is_windows_absolute(name) || name.starts_with('/') {
-        if reference.kind == ReferenceKind::Extent {
+        if !reference.guarded {
             return refuse("it is an absolute path");
         }
         name = last_part(name);
@@ -240,6 +241,9 @@ fn components<'a>(reference: &Reference<'a>) -> Result<Vec<&'a str>> {
         if part.contains(':') {
             return refuse("it is a URL, a drive or an alternate stream");
         }
+        if part.len() > MAX_NAME {
+            return refuse("a part of it is longer than any file's name");
+        }
         if is_device_name(part) {
             return refuse("it is the name of a device");
         }
@@ -249,6 +253,9 @@ fn components<'a>(reference: &Reference<'a>) -> Result<Vec<&'a str>> {
     }
     Ok(parts)
 }
+
+/// Bytes of a file's name: the limit of the file systems of Linux and macOS, and a lenient one of Windows'.
+const MAX_NAME: usize = 255;
 
 /// Names that Windows takes for devices in any folder, with or without an extension.
 fn is_device_name(part: &str) -> bool {
@@ -268,7 +275,13 @@ mod tests {
     fn parts(name: &str, kind: ReferenceKind) -> Option<Vec<String>> {
         let storage = Arc::new(MemoryStorage::default());
         let referrer = ImageFile::at_path(storage, "/images/child.vhd", FileRole::Image).expect("has a size");
-        let parts = components(&Reference { name, kind, referrer: &referrer }).ok()?;
+        let parts = components(&Reference {
+            name,
+            kind,
+            guarded: kind == ReferenceKind::Parent,
+            referrer: &referrer,
+        })
+        .ok()?;
         Some(parts.into_iter().map(str::to_owned).collect())
     }
 

@@ -106,7 +106,7 @@ fn an_output_replaces_neither_another_file_nor_its_source() {
     let before = std::fs::read(&source).expect("reads");
     for overwrite in [false, true] {
         let result = Copy::new(&disk).to(SPARSE).overwrite(overwrite).write_file(&source);
-        assert!(matches!(result, Err(Error::OutputExists { .. })));
+        assert!(matches!(result, Err(Error::OutputIsSource { .. })));
     }
     // The flat extent counts as an output too.
     std::fs::write(folder.path().join("x-flat.vmdk"), b"mine").expect("writes");
@@ -114,4 +114,29 @@ fn an_output_replaces_neither_another_file_nor_its_source() {
     assert!(matches!(result, Err(Error::OutputExists { .. })));
     assert!(!folder.path().join("x.vmdk").exists());
     assert!(before == std::fs::read(&source).expect("reads"));
+}
+
+/// The extent of a flat output is as much a file of the source as the descriptor.
+#[test]
+fn an_output_does_not_replace_an_extent_of_its_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bytes = noise(1 << 20, 6);
+    let extent = folder.path().join("disk-flat.vmdk");
+    std::fs::write(&extent, &bytes).expect("writes");
+    let text = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\
+                RW 2048 FLAT \"disk-flat.vmdk\" 0\n";
+    let old = folder.path().join("old.vmdk");
+    std::fs::write(&old, text).expect("writes");
+    let disk = diskport::open(&old).expect("opens");
+    let result = Copy::new(&disk).to(FLAT).overwrite(true).write_file(folder.path().join("disk.vmdk"));
+    assert!(matches!(result, Err(Error::OutputIsSource { .. })), "{result:?}");
+    assert!(std::fs::read(&extent).expect("reads") == bytes);
+}
+
+#[test]
+fn more_threads_than_there_can_be_are_no_failure() {
+    let source = disk(&Arc::new(Sparse::new(4 << 20, vec![(0, noise(4 << 20, 7))])));
+    let mut out = Vec::new();
+    Copy::new(&source).threads(usize::MAX).write_to(&mut out).expect("copies");
+    assert_eq!(out.len(), 4 << 20);
 }

@@ -136,3 +136,43 @@ fn hostile_tables_are_no_gpt() {
         assert_eq!(Gpt::read(&disk).expect("reads").expect("the backup").source(), GptCopy::Backup);
     }
 }
+
+/// Rewrites a header's field, with a checksum that is right.
+fn set_field(bytes: &mut [u8], field: std::ops::Range<usize>, value: u64) {
+    let len = field.len();
+    bytes[512..][field].copy_from_slice(&value.to_le_bytes()[..len]);
+    let mut header = bytes[512..512 + 92].to_vec();
+    header[16..20].fill(0);
+    bytes[512 + 16..512 + 20].copy_from_slice(&crc32fast::hash(&header).to_le_bytes());
+}
+
+#[test]
+fn a_table_without_room_for_its_copies_is_left_alone() {
+    let last = (8 * MIB / 512 - 1) as u64;
+    // Partitions up to the end; an array over the header; partitions from the array on.
+    for (field, value) in [(48..56, last), (72..80, 0), (40..48, 3)] {
+        let disk = gpt_disk(8 * MIB, |bytes| {
+            let len = bytes.len();
+            bytes[len - 512..].fill(0);
+            if field.start == 72 {
+                // The array that is found there must have the checksum that the header gives.
+                let crc = crc32fast::hash(&[0; 0]);
+                set_field(bytes, 80..84, 0);
+                set_field(bytes, 88..92, crc.into());
+            }
+            set_field(bytes, field.clone(), value);
+        });
+        let refused = grow(&disk, (8 * MIB + 512) as u64);
+        assert!(matches!(refused, Err(Error::Layout { .. })), "{field:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_backup_that_is_not_at_the_end_goes_too() {
+    // A disk that was grown by 2 MiB without its table.
+    let disk = gpt_disk(8 * MIB, |bytes| bytes.resize(10 * MIB, 0));
+    let (grown, _) = grow(&disk, 12 << 20).expect("grows");
+    let bytes = content(&grown);
+    assert!(bytes[8 * MIB - 33 * 512..8 * MIB].iter().all(|&byte| byte == 0), "the old backup is gone");
+    assert_eq!(Gpt::read(&grown).expect("reads").expect("a GPT").source(), GptCopy::Primary);
+}

@@ -113,3 +113,31 @@ fn a_format_that_needs_its_end_first_goes_into_no_pipe() {
     let sparse = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::MonolithicSparse));
     assert!(matches!(sparse.write_to(Vec::new()), Err(Error::Unsupported { .. })));
 }
+
+/// A raw file may have any number of bytes; other formats count in sectors.
+#[test]
+fn odd_sizes_are_filled_up_with_zeros() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = disk(&Arc::new(Sparse::new(1000, vec![(0, noise(1000, 1))])));
+    for format in FORMATS {
+        let path = folder.path().join(format!("{format}.img"));
+        let report = Copy::new(&source).to(format).verify(true).write_file(&path).expect("writes");
+        let written = Open::new().format(format.format()).open_path(&path).expect("opens");
+        assert_eq!(report.virtual_size, written.size());
+        let expected = if format == OutputFormat::Raw { 1000 } else { 1024 };
+        assert_eq!(written.size(), expected, "{format}");
+        let bytes = content(&written);
+        assert!(bytes[..1000] == content(&source) && bytes[1000..].iter().all(|&byte| byte == 0));
+    }
+}
+
+#[test]
+fn nothing_makes_no_disk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = disk(&Arc::new(Sparse::new(0, Vec::new())));
+    for format in FORMATS.into_iter().filter(|format| *format != OutputFormat::Raw) {
+        let result = Copy::new(&source).to(format).write_file(folder.path().join("out"));
+        assert!(matches!(result, Err(Error::Layout { .. })), "{format}");
+        assert!(matches!(Copy::new(&source).to(format).write_to(Vec::new()), Err(Error::Layout { .. })));
+    }
+}

@@ -10,6 +10,7 @@ use diskport::ops::Target;
 use diskport::storage::{AnyPath, NoExternal};
 use diskport::{Disk, Format, Open};
 
+use crate::console::say;
 use crate::failure::Failure;
 use crate::size;
 
@@ -17,6 +18,9 @@ use crate::size;
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 pub struct Cli {
+    /// How progress is shown, on standard error
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -95,7 +99,16 @@ pub enum GrainTable {
 impl OpenArgs {
     /// Opens the image at `path`, of `format` if one is given.
     pub fn open(&self, path: &PathBuf, format: Option<Format>) -> Result<Disk, Failure> {
-        Ok(self.options(format).open_path(path)?)
+        let disk = self.options(format).open_path(path)?;
+        for warning in disk.warnings() {
+            say(&format!("diskport: warning: {}: {warning}", path.display()));
+        }
+        Ok(disk)
+    }
+
+    /// The same options for another image, whose parent is another one.
+    pub fn with_parent(&self, parent: Option<PathBuf>) -> Self {
+        Self { parent, ..*self }
     }
 
     /// What the options say.
@@ -128,13 +141,6 @@ impl OpenArgs {
 }
 
 /// How progress is shown.
-#[derive(Args)]
-pub struct ProgressArgs {
-    /// How progress is shown, on standard error
-    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
-    pub progress: ProgressMode,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgressMode {
     /// A bar on a terminal, nothing elsewhere
@@ -147,51 +153,54 @@ pub enum ProgressMode {
     None,
 }
 
+/// One image, and how it is opened.
 #[derive(Args)]
-pub struct Info {
+pub struct ImageArgs {
     /// The image
-    pub image: PathBuf,
+    #[arg(value_name = "IMAGE")]
+    pub path: PathBuf,
     /// The image's format, instead of detecting it
     #[arg(long, short)]
     pub format: Option<Format>,
+    #[command(flatten)]
+    pub options: OpenArgs,
+}
+
+impl ImageArgs {
+    /// Opens the image.
+    pub fn open(&self) -> Result<Disk, Failure> {
+        self.options.open(&self.path, self.format)
+    }
+}
+
+#[derive(Args)]
+pub struct Info {
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub open: OpenArgs,
 }
 
 #[derive(Args)]
 pub struct Map {
-    /// The image
-    pub image: PathBuf,
-    /// The image's format, instead of detecting it
-    #[arg(long, short)]
-    pub format: Option<Format>,
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub open: OpenArgs,
 }
 
 #[derive(Args)]
 pub struct Hash {
-    /// The image
-    pub image: PathBuf,
-    /// The image's format, instead of detecting it
-    #[arg(long, short)]
-    pub format: Option<Format>,
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// sha256, md5 or blake3
     #[arg(long, default_value = "sha256")]
     pub algorithm: Digest,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub open: OpenArgs,
-    #[command(flatten)]
-    pub progress: ProgressArgs,
 }
 
 #[derive(Args)]
@@ -206,30 +215,26 @@ pub struct Compare {
     /// The format of the second image, instead of detecting it
     #[arg(long, short = 'F')]
     pub format_b: Option<Format>,
+    /// The parent of the second image; --parent names that of the first
+    #[arg(long, value_name = "PATH")]
+    pub parent_b: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub open: OpenArgs,
-    #[command(flatten)]
-    pub progress: ProgressArgs,
 }
 
 #[derive(Args)]
 pub struct Read {
-    /// The image
-    pub image: PathBuf,
-    /// The image's format, instead of detecting it
-    #[arg(long, short)]
-    pub format: Option<Format>,
+    #[command(flatten)]
+    pub image: ImageArgs,
     /// First byte
     #[arg(long, value_parser = size::parse)]
     pub offset: u64,
     /// How many bytes
     #[arg(long, value_parser = size::parse)]
     pub length: u64,
-    #[command(flatten)]
-    pub open: OpenArgs,
 }
 
 /// How an output is written.
@@ -253,8 +258,6 @@ pub struct OutputArgs {
     /// Print a report as one JSON document
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub progress: ProgressArgs,
 }
 
 #[derive(Args)]

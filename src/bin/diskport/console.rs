@@ -29,6 +29,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Says something on standard error; that nobody listens is no reason to stop.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// A token that Ctrl-C, or a request to terminate, cancels.
 pub fn cancel_on_interrupt() -> Cancel {
     let cancel = Cancel::new();
@@ -45,12 +50,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Shows `progress` of the phase called `phase`.
-    pub fn start(mode: ProgressMode, phase: &'static str, progress: &Progress) -> Self {
+    /// Shows `progress`.
+    pub fn start(mode: ProgressMode, progress: &Progress) -> Self {
         let bar = match mode {
             ProgressMode::Auto if !io::stderr().is_terminal() => return Self { stop: None, thread: None },
             ProgressMode::None => return Self { stop: None, thread: None },
-            ProgressMode::Auto | ProgressMode::Bar => Some(bar(phase)),
+            ProgressMode::Auto | ProgressMode::Bar => Some(bar()),
             ProgressMode::Json => None,
         };
         let (stop, stopped) = channel();
@@ -61,10 +66,11 @@ impl Watch {
                     stopped.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout);
                 match &bar {
                     Some(bar) => {
+                        bar.set_message(progress.phase());
                         bar.set_length(progress.total());
                         bar.set_position(progress.done());
                     }
-                    None => print_line(phase, &progress),
+                    None => print_line(&progress),
                 }
                 if ended {
                     if let Some(bar) = &bar {
@@ -87,22 +93,21 @@ impl Drop for Watch {
     }
 }
 
-fn bar(phase: &'static str) -> ProgressBar {
+fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = "{msg} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.with_message(phase)
+    bar
 }
 
-fn print_line(phase: &str, progress: &Progress) {
+fn print_line(progress: &Progress) {
     let line = serde_json::json!({
-        "phase": phase,
+        "phase": progress.phase(),
         "done": progress.done(),
         "total": progress.total(),
         "percent": progress.percent(),
     });
-    // Progress that cannot be shown is no reason to stop.
-    let _ = writeln!(io::stderr(), "{line}");
+    say(&line.to_string());
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use diskport::{Error, ErrorClass};
 
+use crate::console::say;
+
 /// Why a command failed.
 pub enum Failure {
     /// The library says so.
@@ -20,9 +22,9 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         let code = match self {
             Failure::Library(error) => {
-                eprintln!("diskport: {error}");
+                say(&format!("diskport: {error}"));
                 if let Some(advice) = error.advice() {
-                    eprintln!("  {advice}");
+                    say(&format!("  {advice}"));
                 }
                 match error.class() {
                     ErrorClass::Usage => 2,
@@ -33,13 +35,13 @@ impl Failure {
                 }
             }
             Failure::Usage(message) => {
-                eprintln!("diskport: {message}\n  see diskport --help");
+                say(&format!("diskport: {message}\n  see diskport --help"));
                 2
             }
             Failure::Console(error) => {
                 // Whoever read the output has had enough: nobody is left to tell.
                 if error.kind() != io::ErrorKind::BrokenPipe {
-                    eprintln!("diskport: cannot write to standard output: {error}");
+                    say(&format!("diskport: cannot write to standard output: {error}"));
                 }
                 4
             }

@@ -15,15 +15,16 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let mode = cli.progress;
     let result = match cli.command {
         Command::Info(args) => commands::info::run(&args),
         Command::Map(args) => commands::map::run(&args),
-        Command::Hash(args) => commands::hash::run(&args),
-        Command::Compare(args) => commands::compare::run(&args),
+        Command::Hash(args) => commands::hash::run(&args, mode),
+        Command::Compare(args) => commands::compare::run(&args, mode),
         Command::Read(args) => commands::read::run(&args),
         Command::Create(args) => commands::create::run(&args),
-        Command::Convert(args) => commands::convert::run(&args),
-        Command::ReverseImage(args) => commands::reverse_image::run(&args),
+        Command::Convert(args) => commands::convert::run(&args, mode),
+        Command::ReverseImage(args) => commands::reverse_image::run(&args, mode),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())
 }

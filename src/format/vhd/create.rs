@@ -129,8 +129,11 @@ impl Dynamic {
         let bitmap_size = (block_size / SECTOR / 8).next_multiple_of(SECTOR);
         // "The BAT is always extended to a sector boundary"; entries that are not used are all ones.
         let bat_size = (blocks * 4).next_multiple_of(SECTOR);
-        let unused = vec![0xff; bat_size as usize];
-        file.write_all_at(&unused, BAT_OFFSET)?;
+        let unused = [0xff; 64 << 10];
+        for at in (0..bat_size).step_by(unused.len()) {
+            let len = (bat_size - at).min(unused.len() as u64);
+            file.write_all_at(&unused[..len as usize], BAT_OFFSET + at)?;
+        }
         Ok(Self {
             block_size,
             blocks,

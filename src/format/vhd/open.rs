@@ -128,13 +128,12 @@ fn warn(found: &Found, info: &mut LayerInfo) {
     warn_of_geometry(found, info);
 }
 
-/// A geometry describes no more than the size, rounded down, and that is fine. What is not: more than the size, or
-/// less where the creator goes by the geometry and so do readers who know it.
+/// A geometry that says another size than the current one is worth a word, though most do: readers have taken it for
+/// the size, and lost sectors.
 fn warn_of_geometry(found: &Found, info: &mut LayerInfo) {
     let Some(geometry) = found.geometry().filter(|geometry| *geometry != LARGEST_GEOMETRY) else { return };
     let (by_geometry, current) = (geometry.size(), found.footer.current_size.get());
-    let goes_by_geometry = matches!(&found.footer.creator_application, b"vpc " | b"qemu");
-    if by_geometry > current || by_geometry < current && goes_by_geometry {
+    if by_geometry != current {
         let Geometry { cylinders, heads, sectors } = geometry;
         info.warn(
             FOOTER,

@@ -349,7 +349,7 @@ impl Vmdk {
         if own_name == Some(&line.name) || referrer.name() == line.name {
             return Err(itself());
         }
-        let reference = Reference { name: &line.name, kind: ReferenceKind::Extent, referrer };
+        let reference = Reference { name: &line.name, kind: ReferenceKind::Extent, guarded: false, referrer };
         let file = context.resolver.open(&reference)?.ok_or_else(|| Error::ExtentMissing {
             referrer: referrer.name().to_owned(),
             name: line.name.clone(),

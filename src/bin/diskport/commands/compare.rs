@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use diskport::copy::{Progress, compare};
 
-use crate::args::Compare;
+use crate::args::{Compare, ProgressMode};
 use crate::console::{self, Watch};
 use crate::failure::Failure;
 
-pub fn run(args: &Compare) -> Result<ExitCode, Failure> {
+pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let a = args.open.open(&args.a, args.format)?;
-    let b = args.open.open(&args.b, args.format_b)?;
+    let b = args.open.with_parent(args.parent_b.clone()).open(&args.b, args.format_b)?;
     let cancel = console::cancel_on_interrupt();
     let progress = Progress::new();
     let difference = {
-        let _watch = Watch::start(args.progress.progress, "compare", &progress);
+        let _watch = Watch::start(mode, &progress);
         compare(&a, &b, &progress, &cancel)?
     };
     if args.json {

@@ -6,10 +6,10 @@ use diskport::copy::Copy;
 use diskport::ops::{grow, plan_reverse_image};
 
 use super::output;
-use crate::args::Convert;
+use crate::args::{Convert, ProgressMode};
 use crate::failure::Failure;
 
-pub fn run(args: &Convert) -> Result<ExitCode, Failure> {
+pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
     // What the options rule out is said before anything is opened.
     let format = match args.target {
         Some(target) => target.format(),
@@ -27,5 +27,5 @@ pub fn run(args: &Convert) -> Result<ExitCode, Failure> {
     if let Some(block_size) = args.block_size {
         copy = copy.block_size(block_size);
     }
-    output::write(copy, &args.destination, &args.output, &adjustments)
+    output::write(copy, &args.destination, &args.output, mode, &adjustments)
 }

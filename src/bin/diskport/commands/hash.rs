@@ -4,19 +4,19 @@ use std::process::ExitCode;
 
 use diskport::copy::{Progress, digest};
 
-use crate::args::Hash;
+use crate::args::{Hash, ProgressMode};
 use crate::console::{self, Watch};
 use crate::failure::Failure;
 
-pub fn run(args: &Hash) -> Result<ExitCode, Failure> {
-    let disk = args.open.open(&args.image, args.format)?;
+pub fn run(args: &Hash, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let disk = args.image.open()?;
     let cancel = console::cancel_on_interrupt();
     let progress = Progress::new();
     let hex = {
-        let _watch = Watch::start(args.progress.progress, "hash", &progress);
+        let _watch = Watch::start(mode, &progress);
         digest(&disk, args.algorithm, &progress, &cancel)?
     };
-    let image = args.image.display().to_string();
+    let image = args.image.path.display().to_string();
     if args.json {
         console::print_json(&serde_json::json!({ "digest": hex, "image": image, "bytes": disk.size() }))?;
     } else {

@@ -60,12 +60,13 @@ struct File {
 }
 
 pub fn run(args: &Info) -> Result<ExitCode, Failure> {
-    let disk = args.open.options(args.format).allow_missing_parent(true).open_path(&args.image)?;
+    let image = &args.image;
+    let disk = image.options.options(image.format).allow_missing_parent(true).open_path(&image.path)?;
     let Some(report) = report(&disk) else { return Ok(ExitCode::SUCCESS) };
     if args.json {
         console::print_json(&report)?;
     } else {
-        console::print(&text(&report, &args.image.display().to_string()))?;
+        console::print(&text(&report, &image.path.display().to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,7 +94,7 @@ fn report(disk: &Disk) -> Option<Report> {
                 Linkage::None => None,
                 linkage => linkage.accepted().first().map(ToString::to_string),
             },
-            resolved: disk.chain().get(1).filter(|_| disk.incomplete().is_none()).map(|layer| name(&**layer)),
+            resolved: disk.chain().get(1).map(|layer| name(&**layer)),
         }),
         chain: disk.chain().iter().map(|layer| link(&**layer)).collect(),
         dirty_log: info.dirty_log,

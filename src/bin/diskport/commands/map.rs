@@ -22,7 +22,7 @@ struct Row<'a> {
 }
 
 pub fn run(args: &Map) -> Result<ExitCode, Failure> {
-    let disk = args.open.open(&args.image, args.format)?;
+    let disk = args.image.open()?;
     let mut out = BufWriter::new(io::stdout().lock());
     if !args.json {
         writeln!(out, "{:>16} {:>16}  {:<6} {:>5}  FILE", "START", "LENGTH", "KIND", "DEPTH")?;

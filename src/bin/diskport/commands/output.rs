@@ -8,8 +8,8 @@ use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Progress};
 use diskport::format::vmdk::Subformat;
 
-use crate::args::OutputArgs;
-use crate::console::{self, Watch};
+use crate::args::{OutputArgs, ProgressMode};
+use crate::console::{self, Watch, say};
 use crate::failure::Failure;
 use crate::size::show;
 
@@ -46,6 +46,7 @@ pub fn write(
     copy: Copy,
     destination: &Path,
     args: &OutputArgs,
+    mode: ProgressMode,
     adjustments: &[String],
 ) -> Result<ExitCode, Failure> {
     let to_stdout = is_stdout(destination);
@@ -65,7 +66,7 @@ pub fn write(
         copy = copy.threads(threads);
     }
     let report = {
-        let _watch = Watch::start(args.progress.progress, "convert", &progress);
+        let _watch = Watch::start(mode, &progress);
         if to_stdout { copy.write_to(io::stdout())? } else { copy.write_file(destination)? }
     };
     if args.json {
@@ -80,11 +81,11 @@ pub fn write(
             "adjustments": adjustments,
         }))?;
     } else {
-        eprintln!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size));
-        eprintln!("  data read {}, written {}", show(report.data_read), show(report.data_written));
-        adjustments.iter().for_each(|adjustment| eprintln!("  {adjustment}"));
+        say(&format!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size)));
+        say(&format!("  data read {}, written {}", show(report.data_read), show(report.data_written)));
+        adjustments.iter().for_each(|adjustment| say(&format!("  {adjustment}")));
         if report.verified {
-            eprintln!("  read back and compared: identical");
+            say("  read back and compared: identical");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use crate::args::Read;
 use crate::failure::Failure;
 
 pub fn run(args: &Read) -> Result<ExitCode, Failure> {
-    let disk = args.open.open(&args.image, args.format)?;
+    let disk = args.image.open()?;
     let (offset, len, size) = (args.offset, args.length, disk.size());
     // Nothing is written when not all of it is there.
     let end =
