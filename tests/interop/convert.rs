@@ -11,7 +11,17 @@ use crate::reader::{self, Finish, Reader};
 use crate::source::Source;
 use crate::{Trouble, trial};
 
-const SUBFORMATS: [&str; 4] = ["streamOptimized", "monolithicSparse", "monolithicFlat", "vmfs"];
+/// Format and kind.
+const OUTPUTS: [(&str, &str); 8] = [
+    ("vmdk", "streamOptimized"),
+    ("vmdk", "monolithicSparse"),
+    ("vmdk", "monolithicFlat"),
+    ("vmdk", "vmfs"),
+    ("vhd", "fixed"),
+    ("vhd", "dynamic"),
+    ("vhdx", "fixed"),
+    ("vhdx", "dynamic"),
+];
 
 /// The program under test.
 pub fn diskport() -> Command {
@@ -21,16 +31,16 @@ pub fn diskport() -> Command {
 pub fn trials(source: Source, folder: &Path) -> Vec<Trial> {
     let source = Arc::new(source);
     let mut trials = Vec::new();
-    for subformat in SUBFORMATS {
-        let vmdk = Arc::new(Vmdk::new(source.clone(), subformat, folder));
-        for reader in Reader::ALL {
-            let vmdk = vmdk.clone();
+    for (format, subformat) in OUTPUTS {
+        let output = Arc::new(Output::new(source.clone(), format, subformat, folder));
+        for reader in Reader::ALL.into_iter().filter(|reader| reader.reads(format, &source)) {
+            let output = output.clone();
             trials.push(trial(
-                format!("{} to {subformat}, read by {}", source.name, reader.name()),
+                format!("{} to {subformat} {format}, read by {}", source.name, reader.name()),
                 move || {
-                    let image = vmdk.written()?;
+                    let image = output.written()?;
                     let scratch = image.with_extension(format!("{}.raw", reader.name()));
-                    same(&reader.digest(&image, &scratch)?, &vmdk.source.digest)
+                    same(&reader.digest(format, &image, &scratch)?, &output.source.digest)
                 },
             ));
         }
@@ -44,19 +54,21 @@ pub fn trials(source: Source, folder: &Path) -> Vec<Trial> {
     trials
 }
 
-/// A VMDK, written when the first trial asks for it.
-struct Vmdk {
+/// An output, written when the first trial asks for it.
+struct Output {
     source: Arc<Source>,
+    format: &'static str,
     subformat: &'static str,
     /// In a folder of its own, since it may be more than one file.
     path: PathBuf,
     written: OnceLock<Result<(), String>>,
 }
 
-impl Vmdk {
-    fn new(source: Arc<Source>, subformat: &'static str, folder: &Path) -> Self {
-        let path = folder.join(format!("{}-{subformat}", flat(&source.name))).join("disk.vmdk");
-        Self { source, subformat, path, written: OnceLock::new() }
+impl Output {
+    fn new(source: Arc<Source>, format: &'static str, subformat: &'static str, folder: &Path) -> Self {
+        let folder = folder.join(format!("{}-{subformat}-{format}", flat(&source.name)));
+        let path = folder.join(format!("disk.{format}"));
+        Self { source, format, subformat, path, written: OnceLock::new() }
     }
 
     fn written(&self) -> Result<PathBuf, Trouble> {
@@ -64,7 +76,7 @@ impl Vmdk {
             std::fs::create_dir(self.path.with_file_name("")).map_err(|e| e.to_string())?;
             let mut command = diskport();
             command.arg("convert").args([&self.source.path, &self.path]);
-            reader::run(command.args(["--format", "vmdk", "--subformat", self.subformat]))
+            reader::run(command.args(["--format", self.format, "--subformat", self.subformat]))
         });
         written.clone()?;
         Ok(self.path.clone())

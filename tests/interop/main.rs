@@ -1,11 +1,13 @@
 //! What `diskport convert` and `diskport reverse-image` write, read by software that is not ours.
 //!
-//! | output           | qemu-img | libvmdk | 7-Zip | forward-only reader        |
-//! | ---------------- | -------- | ------- | ----- | -------------------------- |
-//! | streamOptimized  | reads    | reads   | reads | reads, from standard input |
-//! | monolithicSparse | reads    | reads   | reads |                            |
-//! | monolithicFlat   | reads    | reads   | reads |                            |
-//! | vmfs             | reads    | reads   | reads |                            |
+//! | output           | qemu-img       | libvmdk | libvhdi | 7-Zip         | forward-only reader        |
+//! | ---------------- | -------------- | ------- | ------- | ------------- | -------------------------- |
+//! | streamOptimized  | reads          | reads   |         | reads         | reads, from standard input |
+//! | monolithicSparse | reads          | reads   |         | reads         |                            |
+//! | monolithicFlat   | reads          | reads   |         | reads         |                            |
+//! | vmfs             | reads          | reads   |         | reads         |                            |
+//! | VHD              | reads          |         | reads   | reads         |                            |
+//! | VHDX             | 512 B sectors  |         | reads   | of whole 4 KiB |                           |
 //!
 //! 7-Zip reads a streamOptimized disk only in the layout with markers and a footer, and qemu-img a vmfs descriptor
 //! only where the extent line has no offset: a writer that gets either wrong fails here. What each reader yields

@@ -109,7 +109,7 @@ impl Source {
             command.args(["--size-mib", &size.to_string()]);
         }
         reader::run(&mut command)?;
-        reader::to_raw(&vmdk, &raw)?;
+        reader::to_raw("vmdk", &vmdk, &raw)?;
         Ok(raw)
     }
 }

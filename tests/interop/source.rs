@@ -13,6 +13,10 @@ pub struct Source {
     pub name: String,
     pub path: PathBuf,
     pub digest: String,
+    /// Bytes of a logical sector.
+    pub sector_size: u32,
+    /// Whether the disk is a whole number of 4 KiB.
+    pub whole_pages: bool,
 }
 
 /// Of each format one of another maker, chains, a disk smaller than a grain's multiple, one of 4096-byte sectors.
@@ -42,7 +46,10 @@ impl Source {
             Ok(corpus) => sources.extend(CORPUS.map(|file| {
                 let image =
                     corpus.image(file).ok_or_else(|| Missing(format!("{file} is not in the corpus")))?;
-                Ok(Self { name: file.into(), path: corpus.path(file), digest: image.oracle.clone() })
+                let sector_size = if file.contains("4k") { 4096 } else { 512 };
+                let whole_pages = file != "vhd/plaso-image.vhd";
+                let (path, digest) = (corpus.path(file), image.oracle.clone());
+                Ok(Self { name: file.into(), path, digest, sector_size, whole_pages })
             })),
             Err(reason) => sources.push(Err(Missing(reason.into()))),
         }
@@ -54,7 +61,7 @@ impl Source {
     fn small() -> Result<Self, Missing> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/small.vhdx");
         let digest = "dd52907fbd317e94da42da58e076755bc6d8e66044c3e341e294ac29b85955e0".into();
-        Ok(Self { name: "small.vhdx".into(), path, digest })
+        Ok(Self { name: "small.vhdx".into(), path, digest, sector_size: 512, whole_pages: true })
     }
 }
 
@@ -70,10 +77,14 @@ fn generate(folder: &Path) -> Vec<Result<Source, Missing>> {
                 .args([&raw, &path]),
         )
         .map_err(|reason| Missing(format!("cannot make {name}: {reason}")))?;
-        Ok(Source { name: name.into(), path, digest: digest.clone() })
+        Ok(patterned_source(name, path, digest.clone()))
     });
-    let raw = Source { name: "patterned.raw".into(), path: raw, digest };
+    let raw = patterned_source("patterned.raw", raw, digest);
     made.into_iter().chain([Ok(raw)]).collect()
+}
+
+fn patterned_source(name: &str, path: PathBuf, digest: String) -> Source {
+    Source { name: name.into(), path, digest, sector_size: 512, whole_pages: false }
 }
 
 /// 21 MiB and 5 sectors: text that deflates well, noise that does not, zeros, single sectors, and a last sector
