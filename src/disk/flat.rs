@@ -1,7 +1,36 @@
-//! Writing the bytes of a disk as they are: a raw disk, or the flat extent of one.
+//! The bytes of a disk as they are, from the file's first on: a raw disk, a fixed VHD, a flat extent.
 
 use super::sink::{Encoding, Packet, Sink, SinkFile, SinkStream};
+use super::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::Result;
+use crate::storage::ImageFile;
+
+/// An image whose bytes lie in one file as they are.
+pub(crate) struct FlatLayer {
+    info: LayerInfo,
+    files: [ImageFile; 1],
+}
+
+impl FlatLayer {
+    /// The caller has checked that the file is as long as the disk.
+    pub(crate) fn new(info: LayerInfo, file: ImageFile) -> Self {
+        Self { info, files: [file] }
+    }
+}
+
+impl Layer for FlatLayer {
+    fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+
+    fn files(&self) -> &[ImageFile] {
+        &self.files
+    }
+
+    fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
+        Ok(Mapping::stored(limit.min(self.info.size - offset), FileIndex(0), offset))
+    }
+}
 
 /// Runs of zeros of this many bytes stay holes of the file: what file systems allocate at least.
 const GRAIN: u64 = 4096;
