@@ -5,9 +5,10 @@
 use std::mem::offset_of;
 use std::sync::OnceLock;
 
+use super::capacity;
+use super::extents::ExtentSource;
 use super::grain_map::GrainMap;
 use super::layout::{COWD, COWD_GTES_PER_GT, CowdHeader, SECTOR};
-use super::open::ExtentSource;
 use crate::error::{Problem, Result};
 use crate::format::Format;
 use crate::storage::ImageFile;
@@ -75,18 +76,8 @@ impl Header {
     /// The map of the extent.
     pub(super) fn map(&self, source: &ExtentSource<'_>) -> Result<GrainMap> {
         let ExtentSource { extent, file, index, declared, .. } = *source;
-        let sectors = declared.unwrap_or(self.capacity);
-        if sectors != self.capacity {
-            let field = offset_of!(CowdHeader, num_sectors) as u64;
-            return Err(file.defect(
-                Format::Vmdk,
-                Problem::Size,
-                STRUCTURE,
-                field,
-                format!("{sectors} sectors, as the descriptor says"),
-                self.capacity.to_string(),
-            ));
-        }
+        let field = (STRUCTURE, offset_of!(CowdHeader, num_sectors));
+        let sectors = capacity::sectors(file, field, (self.capacity, 1), declared)?;
         let mut map = GrainMap {
             extent,
             file: index,

@@ -27,7 +27,7 @@ impl Access {
 }
 
 /// What an extent is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum ExtentKind {
     /// FLAT and VMFS: the bytes as they are.
     Flat,

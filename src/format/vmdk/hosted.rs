@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::GrainTables;
+use super::capacity;
+use super::extents::ExtentSource;
 use super::grain_map::GrainMap;
 use super::grain_table::{Grain, TablePages};
 use super::layout::{
     COMPRESSION_DEFLATE, COMPRESSION_NONE, GD_AT_END, HeaderFlags, INCOMPATIBLE_FLAGS, KDMV, KDMV_UNFINISHED,
     NEWLINE_TEST, SECTOR, SparseExtentHeader,
 };
-use super::open::{ExtentSource, MAX_SECTORS};
 use super::packed::Packing;
 use crate::error::{Problem, Result};
 use crate::format::Format;
@@ -24,8 +25,9 @@ const GRAIN_SECTORS: std::ops::RangeInclusive<u64> = 8..=2048;
 const GTES_PER_GT: std::ops::RangeInclusive<u32> = 1..=65_536;
 /// Bytes of an embedded descriptor.
 const MAX_DESCRIPTOR: u64 = super::descriptor::MAX_BYTES;
-/// Entries of the grain directory that are looked at, from its end, for the last grain of a streamOptimized extent.
-const TAIL_ENTRIES: u64 = 1 << 20;
+/// Entries of the grain directory that are looked at, from its end, for the last grain of a streamOptimized extent:
+/// the last 4 TiB of the disk, as writers lay out tables. Few enough that a chain of such disks opens at once.
+const TAIL_ENTRIES: u64 = 1 << 17;
 /// Grain tables that are looked at for it.
 const TAIL_TABLES: u32 = 16;
 
@@ -96,11 +98,8 @@ impl Header {
             return Err(defect(Problem::Unsupported, field, expected, format!("{unknown:#x}")));
         }
         let capacity = raw.capacity.get();
-        if !(1..=MAX_SECTORS).contains(&capacity) {
-            let field = offset_of!(SparseExtentHeader, capacity);
-            let expected = format!("a capacity of 1 to {MAX_SECTORS} sectors");
-            return Err(defect(Problem::Size, field, expected, capacity.to_string()));
-        }
+        let field = offset_of!(SparseExtentHeader, capacity);
+        capacity::check(file, (structure, at + field as u64), capacity)?;
         let grain = raw.grain_size.get();
         if !GRAIN_SECTORS.contains(&grain) || !grain.is_power_of_two() {
             let field = offset_of!(SparseExtentHeader, grain_size);
@@ -205,21 +204,8 @@ impl Header {
 
     /// The sectors that count: those that the descriptor declares, or the header's.
     pub(super) fn sectors(&self, file: &ImageFile, declared: Option<u64>) -> Result<u64> {
-        let Some(declared) = declared else { return Ok(self.capacity) };
-        // The capacity may be rounded up to whole grains.
-        let rounded = declared.next_multiple_of(self.grain / SECTOR);
-        if self.capacity < declared || self.capacity > rounded {
-            let field = offset_of!(SparseExtentHeader, capacity) as u64;
-            return Err(file.defect(
-                Format::Vmdk,
-                Problem::Size,
-                "header",
-                field,
-                format!("{declared} sectors, as the descriptor says"),
-                format!("a capacity of {}", self.capacity),
-            ));
-        }
-        Ok(declared)
+        let field = ("header", offset_of!(SparseExtentHeader, capacity));
+        capacity::sectors(file, field, (self.capacity, self.grain / SECTOR), declared)
     }
 
     /// The map of the extent.

@@ -3,11 +3,13 @@
 //! A disk is a text descriptor and its extents. The descriptor is a file of its own (monolithicFlat, twoGbMaxExtent…,
 //! vmfs, vmfsSparse, seSparse) or lies in the only extent (monolithicSparse, streamOptimized).
 
+mod capacity;
 mod cowd;
 pub(crate) mod create;
 mod ddb;
 mod descriptor;
 mod extent_line;
+mod extents;
 mod footer;
 mod grain_map;
 mod grain_table;

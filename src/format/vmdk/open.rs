@@ -1,36 +1,19 @@
 //! Opening a disk: its descriptor, its extents, and what it says of itself.
 
-use std::collections::HashMap;
-
 use super::descriptor::{self, Descriptor, NO_PARENT};
-use super::extent_line::{ExtentKind, ExtentLine};
-use super::grain_map::GrainMap;
+use super::extent_line::ExtentKind;
+use super::extents::{Content, Extent, ExtentSource, Vmdk, open_extents};
 use super::grain_table::TablePages;
 use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
-use super::sesparse::SeSparse;
-use super::{GrainTables, cowd, hosted, sesparse};
-use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, Mapping, ParentRef};
-use crate::error::{Error, Problem, Result};
+use super::{cowd, hosted, sesparse};
+use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, ParentRef};
+use crate::error::{Problem, Result};
 use crate::format::{Format, OpenContext};
-use crate::storage::{FileRole, ImageFile, Reference, ReferenceKind};
-
-/// Sectors of a disk, by policy: 64 TiB.
-pub(super) const MAX_SECTORS: u64 = 1 << 37;
-
-/// One sparse extent that is about to be opened.
-pub(super) struct ExtentSource<'a> {
-    /// Its number in the layer.
-    pub(super) extent: u32,
-    pub(super) file: &'a ImageFile,
-    pub(super) index: FileIndex,
-    /// Its sectors as the descriptor has them, where there is one.
-    pub(super) declared: Option<u64>,
-    pub(super) choice: GrainTables,
-}
+use crate::storage::ImageFile;
 
 /// What a file is, by its first bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Hosted,
     Cowd,
     SeSparse,
@@ -38,7 +21,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(file: &ImageFile) -> Result<Option<Self>> {
+    pub(super) fn of(file: &ImageFile) -> Result<Option<Self>> {
         let mut head = vec![0; file.size().min(descriptor::PROBE_BYTES) as usize];
         file.read_exact_at(&mut head, 0)?;
         Ok(if head.starts_with(&KDMV) || head.starts_with(&KDMV_UNFINISHED) {
@@ -79,52 +62,6 @@ pub(super) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn
     Ok(Box::new(layer))
 }
 
-struct Vmdk {
-    info: LayerInfo,
-    /// The image's own file first.
-    files: Vec<ImageFile>,
-    extents: Vec<Extent>,
-    pages: TablePages,
-}
-
-struct Extent {
-    /// First byte of the disk.
-    start: u64,
-    /// Bytes of the disk.
-    len: u64,
-    content: Content,
-}
-
-enum Content {
-    Zero,
-    Flat { file: FileIndex, offset: u64 },
-    Grains(GrainMap),
-    SeSparse(SeSparse),
-}
-
-impl Layer for Vmdk {
-    fn info(&self) -> &LayerInfo {
-        &self.info
-    }
-
-    fn files(&self) -> &[ImageFile] {
-        &self.files
-    }
-
-    fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
-        let after = self.extents.partition_point(|extent| extent.start <= offset);
-        let extent = &self.extents[after - 1];
-        let at = offset - extent.start;
-        let limit = limit.min(extent.len - at);
-        match &extent.content {
-            Content::Zero => Ok(Mapping::zero(limit)),
-            Content::Flat { file, offset } => Ok(Mapping::stored(limit, *file, offset + at)),
-            Content::Grains(map) => map.map(&self.files[map.file.0 as usize], &self.pages, at, limit),
-            Content::SeSparse(map) => map.map(&self.files[map.file.0 as usize], &self.pages, at, limit),
-        }
-    }
-}
-
 /// A layer of one extent, which is the image's own file.
 fn single(file: ImageFile, mut info: LayerInfo, size: u64, content: Content) -> Vmdk {
     info.size = size;
@@ -157,28 +94,29 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
     // The name in it is not looked at: the file may have been renamed.
     let declared = Some(line.sectors);
     let mut info = describe(&file, descriptor)?;
-    let map = hosted_map(&header, &source(&file, declared, context), &mut info)?;
-    Ok(single(file, info, map.size, Content::Grains(map)))
+    let map = header.map(&source(&file, declared, context))?;
+    describe_hosted(&header, &file, &mut info);
+    let pages = TablePages::new();
+    if header.compressed && !header.gd_at_end {
+        hosted::check_tail(&map, &file, &pages)?;
+    }
+    Ok(Vmdk { pages, ..single(file, info, map.size, Content::Grains(map)) })
 }
 
 fn source<'a>(file: &'a ImageFile, declared: Option<u64>, context: &OpenContext<'_>) -> ExtentSource<'a> {
     ExtentSource { extent: 0, file, index: FileIndex(0), declared, choice: context.choices.grain_tables }
 }
 
-fn hosted_map(header: &hosted::Header, source: &ExtentSource<'_>, info: &mut LayerInfo) -> Result<GrainMap> {
-    let map = header.map(source)?;
-    if header.compressed && !header.gd_at_end {
-        hosted::check_tail(&map, source.file, &TablePages::new())?;
-    }
-    info.block_size.get_or_insert(map.grain);
+/// What the header of a hosted extent says of the disk.
+pub(super) fn describe_hosted(header: &hosted::Header, file: &ImageFile, info: &mut LayerInfo) {
+    info.block_size.get_or_insert(header.grain);
     info.compressed |= header.compressed;
     if header.unclean {
-        warn_unclean(info, source.file);
+        warn_unclean(info, file);
     }
-    Ok(map)
 }
 
-fn warn_unclean(info: &mut LayerInfo, file: &ImageFile) {
+pub(super) fn warn_unclean(info: &mut LayerInfo, file: &ImageFile) {
     info.warn("header", format!("{}: the disk was not closed after it was last written to", file.name()));
 }
 
@@ -223,7 +161,7 @@ fn warn_bare(info: &mut LayerInfo) {
     info.warn("descriptor", "there is none: if the disk has a parent, its bytes are missing");
 }
 
-fn warn_sesparse(info: &mut LayerInfo) {
+pub(super) fn warn_sesparse(info: &mut LayerInfo) {
     info.block_size.get_or_insert(8 * SECTOR);
     let what = "grains that the guest unmapped read as zeros, not as the parent's";
     if !info.warnings.iter().any(|warning| warning.message == what) {
@@ -261,119 +199,4 @@ fn parent(file: &ImageFile, descriptor: &Descriptor) -> Result<Option<ParentRef>
         }
     };
     Ok(Some(ParentRef { names, linkage, modified: None }))
-}
-
-/// A disk whose descriptor is a file of its own.
-fn open_extents(file: ImageFile, mut descriptor: Descriptor, context: &OpenContext<'_>) -> Result<Vmdk> {
-    let lines = std::mem::take(&mut descriptor.extents);
-    let total = lines.iter().try_fold(0_u64, |sum, line| sum.checked_add(line.sectors));
-    let Some(sectors) = total.filter(|&total| total <= MAX_SECTORS) else {
-        let expected = format!("at most {MAX_SECTORS} sectors in all extents");
-        return Err(file.defect(Format::Vmdk, Problem::Size, "descriptor", 0, expected, "more"));
-    };
-    let mut info = describe(&file, descriptor)?;
-    info.size = sectors * SECTOR;
-    let mut layer = Vmdk { info, files: vec![file], extents: Vec::new(), pages: TablePages::new() };
-    let mut known = HashMap::new();
-    let mut start = 0;
-    for line in &lines {
-        let content = layer.content(line, context, &mut known)?;
-        let len = line.sectors * SECTOR;
-        layer.extents.push(Extent { start, len, content });
-        start += len;
-    }
-    Ok(layer)
-}
-
-impl Vmdk {
-    /// Opens what a line of the descriptor names. `known` are the files that are open already, by name.
-    fn content(
-        &mut self,
-        line: &ExtentLine,
-        context: &OpenContext<'_>,
-        known: &mut HashMap<String, FileIndex>,
-    ) -> Result<Content> {
-        if line.kind == ExtentKind::Zero {
-            return Ok(Content::Zero);
-        }
-        let index = match known.get(&line.name) {
-            Some(index) => *index,
-            None => {
-                let index = FileIndex(self.files.len() as u32);
-                let file = self.extent_file(line, context)?;
-                self.files.push(file);
-                known.insert(line.name.clone(), index);
-                index
-            }
-        };
-        let file = &self.files[index.0 as usize];
-        let source = ExtentSource {
-            extent: self.extents.len() as u32,
-            file,
-            index,
-            declared: Some(line.sectors),
-            choice: context.choices.grain_tables,
-        };
-        match line.kind {
-            ExtentKind::Flat => flat(line, file, index),
-            ExtentKind::SeSparse => {
-                warn_sesparse(&mut self.info);
-                sesparse::Header::read(file)?.map(&source).map(Content::SeSparse)
-            }
-            // Both are called SPARSE and VMFSSPARSE, now and then.
-            _ if Kind::of(file)? == Some(Kind::Cowd) => {
-                let header = cowd::Header::read(file)?;
-                if header.unclean {
-                    warn_unclean(&mut self.info, file);
-                }
-                self.info.block_size.get_or_insert(header.grain);
-                header.map(&source).map(Content::Grains)
-            }
-            _ => {
-                let header = hosted::Header::read(file)?;
-                hosted_map(&header, &source, &mut self.info).map(Content::Grains)
-            }
-        }
-    }
-
-    /// The file of an extent, opened under the caller's policy.
-    fn extent_file(&self, line: &ExtentLine, context: &OpenContext<'_>) -> Result<ImageFile> {
-        let referrer = &self.files[0];
-        let itself = || {
-            let at = line.at as u64;
-            let expected = "an extent in another file";
-            let found = format!("{:?}, the descriptor itself", line.name);
-            referrer.defect(Format::Vmdk, Problem::Overlap, "descriptor", at, expected, found)
-        };
-        let own_name = referrer.path().and_then(|path| path.file_name()).and_then(|name| name.to_str());
-        if own_name == Some(&line.name) || referrer.name() == line.name {
-            return Err(itself());
-        }
-        let reference = Reference { name: &line.name, kind: ReferenceKind::Extent, guarded: false, referrer };
-        let file = context.resolver.open(&reference)?.ok_or_else(|| Error::ExtentMissing {
-            referrer: referrer.name().to_owned(),
-            name: line.name.clone(),
-        })?;
-        let identity = file.storage().identity();
-        if identity.is_some() && identity == referrer.storage().identity() {
-            return Err(itself());
-        }
-        Ok(file.with_role(FileRole::Extent))
-    }
-}
-
-/// A flat extent: the file's bytes, never looked into.
-fn flat(line: &ExtentLine, file: &ImageFile, index: FileIndex) -> Result<Content> {
-    let range = line.offset.checked_mul(SECTOR).zip(line.sectors.checked_mul(SECTOR));
-    match range.and_then(|(offset, len)| Some((offset, offset.checked_add(len)?))) {
-        Some((offset, end)) if end <= file.size() => Ok(Content::Flat { file: index, offset }),
-        _ => Err(file.defect(
-            Format::Vmdk,
-            Problem::Truncated,
-            "flat extent",
-            file.size(),
-            format!("{} sectors from sector {} on, as the descriptor says", line.sectors, line.offset),
-            format!("a file of {} bytes", file.size()),
-        )),
-    }
 }

@@ -4,12 +4,13 @@
 
 use std::mem::offset_of;
 
+use super::capacity;
+use super::extents::ExtentSource;
 use super::grain_table::{Grain, PAGE, Table, TablePages, run};
 use super::layout::{
     SECTOR, SESPARSE, SESPARSE_VERSION, SESPARSE_VOLATILE, SeSparseArea, SeSparseHeader,
     SeSparseVolatileHeader,
 };
-use super::open::{ExtentSource, MAX_SECTORS};
 use crate::disk::{FileIndex, Mapping};
 use crate::error::{Problem, Result};
 use crate::format::Format;
@@ -26,6 +27,7 @@ const GTES_PER_GT: u64 = TABLE / 8;
 const STRUCTURE: &str = "seSparse header";
 
 /// The header of an seSparse extent, checked.
+#[derive(Clone, Copy)]
 pub(super) struct Header {
     /// Sectors of the disk.
     pub(super) capacity: u64,
@@ -72,11 +74,8 @@ impl Header {
         let field = offset_of!(SeSparseHeader, grain_table_size);
         must_be(Problem::Table, field, TABLE_SECTORS, raw.grain_table_size.get())?;
         let capacity = raw.capacity.get();
-        if !(1..=MAX_SECTORS).contains(&capacity) {
-            let field = offset_of!(SeSparseHeader, capacity);
-            let expected = format!("a capacity of 1 to {MAX_SECTORS} sectors");
-            return Err(defect(Problem::Size, field, expected, capacity));
-        }
+        let field = offset_of!(SeSparseHeader, capacity) as u64;
+        capacity::check(file, (STRUCTURE, field), capacity)?;
         let area = |area: &SeSparseArea, field: usize| {
             let (offset, size) = (area.offset.get(), area.size.get());
             // A quarter of what fits 64 bits: sums of two need no check.
@@ -102,21 +101,11 @@ impl Header {
     }
 
     /// The map of the extent.
-    pub(super) fn map(self, source: &ExtentSource<'_>) -> Result<SeSparse> {
+    pub(super) fn map(&self, source: &ExtentSource<'_>) -> Result<SeSparse> {
         let ExtentSource { extent, file, index, declared, .. } = *source;
-        let sectors = declared.unwrap_or(self.capacity);
-        if sectors > self.capacity || self.capacity > sectors.next_multiple_of(GRAIN_SECTORS) {
-            let field = offset_of!(SeSparseHeader, capacity) as u64;
-            return Err(file.defect(
-                Format::Vmdk,
-                Problem::Size,
-                STRUCTURE,
-                field,
-                format!("{sectors} sectors, as the descriptor says"),
-                self.capacity.to_string(),
-            ));
-        }
-        Ok(SeSparse { extent, file: index, size: sectors * SECTOR, header: self })
+        let field = (STRUCTURE, offset_of!(SeSparseHeader, capacity));
+        let sectors = capacity::sectors(file, field, (self.capacity, GRAIN_SECTORS), declared)?;
+        Ok(SeSparse { extent, file: index, size: sectors * SECTOR, header: *self })
     }
 }
 

@@ -134,8 +134,8 @@ impl<R: Read> StreamReader<R> {
         let mut bytes = vec![0; (text.end - text.start) as usize];
         source.read(&mut bytes, "descriptor")?;
         let descriptor = descriptor::parse(&source.name, text.start, &bytes, true)?;
-        let declared = descriptor.extents.iter().try_fold(0_u64, |sum, line| sum.checked_add(line.sectors));
-        let sectors = header.sectors(&source.name, declared)?;
+        let declared = descriptor.extents.iter().fold(0_u64, |sum, line| sum.saturating_add(line.sectors));
+        let sectors = header.sectors(&source.name, Some(declared))?;
         let mut info = describe(&source.name, descriptor)?;
         if info.parent.is_some() {
             let expected = "a disk without a parent, since a stream has no place to look for one";

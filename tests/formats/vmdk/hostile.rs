@@ -1,5 +1,6 @@
 //! Hostile extents: each class of damage is refused by name.
 
+use diskport::format::vmdk::StreamReader;
 use diskport::storage::Explicit;
 use diskport::{Defect, Error, Open, Problem};
 
@@ -42,6 +43,19 @@ fn sizes() {
     // Not what the descriptor says.
     for capacity in [1023, 1025, 2048] {
         is(&edited(|b| put64(&mut b.bytes, field::CAPACITY, capacity)), Problem::Size, "header");
+    }
+    // As many sectors as can be written down: rounding them up to whole grains must not overflow.
+    let most = format!("RW {} SPARSE \"a\"", u64::MAX);
+    let mut disk = monolithic();
+    disk.descriptor = Some(Text::new("monolithicSparse", [&most]).render());
+    is(&defect(disk.build().bytes), Problem::Size, "header");
+    let mut stream = streamed();
+    for lines in [vec![&most], vec![&most, &most]] {
+        stream.descriptor = Text::new("streamOptimized", lines).render();
+        match StreamReader::new(&stream.build().bytes[..]) {
+            Err(Error::Defect(defect)) => is(&defect, Problem::Size, "header"),
+            other => panic!("{:?}", other.map(drop)),
+        }
     }
     let mut disk = monolithic();
     disk.descriptor = Some(Text::new("monolithicSparse", ["RW 4398046511104 SPARSE \"a\""]).render());
@@ -284,6 +298,11 @@ fn extents_that_are_not_what_their_line_says() {
         "header",
     );
     is(&beside("RW 2048 SPARSE \"a\"", monolithic().build().bytes), Problem::Size, "header");
+    for sectors in [8, 32] {
+        let line = format!("RW {sectors} SESPARSE \"a\"");
+        let grains = [Grain::Data(pattern(1, 8)), Grain::Absent, Grain::Data(pattern(2, 8))];
+        is(&beside(&line, builder::sesparse(24, &grains)), Problem::Size, "seSparse header");
+    }
 }
 
 #[test]

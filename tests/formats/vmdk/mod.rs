@@ -1,6 +1,7 @@
 //! VMDK.
 
 mod builder;
+mod cost;
 mod descriptor;
 mod hostile;
 mod model;

@@ -1,0 +1,136 @@
+//! What hostile disks of several files may cost: time, memory, open files.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diskport::Open;
+use diskport::storage::{Explicit, MemoryStorage, ReadAt};
+
+use super::builder::{GD_AT_END, Header, SECTOR, Text, marker};
+use super::pattern;
+use crate::support::{storage, within_limits};
+
+/// Some bytes and then zeros, as a sparse file is: it counts what is read of it.
+struct Counted {
+    head: Vec<u8>,
+    size: u64,
+    read: AtomicU64,
+}
+
+impl Counted {
+    fn new(head: Vec<u8>, size: u64) -> Arc<Self> {
+        Arc::new(Self { head, size, read: AtomicU64::new(0) })
+    }
+
+    fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+impl ReadAt for Counted {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = buf.len().min(self.size.saturating_sub(offset) as usize);
+        let head = self.head.get(offset as usize..).unwrap_or_default();
+        let known = head.len().min(len);
+        buf[..known].copy_from_slice(&head[..known]);
+        buf[known..len].fill(0);
+        self.read.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+}
+
+/// The header of compressed grains of 4 KiB with one entry a table, whose directory is at sector `gd`.
+fn compressed(capacity: u64, descriptor: (u64, u64), gd: u64) -> Header {
+    Header {
+        version: 3,
+        flags: 0x3_0001,
+        capacity,
+        grain: 8,
+        descriptor,
+        gtes: 1,
+        rgd: 0,
+        gd,
+        overhead: 128,
+        compression: 1,
+    }
+}
+
+/// Aliases of one name.
+fn aliases(name: &str, count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(move |n| {
+        let prefix: String = (0..12).map(|bit| if n >> bit & 1 == 0 { "./" } else { ".//" }).collect();
+        prefix + name
+    })
+}
+
+#[test]
+fn a_file_that_thousands_of_lines_name_is_read_once() {
+    let capacity = 8 << 20;
+    let front = Counted::new(compressed(capacity, (0, 0), 1).bytes(), SECTOR as u64 + (4 << 20));
+    // The end of a stream in 128 KiB of padding: what is searched for the footer.
+    let mut bytes = compressed(8, (0, 0), GD_AT_END).bytes();
+    bytes.resize(4 * SECTOR, 0);
+    bytes.extend(marker(1, 3));
+    bytes.extend(compressed(8, (0, 0), 1).bytes());
+    let size = bytes.len() as u64 + 125 * 1024;
+    let footer = Counted::new(bytes, size);
+    for (file, sectors) in [(&front, capacity), (&footer, 8)] {
+        let names = std::iter::repeat_n("s".to_owned(), 4000).chain(aliases("s", 4000));
+        let lines = names.map(|name| format!("RW {sectors} SPARSE \"{name}\""));
+        let text = Text::new("twoGbMaxExtentSparse", lines).render();
+        let resolver = Explicit::from([("s", file.clone() as Arc<dyn ReadAt>)]);
+        let open = Open::new().resolver(resolver);
+        let disk = within_limits(|| open.open(MemoryStorage::new(text))).expect("opens");
+        assert_eq!(disk.chain()[0].files().len(), 2);
+        assert!(file.read() <= 256 << 10, "{} bytes read", file.read());
+    }
+}
+
+#[test]
+fn the_last_grain_is_looked_for_near_the_end_alone() {
+    // 64 TiB of nothing: a directory of 64 GiB.
+    let text = Text::new("streamOptimized", [format!("RW {} SPARSE \"a\"", 1_u64 << 37)]).render();
+    let mut bytes = compressed(1 << 37, (1, 20), 21).bytes();
+    bytes.extend(text.into_bytes());
+    let file = Counted::new(bytes, (64 << 30) + (1 << 20));
+    within_limits(|| Open::new().open(file.clone())).expect("opens");
+    assert!(file.read() <= 1 << 20, "{} bytes read", file.read());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_opened_once_whatever_it_is_called() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a"), pattern(1, 1)).expect("writes");
+    std::fs::hard_link(folder.path().join("a"), folder.path().join("b")).expect("links");
+    let names = aliases("a", 3000).chain(["b".to_owned()]);
+    let lines = names.map(|name| format!("RW 1 FLAT \"{name}\" 0"));
+    let image = folder.path().join("disk.vmdk");
+    std::fs::write(&image, Text::new("custom", lines).render()).expect("writes");
+    let disk = within_limits(|| diskport::open(&image)).expect("opens");
+    assert_eq!(disk.chain()[0].files().len(), 2);
+    assert_eq!(disk.size(), 3001 * SECTOR as u64);
+    let mut last = [0; SECTOR];
+    disk.read_at(&mut last, 3000 * SECTOR as u64).expect("reads");
+    assert_eq!(last[..], pattern(1, 1));
+}
+
+#[test]
+fn one_file_is_read_as_what_each_line_calls_it() {
+    // Its bytes as they are, and the grains in it.
+    let built =
+        super::Hosted::new(16, 8, vec![super::Grain::Absent, super::Grain::Data(pattern(1, 8))]).build();
+    let flat = (built.bytes.len() / SECTOR) as u64;
+    let lines =
+        [format!("RW {flat} FLAT \"a\" 0"), "RW 16 SPARSE \"./a\"".into(), "RW 16 SPARSE \"a\"".into()];
+    let open = Open::new().resolver(Explicit::from([("a", storage(built.bytes.clone()))]));
+    let disk = open.open(MemoryStorage::new(Text::new("custom", lines).render())).expect("opens");
+    let sparse = [vec![0; 8 * SECTOR], pattern(1, 8)].concat();
+    crate::support::assert_reads_as(&disk, &[&built.bytes[..], &sparse, &sparse].concat());
+    assert_eq!(disk.chain()[0].files().len(), 2);
+}
