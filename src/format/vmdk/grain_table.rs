@@ -8,9 +8,10 @@ use crate::error::Result;
 use crate::storage::ImageFile;
 
 /// Bytes of a page of a directory or of tables.
-pub(super) const PAGE: u64 = 16 * 1024;
-/// Pages kept: 2 MiB a layer, however many extents it has. A prime, so that extents do not share a few slots.
-const SLOTS: u64 = 127;
+pub(super) const PAGE: u64 = 4 * 1024;
+/// Pages kept: 244 KiB a layer however many extents it has, so that a chain of 64 layers takes less than 16 MiB. A
+/// prime, so that extents do not share a few slots.
+const SLOTS: u64 = 61;
 /// Steps after which a run ends though more of its kind may follow, so that one call stays short.
 const MAX_STEPS: u32 = 1 << 16;
 

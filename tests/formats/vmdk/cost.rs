@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diskport::Open;
 use diskport::storage::{Explicit, MemoryStorage, ReadAt};
 
-use super::builder::{GD_AT_END, Header, SECTOR, Text, marker};
+use super::builder::{GD_AT_END, Header, SECTOR, Text, marker, put, put32};
 use super::pattern;
 use crate::support::{storage, within_limits};
 
@@ -133,4 +133,42 @@ fn one_file_is_read_as_what_each_line_calls_it() {
     let sparse = [vec![0; 8 * SECTOR], pattern(1, 8)].concat();
     crate::support::assert_reads_as(&disk, &[&built.bytes[..], &sparse, &sparse].concat());
     assert_eq!(disk.chain()[0].files().len(), 2);
+}
+
+#[test]
+fn a_long_chain_keeps_few_pages_of_tables() {
+    // Each layer has 2 GiB in grains of 4 KiB, all of them in one empty table: 2 MiB of entries.
+    let (sectors, tables) = (4_u64 << 20, 1024);
+    let layer = |parent: Option<usize>| {
+        let mut text = Text::new("monolithicSparse", [format!("RW {sectors} SPARSE \"a\"")]);
+        text.parent = parent.map(|parent| (text.cid, parent.to_string()));
+        let header = Header {
+            version: 1,
+            flags: 1,
+            capacity: sectors,
+            grain: 8,
+            descriptor: (1, 20),
+            gtes: 512,
+            rgd: 0,
+            gd: 21,
+            overhead: 40,
+            compression: 0,
+        };
+        let mut bytes = header.bytes();
+        bytes.resize(40 * SECTOR, 0);
+        put(&mut bytes, SECTOR, text.render().as_bytes());
+        for table in 0..tables {
+            put32(&mut bytes, 21 * SECTOR + table * 4, 32);
+        }
+        bytes
+    };
+    let parents = (0..63).map(|n: usize| (n.to_string(), storage(layer(n.checked_sub(1)))));
+    let open = Open::new().resolver(parents.collect::<Explicit>());
+    let disk = within_limits(|| {
+        let disk = open.open(MemoryStorage::new(layer(Some(62)))).expect("opens");
+        let extents = disk.extents(..).map(|extent| extent.expect("maps"));
+        assert!(extents.into_iter().all(|extent| !extent.is_data()));
+        disk
+    });
+    assert_eq!(disk.chain().len(), 64);
 }
