@@ -8,7 +8,7 @@ mod engine;
 mod progress;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use compare::compare_as;
 pub use compare::{Difference, compare};
@@ -152,7 +152,7 @@ impl Copy {
             });
         }
         let disk = self.whole_sectors()?;
-        let names = Names { extent: "disk.vmdk".to_owned() };
+        let names = Names { extent: output::recorded_name(Path::new("")) };
         let mut sink = output::stream(self.format, &disk, &names, &self.options, Box::new(out))?;
         let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         Ok(self.report(&disk, counts))
@@ -174,8 +174,7 @@ impl Copy {
         }
         let main = OutputFile::create(path, self.overwrite)?;
         let extent = extent_path.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
-        let names =
-            Names { extent: extent.as_ref().map_or_else(|| file_name(path), |file| file_name(file.path())) };
+        let names = Names { extent: output::recorded_name(extent.as_ref().map_or(path, |file| file.path())) };
         let destination = Destination {
             main: main.storage().clone(),
             extent: extent.as_ref().map(|file| file.storage().clone() as _),
@@ -238,8 +237,4 @@ impl Copy {
             verified: self.verify,
         }
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(PathBuf::from).unwrap_or_default().display().to_string()
 }

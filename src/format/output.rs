@@ -120,12 +120,17 @@ pub(crate) fn extent_path(format: OutputFormat, path: &Path) -> Result<Option<Pa
     if !subformat.is_flat() {
         return Ok(None);
     }
-    let stem =
-        path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.contains(['"', '\n', '\r']));
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    let stem = stem.filter(|stem| !stem.contains(create::UNQUOTABLE));
     let stem = stem.ok_or_else(|| Error::Unsupported {
         what: format!("{}: a descriptor cannot record such a name", path.display()),
     })?;
     Ok(Some(path.with_file_name(format!("{stem}-flat.vmdk"))))
+}
+
+/// The name that the file at `path` is recorded by.
+pub(crate) fn recorded_name(path: &Path) -> String {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or(create::NAMELESS).to_owned()
 }
 
 /// Begins an output into files.
@@ -154,15 +159,15 @@ pub(crate) fn file(
         }
         (OutputFormat::Vmdk(subformat), Some(extent)) => {
             let extent = SinkFile::new(extent, &to.name);
-            Box::new(create::Flat::new(main, extent, descriptor(subformat, disk, names))?)
+            Box::new(create::Flat::new(main, extent, descriptor(subformat, disk, names)?)?)
         }
         (OutputFormat::Vmdk(Subformat::StreamOptimized), None) => {
             let out = SinkStream::new(Forward { storage: to.main, at: 0 }, &to.name);
-            let descriptor = descriptor(Subformat::StreamOptimized, disk, names);
+            let descriptor = descriptor(Subformat::StreamOptimized, disk, names)?;
             Box::new(create::Stream::new(out, &descriptor, options.level)?)
         }
         (OutputFormat::Vmdk(subformat), None) => {
-            Box::new(create::Sparse::new(main, descriptor(subformat, disk, names))?)
+            Box::new(create::Sparse::new(main, descriptor(subformat, disk, names)?)?)
         }
     })
 }
@@ -179,7 +184,7 @@ pub(crate) fn stream<'w>(
     match format {
         OutputFormat::Raw => Ok(Box::new(FlatStream::new(out, disk.size()))),
         OutputFormat::Vmdk(Subformat::StreamOptimized) => {
-            let descriptor = descriptor(Subformat::StreamOptimized, disk, names);
+            let descriptor = descriptor(Subformat::StreamOptimized, disk, names)?;
             Ok(Box::new(create::Stream::new(out, &descriptor, options.level)?))
         }
         _ => Err(Error::Unsupported { what: format!("a {format} cannot be written into a pipe") }),
@@ -197,12 +202,14 @@ pub(crate) fn reopen(
     crate::Open::new().format(format.format()).resolver(resolver).open(main)
 }
 
-fn descriptor(subformat: Subformat, disk: &Disk, names: &Names) -> create::Descriptor {
-    create::Descriptor {
+fn descriptor(subformat: Subformat, disk: &Disk, names: &Names) -> Result<create::Descriptor> {
+    let descriptor = create::Descriptor {
         subformat,
         sectors: disk.size().div_ceil(512),
         sector_size: disk.logical_sector_size(),
         extent: names.extent.clone(),
         id: uuid::Uuid::new_v4().as_u128(),
-    }
+    };
+    descriptor.check()?;
+    Ok(descriptor)
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cost;
+mod create;
 mod descriptor;
 mod hostile;
 mod model;

@@ -3,11 +3,18 @@
 //! It keeps to the grammar of VirtualBox, the strictest reader: header, extents and disk database in this order,
 //! `version=1`, single spaces ("Virtual Disk Format 5.0", section "The Descriptor File").
 
+use super::super::capacity::MAX_SECTORS;
 use super::super::layout::SECTOR;
 use super::Subformat;
+use crate::error::{Error, Result};
 
 /// Sectors kept for an embedded descriptor: VirtualBox adds lines in place when it first opens a disk.
 pub(super) const EMBEDDED_SECTORS: u64 = 20;
+
+/// What a name in a descriptor cannot hold: it is quoted, and ends with its line.
+pub(crate) const UNQUOTABLE: [char; 3] = ['"', '\n', '\r'];
+/// The name of an extent that has none, or none that a descriptor can record.
+pub(crate) const NAMELESS: &str = "disk.vmdk";
 
 /// What the descriptor says.
 #[derive(Debug, Clone)]
@@ -74,13 +81,25 @@ impl Descriptor {
         text
     }
 
-    /// The text as it is embedded: padded to its sectors. A name too long for them gives way, since readers
-    /// ignore the name of an embedded descriptor's extent.
+    /// That the disk is not larger than a reader takes.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.sectors > MAX_SECTORS {
+            let what = format!(
+                "a VMDK of {} sectors cannot be written: it has {MAX_SECTORS} (64 TiB) at most",
+                self.sectors
+            );
+            return Err(Error::Unsupported { what });
+        }
+        Ok(())
+    }
+
+    /// The text as it is embedded: padded to its sectors. A name too long for them, or that would end its line,
+    /// gives way, since readers ignore the name of an embedded descriptor's extent.
     pub(super) fn embedded(&self) -> Vec<u8> {
         let room = (EMBEDDED_SECTORS * SECTOR) as usize;
         let mut text = self.text();
-        if text.len() > room / 2 {
-            text = Self { extent: "disk.vmdk".to_owned(), ..self.clone() }.text();
+        if text.len() > room / 2 || self.extent.contains(UNQUOTABLE) {
+            text = Self { extent: NAMELESS.to_owned(), ..self.clone() }.text();
         }
         let mut bytes = text.into_bytes();
         bytes.resize(room, 0);

@@ -8,7 +8,7 @@ mod stream;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use descriptor::Descriptor;
+pub(crate) use descriptor::{Descriptor, NAMELESS, UNQUOTABLE};
 pub(crate) use flat::Flat;
 pub(crate) use sparse::Sparse;
 pub(crate) use stream::Stream;
