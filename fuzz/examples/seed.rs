@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use diskport::storage::{FileRole, FileStorage, ImageFile, ReadAt, Reference, ReferenceKind, Resolver};
 use diskport::{Disk, Format, Open};
-use diskport_fuzz::{FILES, Input, SECTOR};
+use diskport_fuzz::{FILES, Input, SECTOR, image_with_log, replayable_log};
 
 /// Larger inputs slow fuzzing down more than they help it.
 const LARGEST: usize = 256 << 10;
@@ -27,6 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     for image in images {
         made += seed(&image, out).map_err(|e| format!("{}: {e}", image.display()))?;
     }
+    let log = replayable_log();
+    let replayed = Open::new().open(image_with_log(&log))?;
+    assert!(replayed.chain()[0].info().dirty_log, "the log is replayed");
+    write(out, "vhdx_log", "replayable", &log.encode())?;
     println!("{made} seeds in {}", out.display());
     Ok(())
 }

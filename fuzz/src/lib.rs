@@ -5,11 +5,13 @@ pub mod checksum;
 mod exercise;
 mod files;
 mod input;
+mod log;
 mod mutate;
 
 pub use exercise::{exercise, exercise_chain, exercise_stream, exercise_with};
 pub use files::{HandOut, Sparse};
 pub use input::{FILES, Input, SECTOR};
+pub use log::{image_with_log, replayable_log};
 pub use mutate::mutate;
 
 /// A target over [`Input`], mutated sector by sector.
