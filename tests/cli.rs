@@ -224,6 +224,59 @@ fn a_failed_conversion_leaves_nothing() {
     assert_eq!(place.names(), ["cut.vhdx"]);
 }
 
+/// Runs a shell line with our program as `$0`, in the place's folder.
+#[cfg(unix)]
+fn shell(place: &Place, line: &str) -> Option<i32> {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", line, env!("CARGO_BIN_EXE_diskport")]).current_dir(place.0.path());
+    shell.status().expect("bash runs").code()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_file_sizes_is_an_error_and_leaves_nothing() {
+    let place = Place::new();
+    place.file("source.raw", &vec![7; 4 << 20]);
+    for format in ["raw", "vmdk", "vhdx"] {
+        let line = format!("ulimit -f 1024; \"$0\" convert source.raw out --format {format} 2>/dev/null");
+        assert_eq!(shell(&place, &line), Some(IO), "{format}");
+        assert_eq!(place.names(), ["source.raw"], "{format}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_cancels_and_leaves_nothing() {
+    let place = Place::new();
+    // Random letters take seconds to deflate at the highest level.
+    let mut state = 1_u64;
+    let letter = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        b'a' + (state >> 60) as u8
+    };
+    let text: Vec<u8> = (0..32 << 20).map(letter).collect();
+    place.file("source.raw", &text);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
+    command.args(["convert", "source.raw", "out.vmdk", "--subformat", "streamOptimized", "--level", "9"]);
+    let mut child = command.current_dir(place.0.path()).stderr(Stdio::null()).spawn().expect("runs");
+    while place.names().len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    assert_eq!(place.names(), ["source.raw"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_listening_on_standard_error_changes_nothing() {
+    let place = Place::new();
+    place.file("source.raw", &vec![7; 1 << 20]);
+    assert_eq!(shell(&place, "\"$0\" convert source.raw out.raw 2> >(true)"), Some(DONE));
+    assert_eq!(shell(&place, "\"$0\" info nothing 2> >(true)"), Some(IO));
+}
+
 #[test]
 fn formats_follow_the_option_or_the_name() {
     let place = Place::new();

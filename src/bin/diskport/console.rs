@@ -34,6 +34,17 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Has a write that passes the process's limit fail, as any other does, instead of ending the process: what was
+/// begun is then taken away.
+pub fn fail_beyond_file_size_limit() {
+    #[cfg(unix)]
+    {
+        let noted = std::sync::Arc::default();
+        // Without it the process ends at once, and a temporary file is left: no reason to refuse to work.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted);
+    }
+}
+
 /// A token that Ctrl-C, or a request to terminate, cancels.
 pub fn cancel_on_interrupt() -> Cancel {
     let cancel = Cancel::new();

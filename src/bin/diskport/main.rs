@@ -15,6 +15,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    console::fail_beyond_file_size_limit();
     let mode = cli.progress;
     let result = match cli.command {
         Command::Info(args) => commands::info::run(&args),
