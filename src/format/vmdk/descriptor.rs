@@ -120,13 +120,22 @@ impl Text<'_> {
     }
 }
 
+/// Whether the bytes behind the NUL at `used` are the end of a longer text that this one was written over. qemu
+/// leaves it in the file when a content id takes fewer digits than the one before: at most 8 bytes, which end both.
+fn is_overwritten_tail(bytes: &[u8], used: usize) -> bool {
+    let (text, rest) = bytes.split_at(used);
+    let end = rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let tail = rest.get(1..end).unwrap_or_default();
+    tail.len() < 8 && text.ends_with(tail)
+}
+
 /// Parses the descriptor `bytes`, which begin at `start` of `file`; `embedded`: they may be padded with anything.
 pub(super) fn parse(file: &ImageFile, start: u64, bytes: &[u8], embedded: bool) -> Result<Descriptor> {
     let text = Text { file, start };
     let mut warnings = Vec::new();
     let used = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     if let Some(rest) = bytes[used..].iter().position(|&byte| byte != 0) {
-        if !embedded {
+        if !embedded && !is_overwritten_tail(bytes, used) {
             return Err(text.defect(Problem::Descriptor, used, "text without NUL bytes", "a NUL byte in it"));
         }
         let message = format!("what stands behind its end, at {}, is ignored", start + (used + rest) as u64);

@@ -58,6 +58,20 @@ fn spelling_is_free() {
     assert_eq!(disk.warnings().count(), 1);
 }
 
+/// qemu writes a new content id over the old one; when it has fewer digits, the end of the longer text stays.
+#[test]
+fn the_end_of_a_longer_text_is_no_part_of_the_descriptor() {
+    let shorter = with("CID=0000000a", "CID=a");
+    for left in 1..=7 {
+        let tail = &FLAT[FLAT.len() - left + 1..];
+        opens(format!("{shorter}\0{tail}\0\0"));
+    }
+    // Anything else behind a NUL is refused: longer, or another text.
+    let tail = &FLAT[FLAT.len() - 8..];
+    assert_eq!(problem(format!("{shorter}\0{tail}")), Problem::Descriptor);
+    assert_eq!(problem(format!("{shorter}\0CID=1\n")), Problem::Descriptor);
+}
+
 #[test]
 fn only_a_descriptor_is_taken_for_one() {
     for text in ["version=1\n# Disk DescriptorFile\n", "# Disk\n", "", "#\n\n\n"] {
