@@ -8,6 +8,8 @@
 //!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).
 //! * [`format`](mod@format): one folder a format.
 //! * [`copy`]: copying a disk into another format, comparing two, digests.
+//! * [`partition`]: partition tables, as far as a growing disk needs them.
+//! * [`ops`]: the operations on whole images, with the platforms that they are for.
 //!
 //! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]

@@ -107,6 +107,20 @@ fn many_grain_tables() {
     }
 }
 
+/// Behind each chunk of a VHDX, 4 GiB at 1 MiB a block, the BAT has an entry of another kind.
+#[test]
+fn many_chunks_of_a_vhdx() {
+    let runs = [0, 4 << 30, (8 << 30) - 4096, 9 << 30].map(|at| (at, noise(5000, at))).to_vec();
+    let source = disk(&Arc::new(Sparse::new(10 << 30, runs)));
+    let folder = tempfile::tempdir().expect("a folder");
+    for allocation in [Allocation::Fixed, Allocation::Dynamic] {
+        let path = folder.path().join(allocation.name());
+        let copy = Copy::new(&source).to(OutputFormat::Vhdx(allocation)).block_size(1 << 20);
+        copy.sync(false).write_file(&path).expect("writes");
+        assert!(same(&source, &diskport::open(&path).expect("opens")), "{}", allocation.name());
+    }
+}
+
 #[test]
 fn a_format_that_needs_its_end_first_goes_into_no_pipe() {
     let source = disk(&Arc::new(Sparse::new(1 << 20, Vec::new())));
