@@ -153,6 +153,60 @@ pub enum Error {
         path: String,
     },
 
+    /// Another program, or another part of this one, has the image open for writing.
+    #[error("{file}: is open for writing elsewhere")]
+    Locked {
+        /// The image.
+        file: String,
+    },
+
+    /// The image can be read, but not written in place.
+    #[error("{file}: cannot be written to: {reason}")]
+    NotWritable {
+        /// The image.
+        file: String,
+        /// What stands in the way: compression, a kind that nobody writes, a damage.
+        reason: String,
+    },
+
+    /// Other images name this one as their parent: to change it would change them all.
+    #[error("{file}: is the parent of {}", list(.children))]
+    HasChildren {
+        /// The image.
+        file: String,
+        /// The images that name it.
+        children: Vec<String>,
+    },
+
+    /// A flush failed before, or a change broke off: what is durable is not known.
+    #[error("{file}: is not written to any more, since a write or a flush failed")]
+    Poisoned {
+        /// The image.
+        file: String,
+    },
+
+    /// The size is beyond what the format, or this kind of it, can hold.
+    #[error("{format} cannot hold {size} bytes: {limit}")]
+    SizeLimit {
+        /// The format.
+        format: Format,
+        /// The size asked for in bytes.
+        size: u64,
+        /// What is allowed.
+        limit: String,
+    },
+
+    /// What a smaller disk would cut off is not all zeros.
+    #[error("{file}: at {size} bytes it would lose data: the byte at offset {offset} is not zero")]
+    ShrinkLosesData {
+        /// The image.
+        file: String,
+        /// The size asked for in bytes.
+        size: u64,
+        /// The first byte of the virtual disk that would be lost and is not zero.
+        offset: u64,
+    },
+
     /// The source's content does not allow what was asked for.
     #[error("{reason}")]
     Layout {
@@ -206,7 +260,7 @@ impl Error {
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }
             | Error::NotAllowed { kind: ReferenceKind::Extent, .. } => ErrorClass::Refused,
-            Error::Io { .. } | Error::VerifyFailed { .. } => ErrorClass::Io,
+            Error::Io { .. } | Error::VerifyFailed { .. } | Error::Poisoned { .. } => ErrorClass::Io,
             Error::NotAllowed { kind: ReferenceKind::Parent, .. }
             | Error::ParentMissing { .. }
             | Error::ParentMismatch { .. }
@@ -214,6 +268,11 @@ impl Error {
             | Error::OutputExists { .. }
             | Error::OutputIsSource { .. }
             | Error::OutputNotPlain { .. }
+            | Error::Locked { .. }
+            | Error::NotWritable { .. }
+            | Error::HasChildren { .. }
+            | Error::SizeLimit { .. }
+            | Error::ShrinkLosesData { .. }
             | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
             Error::Incomplete(cause) => cause.class(),
@@ -248,7 +307,17 @@ impl Error {
             Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
             Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),
             Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
+            Error::Locked { .. } => Some("wait for the other program, or stop it"),
+            Error::NotWritable { .. } => Some("convert it into another kind of disk, or make a child of it"),
+            Error::HasChildren { .. } => {
+                Some("make a child of it and write to that, or merge the children first")
+            }
+            Error::Poisoned { .. } => Some("open it again: what was flushed before is there"),
+            Error::ShrinkLosesData { .. } => {
+                Some("shrink the partitions and file systems first; --allow-loss cuts all the same")
+            }
             Error::Io { .. }
+            | Error::SizeLimit { .. }
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }
             | Error::OutOfRange { .. }

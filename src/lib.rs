@@ -7,6 +7,7 @@
 //! * [`disk`]: one image or a chain of them, as a [`Disk`]: [`read_at`](Disk::read_at),
 //!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).
 //! * [`format`](mod@format): one folder a format.
+//! * [`check`]: what a check of an image finds, and its repairs.
 //! * [`copy`]: copying a disk into another format, comparing two, digests.
 //! * [`partition`]: partition tables, as far as a growing disk needs them.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
@@ -16,6 +17,8 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod check;
+mod child;
 pub mod copy;
 pub mod disk;
 mod error;
@@ -25,7 +28,8 @@ pub mod ops;
 pub mod partition;
 pub mod storage;
 
-pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent};
+pub use child::Child;
+pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
 pub use format::Format;
 pub use open::{Open, open};

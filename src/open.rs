@@ -5,12 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning};
+use crate::check::{Checked, Findings, Repairs};
+use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, Choices, Format, OpenContext, vhd::SizeField, vmdk::GrainTables};
 use crate::storage::{
     FileIdentity, FileRole, FileStorage, ImageFile, NoExternal, ReadAt, Reference, ReferenceKind, Resolver,
-    SameDirectory,
+    SameDirectory, WritableFile, WriteAt,
 };
 
 /// Layers that a chain may have unless [`Open::max_depth`] says otherwise.
@@ -147,9 +148,97 @@ impl Open {
         self.open_file(image_at(path.as_ref())?, &SameDirectory)
     }
 
-    fn open_file(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
+    /// Opens the image at `path` for writing, and locks it; its parents are only read.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](fn@open); [`Error::Locked`]; [`Error::NotWritable`]; [`Error::Defect`] for whatever
+    /// [`check`](Self::check) calls an error. Nothing is changed then.
+    pub fn open_writable(&self, path: impl AsRef<Path>) -> Result<WritableDisk> {
+        self.writable(WritableFile::open(path.as_ref())?, &SameDirectory)
+    }
+
+    /// Opens the image in `storage` for writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_writable`](Self::open_writable).
+    pub fn open_writable_storage(&self, storage: impl WriteAt + 'static) -> Result<WritableDisk> {
+        self.writable(WritableFile::new(Arc::new(storage), "(image)"), &NoExternal)
+    }
+
+    fn writable(&self, file: WritableFile, default: &dyn Resolver) -> Result<WritableDisk> {
+        let disk = self.open_file(file.image(FileRole::Image)?, default)?;
+        disk.check_complete()?;
+        let Some(top) = disk.chain().first() else {
+            return Err(Error::NotRecognised { file: file.name().to_owned() });
+        };
+        let context = self.context(default);
+        let top = format::open_writable(top.info().format, file, disk.parent(), &context)?;
+        Ok(WritableDisk::new(&disk, Arc::from(top)))
+    }
+
+    /// Looks for everything that is wrong with the image at `path`, changing nothing. Parents are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the image is found, not failed with; [`Error::Io`] when it cannot be read,
+    /// [`Error::NotRecognised`] when it is no image.
+    pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
+        self.check_file(&image_at(path.as_ref())?, &SameDirectory)
+    }
+
+    /// The same for the image in `storage`.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn check_storage(&self, storage: impl ReadAt + 'static) -> Result<Checked> {
+        self.check_file(&ImageFile::new(Arc::new(storage), "(image)", FileRole::Image)?, &NoExternal)
+    }
+
+    fn check_file(&self, file: &ImageFile, default: &dyn Resolver) -> Result<Checked> {
+        let format = self.format_of(file)?;
+        let mut findings = Findings::default();
+        format::check(format, file, &self.context(default), &mut findings)?;
+        Ok(findings.finish(format, file))
+    }
+
+    /// Repairs the image at `path` as far as `repairs` allows, and checks it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check); [`Error::Locked`].
+    pub fn repair(&self, path: impl AsRef<Path>, repairs: Repairs) -> Result<Checked> {
+        self.repair_file(&WritableFile::open(path.as_ref())?, repairs, &SameDirectory)
+    }
+
+    /// The same for the image in `storage`.
+    ///
+    /// # Errors
+    ///
+    /// As [`repair`](Self::repair).
+    pub fn repair_storage(&self, storage: impl WriteAt + 'static, repairs: Repairs) -> Result<Checked> {
+        self.repair_file(&WritableFile::new(Arc::new(storage), "(image)"), repairs, &NoExternal)
+    }
+
+    fn repair_file(&self, file: &WritableFile, repairs: Repairs, default: &dyn Resolver) -> Result<Checked> {
+        let format = self.format_of(&file.image(FileRole::Image)?)?;
+        format::repair(format, file, &self.context(default), repairs)?;
+        self.check_file(&file.image(FileRole::Image)?, default)
+    }
+
+    fn format_of(&self, file: &ImageFile) -> Result<Format> {
+        self.format.map_or_else(|| detect(file), Ok)
+    }
+
+    fn context<'a>(&'a self, default: &'a dyn Resolver) -> OpenContext<'a> {
         let resolver = self.resolver.as_deref().unwrap_or(default);
-        let context = OpenContext { resolver, choices: self.choices };
+        OpenContext { resolver, choices: self.choices }
+    }
+
+    fn open_file(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
+        let context = self.context(default);
         let mut chain =
             Chain { open: self, context, layers: Vec::new(), seen: HashSet::new(), warnings: Vec::new() };
         let problem = chain.open_all(file)?;
@@ -203,10 +292,7 @@ impl Chain<'_> {
         if self.layers.len() >= self.open.max_depth {
             return Err(Error::ChainTooDeep { file: file.name().to_owned(), limit: self.open.max_depth });
         }
-        let format = match format {
-            Some(format) => format,
-            None => detect(&file)?,
-        };
+        let format = format.map_or_else(|| detect(&file), Ok)?;
         self.layers.push(Arc::from(format::open(format, file, &self.context)?));
         Ok(())
     }

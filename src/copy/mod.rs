@@ -9,6 +9,7 @@ mod progress;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use compare::compare_as;
 pub use compare::{Difference, compare};
@@ -19,7 +20,7 @@ pub use progress::{Cancel, Progress};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names, OutputOptions};
-use crate::storage::{FileStorage, OutputFile, ReadAt};
+use crate::storage::{FileStorage, OutputFile, ReadAt, WriteAt};
 
 pub use crate::format::output::OutputFormat;
 
@@ -192,6 +193,34 @@ impl Copy {
         }
         // The extent first: the image exists with its descriptor.
         OutputFile::publish_all(extent.into_iter().chain([main]).collect(), self.sync)?;
+        Ok(self.report(&disk, counts))
+    }
+
+    /// Writes the output into `storage`, which is empty. For formats whose output is one file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a format that needs more files, and all that reading and writing give rise to.
+    pub fn write_storage(&self, storage: Arc<dyn WriteAt>) -> Result<Report> {
+        if output::extent_path(self.format, Path::new("image"))?.is_some() {
+            let what = format!("a {} is more than one file", self.format);
+            return Err(Error::Unsupported { what });
+        }
+        let disk = self.whole_sectors()?;
+        let names = Names { extent: output::recorded_name(Path::new("")) };
+        let to = Destination { main: storage.clone(), extent: None, name: "(image)".to_owned() };
+        let mut sink = output::file(self.format, &disk, &names, &self.options, to)?;
+        let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        drop(sink);
+        if self.verify {
+            let written = output::reopen(self.format, storage.clone(), &names, None)?;
+            if let Some(difference) = compare_as("verify", &disk, &written, &self.progress, &self.cancel)? {
+                return Err(Error::VerifyFailed { offset: difference.offset });
+            }
+        }
+        if self.sync {
+            storage.sync().map_err(|e| Error::io("sync", "(image)", e))?;
+        }
         Ok(self.report(&disk, counts))
     }
 

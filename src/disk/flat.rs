@@ -1,9 +1,9 @@
 //! The bytes of a disk as they are, from the file's first on: a raw disk, a fixed VHD, a flat extent.
 
-use super::sink::{Encoding, Packet, Sink, SinkFile, SinkStream};
+use super::sink::{Encoding, Packet, Sink, SinkStream};
 use super::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::Result;
-use crate::storage::ImageFile;
+use crate::storage::{ImageFile, WritableFile};
 
 /// An image whose bytes lie in one file as they are.
 pub(crate) struct FlatLayer {
@@ -37,11 +37,11 @@ const GRAIN: u64 = 4096;
 
 /// Into a file: data go to their places, zeros stay holes.
 pub(crate) struct FlatFile {
-    file: SinkFile,
+    file: WritableFile,
 }
 
 impl FlatFile {
-    pub(crate) fn new(file: SinkFile, size: u64) -> Result<Self> {
+    pub(crate) fn new(file: WritableFile, size: u64) -> Result<Self> {
         file.set_size(size)?;
         Ok(Self { file })
     }

@@ -13,7 +13,10 @@ pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod read;
 pub(crate) mod sink;
+pub(crate) mod space;
 pub(crate) mod table;
+mod writable;
+pub(crate) mod write;
 mod zero;
 
 use std::fmt;
@@ -31,6 +34,7 @@ pub use layer::{
 };
 pub use patch::Patch;
 pub(crate) use read::inflate;
+pub use writable::{Compaction, WritableDisk};
 pub use zero::is_zero;
 
 use crate::error::{Error, Result};
@@ -77,6 +81,20 @@ impl Disk {
     ) -> Self {
         let size = layers.first().map_or(0, |top| top.info().size);
         Self::build(layers, size, incomplete.map(Arc::new), warnings)
+    }
+
+    /// The same disk with another image in place of its top layer.
+    fn with_top(&self, top: Arc<dyn Layer>) -> Self {
+        let below = self.inner.layers.iter().skip(1).cloned();
+        let layers = std::iter::once(top).chain(below).collect();
+        let (incomplete, warnings) = (self.inner.incomplete.clone(), self.inner.warnings.clone());
+        Self::build(layers, self.inner.size, incomplete, warnings)
+    }
+
+    /// The disk without its top layer; `None` when there is nothing below it.
+    pub(crate) fn parent(&self) -> Option<Self> {
+        let layers: Vec<_> = self.inner.layers.iter().skip(1).cloned().collect();
+        (!layers.is_empty()).then(|| Self::new(layers, None, Vec::new()))
     }
 
     fn build(

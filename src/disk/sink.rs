@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Buffer, is_zero};
 use crate::error::{Error, Result};
-use crate::storage::WriteAt;
+use crate::storage::{WritableFile, WriteAt};
 
 /// An image that is being written from front to back.
 ///
@@ -85,7 +85,7 @@ impl Packet {
     /// Writes the data of a format with blocks of `block_size` bytes, where `place(block)` is the block's first byte in the file.
     pub(crate) fn write_blocks(
         &self,
-        file: &SinkFile,
+        file: &WritableFile,
         block_size: u64,
         mut place: impl FnMut(u64) -> Result<u64>,
     ) -> Result<()> {
@@ -120,27 +120,6 @@ pub(crate) fn nonzero_pieces(pieces: &mut Vec<Piece>, offset: u64, at: usize, by
         done += len;
     }
     pieces.extend(open);
-}
-
-/// Writes to a storage at positions of the sink's own, telling failures by the output's name.
-#[derive(Clone)]
-pub(crate) struct SinkFile {
-    storage: Arc<dyn WriteAt>,
-    name: String,
-}
-
-impl SinkFile {
-    pub(crate) fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
-        Self { storage, name: name.into() }
-    }
-
-    pub(crate) fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        self.storage.write_all_at(data, offset).map_err(|e| Error::io("write", &self.name, e))
-    }
-
-    pub(crate) fn set_size(&self, size: u64) -> Result<()> {
-        self.storage.set_size(size).map_err(|e| Error::io("set the size of", &self.name, e))
-    }
 }
 
 /// Writes strictly forwards, to a file or a pipe.

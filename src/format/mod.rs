@@ -11,9 +11,11 @@ pub mod vmdk;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::disk::Layer;
+use crate::check::{Findings, Repairs};
+use crate::disk::write::{ParentLink, WriteLayer};
+use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
-use crate::storage::{ImageFile, Resolver};
+use crate::storage::{ImageFile, Resolver, WritableFile};
 
 /// A format of disk images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,4 +128,72 @@ pub(crate) fn open(format: Format, file: ImageFile, context: &OpenContext<'_>) -
         Format::Vhdx => vhdx::open(file),
         Format::Vmdk => vmdk::open(file, context),
     }
+}
+
+/// Opens `file` for writing; `parent` is what its content lies over.
+///
+/// Whatever [`check`] calls an error is refused before the first write.
+pub(crate) fn open_writable(
+    format: Format,
+    file: WritableFile,
+    parent: Option<Disk>,
+    context: &OpenContext<'_>,
+) -> Result<Box<dyn WriteLayer>> {
+    let _ = (&parent, context);
+    match format {
+        Format::Raw => raw::open_writable(file),
+        _ => Err(not_writable(&file, format)),
+    }
+}
+
+/// Looks for everything that is wrong with `file`, an image of `format`, without changing it.
+pub(crate) fn check(
+    format: Format,
+    file: &ImageFile,
+    context: &OpenContext<'_>,
+    findings: &mut Findings,
+) -> Result<()> {
+    let _ = (file, context, findings);
+    match format {
+        Format::Raw => Ok(()),
+        _ => Err(Error::Unsupported { what: format!("{format} images are not checked yet") }),
+    }
+}
+
+/// Repairs what is wrong with `file`, as far as `repairs` allows.
+pub(crate) fn repair(
+    format: Format,
+    file: &WritableFile,
+    context: &OpenContext<'_>,
+    repairs: Repairs,
+) -> Result<()> {
+    let _ = (file, context, repairs);
+    match format {
+        Format::Raw => Ok(()),
+        _ => Err(Error::Unsupported { what: format!("{format} images are not repaired yet") }),
+    }
+}
+
+/// What can be chosen of a differencing child.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChildOptions {
+    /// Virtual size in bytes: the parent's, or more where the format allows it.
+    pub(crate) size: u64,
+    /// Bytes of a block; `None`: the parent's where it has one of the kind, else the format's default.
+    pub(crate) block_size: Option<u64>,
+}
+
+/// Writes a new, empty child of `parent` into `file`, which is empty.
+pub(crate) fn create_child(
+    format: Format,
+    file: &WritableFile,
+    parent: &ParentLink<'_>,
+    options: &ChildOptions,
+) -> Result<()> {
+    let _ = (file, parent, options);
+    Err(Error::Unsupported { what: format!("a {format} cannot have a parent") })
+}
+
+fn not_writable(file: &WritableFile, format: Format) -> Error {
+    Error::NotWritable { file: file.name().to_owned(), reason: format!("no writer for {format}") }
 }

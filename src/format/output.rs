@@ -9,9 +9,9 @@ use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
 use crate::disk::flat::{FlatFile, FlatStream};
-use crate::disk::sink::{Forward, Sink, SinkFile, SinkStream};
+use crate::disk::sink::{Forward, Sink, SinkStream};
 use crate::error::{Error, Result};
-use crate::storage::{Explicit, ReadAt, WriteAt};
+use crate::storage::{Explicit, ReadAt, WritableFile, WriteAt};
 
 /// A format that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -147,7 +147,7 @@ pub(crate) fn file(
         }
         (default, chosen) => chosen.or(default).unwrap_or_default(),
     };
-    let main = SinkFile::new(to.main.clone(), &to.name);
+    let main = WritableFile::new(to.main.clone(), &to.name);
     let (size, sector_size) = (disk.size(), disk.logical_sector_size());
     Ok(match (format, to.extent) {
         (OutputFormat::Raw, _) => Box::new(FlatFile::new(main, size)?),
@@ -158,7 +158,7 @@ pub(crate) fn file(
             Box::new(vhdx::create::Vhdx::new(main, allocation, size, sector_size, block_size)?)
         }
         (OutputFormat::Vmdk(subformat), Some(extent)) => {
-            let extent = SinkFile::new(extent, &to.name);
+            let extent = WritableFile::new(extent, &to.name);
             Box::new(create::Flat::new(main, extent, descriptor(subformat, disk, names)?)?)
         }
         (OutputFormat::Vmdk(Subformat::StreamOptimized), None) => {

@@ -23,6 +23,25 @@ impl FileStorage {
         Self::from_file(super::safe_open::open_any(path.as_ref())?)
     }
 
+    /// Opens the plain file or block device at `path` for reading and writing.
+    ///
+    /// Fails as [`open`](Self::open) does.
+    pub fn open_writable(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::from_file(super::safe_open::open_any_writable(path.as_ref())?)
+    }
+
+    /// Locks the file against everyone else who asks for its lock; says `false` when another one has it. The lock
+    /// ends with this value.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        locked(self.file.try_lock())
+    }
+
+    /// Locks the file against those who ask for [`try_lock`](Self::try_lock) alone; says `false` when one of them
+    /// has it.
+    pub fn try_lock_shared(&self) -> io::Result<bool> {
+        locked(self.file.try_lock_shared())
+    }
+
     /// Creates a new file for reading and writing; fails when there is one already.
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::from_file(File::options().read(true).write(true).create_new(true).open(path)?)
@@ -48,6 +67,14 @@ impl FileStorage {
     /// The open file.
     pub fn as_file(&self) -> &File {
         &self.file
+    }
+}
+
+fn locked(result: Result<(), std::fs::TryLockError>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+        Err(std::fs::TryLockError::Error(e)) => Err(e),
     }
 }
 

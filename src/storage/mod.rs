@@ -13,8 +13,10 @@ mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod output;
+pub(crate) mod relative;
 mod resolver;
 mod safe_open;
+mod writable;
 
 use std::io;
 use std::ops::Range;
@@ -27,6 +29,7 @@ pub use memory::MemoryStorage;
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, ReferenceKind, Resolver, SameDirectory};
+pub use writable::WritableFile;
 
 /// Bytes that can be read at any offset, by many threads at once.
 ///

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{FileRole, FileStorage, ImageFile, ReadAt, safe_open};
+use super::safe_open::{self, Access};
+use super::{FileRole, FileStorage, ImageFile, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
 
 /// A name that an image gives for another file.
@@ -80,6 +82,18 @@ pub trait Resolver: Send + Sync {
     ///
     /// [`Error::NotAllowed`] when the policy forbids the name, [`Error::Io`] when opening fails otherwise.
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>>;
+
+    /// The same file for reading and writing: an extent of an image that is opened for writing. Parents are never
+    /// opened so.
+    ///
+    /// The default allows none.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
+        Err(reference.not_allowed("this resolver opens no files for writing"))
+    }
 }
 
 /// Opens nothing. The default for images that are not opened by path.
@@ -101,12 +115,24 @@ pub struct SameDirectory;
 
 impl Resolver for SameDirectory {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
+        let file = self.find(reference, Access::Read)?;
+        file.map(|(file, path)| image_file(file, path, reference)).transpose()
+    }
+
+    fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
+        let file = self.find(reference, Access::Write)?;
+        file.map(|(file, path)| writable_file(file, path)).transpose()
+    }
+}
+
+impl SameDirectory {
+    fn find(self, reference: &Reference<'_>, access: Access) -> Result<Option<(File, PathBuf)>> {
         let folder = reference.folder()?;
         let components = components(reference)?;
-        match safe_open::open_beneath(folder, &components) {
+        match safe_open::open_beneath(folder, &components, access) {
             Ok(file) => {
                 let path = components.iter().fold(folder.to_path_buf(), |path, part| path.join(part));
-                image_file(file, path, reference).map(Some)
+                Ok(Some((file, path)))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
@@ -125,6 +151,22 @@ pub struct AnyPath;
 
 impl Resolver for AnyPath {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
+        let file = self.find(reference, safe_open::open_any)?;
+        file.map(|(file, path)| image_file(file, path, reference)).transpose()
+    }
+
+    fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
+        let file = self.find(reference, safe_open::open_any_writable)?;
+        file.map(|(file, path)| writable_file(file, path)).transpose()
+    }
+}
+
+impl AnyPath {
+    fn find(
+        self,
+        reference: &Reference<'_>,
+        open: fn(&Path) -> io::Result<File>,
+    ) -> Result<Option<(File, PathBuf)>> {
         let folder = reference.folder()?;
         let name = reference.name;
         if name.is_empty() || name.contains('\0') {
@@ -138,8 +180,8 @@ impl Resolver for AnyPath {
         } else {
             name.split(['/', '\\']).fold(folder.to_path_buf(), |path, part| path.join(part))
         };
-        match safe_open::open_any(&path).and_then(|file| Ok((file.metadata()?.is_file(), file))) {
-            Ok((true, file)) => image_file(file, path, reference).map(Some),
+        match open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file))) {
+            Ok((true, file)) => Ok(Some((file, path))),
             Ok((false, _)) => Err(reference.not_allowed("it is not a plain file")),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("open", path.display().to_string(), e)),
@@ -159,12 +201,20 @@ impl Resolver for AnyPath {
 #[derive(Default)]
 pub struct Explicit {
     files: HashMap<String, Arc<dyn ReadAt>>,
+    writable: HashMap<String, Arc<dyn WriteAt>>,
 }
 
 impl Explicit {
     /// Adds a file under a name.
     pub fn insert(&mut self, name: impl Into<String>, storage: Arc<dyn ReadAt>) {
         self.files.insert(name.into(), storage);
+    }
+
+    /// Adds a file that may also be written under a name.
+    pub fn insert_writable(&mut self, name: impl Into<String>, storage: Arc<dyn WriteAt>) {
+        let name = name.into();
+        self.files.insert(name.clone(), storage.clone());
+        self.writable.insert(name, storage);
     }
 }
 
@@ -176,7 +226,8 @@ impl<N: Into<String>, const COUNT: usize> From<[(N, Arc<dyn ReadAt>); COUNT]> fo
 
 impl<N: Into<String>> FromIterator<(N, Arc<dyn ReadAt>)> for Explicit {
     fn from_iter<I: IntoIterator<Item = (N, Arc<dyn ReadAt>)>>(files: I) -> Self {
-        Self { files: files.into_iter().map(|(name, storage)| (name.into(), storage)).collect() }
+        let files = files.into_iter().map(|(name, storage)| (name.into(), storage)).collect();
+        Self { files, writable: HashMap::new() }
     }
 }
 
@@ -194,9 +245,21 @@ impl Resolver for Explicit {
         };
         ImageFile::new(storage.clone(), name, reference.role()).map(Some)
     }
+
+    fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
+        let listed = [reference.name, last_part(reference.name)];
+        let found = listed.iter().find_map(|name| self.writable.get_key_value(*name));
+        Ok(found.map(|(name, storage)| WritableFile::new(storage.clone(), name)))
+    }
 }
 
-fn image_file(file: std::fs::File, path: PathBuf, reference: &Reference<'_>) -> Result<ImageFile> {
+fn writable_file(file: File, path: PathBuf) -> Result<WritableFile> {
+    let storage =
+        FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
+    Ok(WritableFile::at_path(Arc::new(storage), path))
+}
+
+fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<ImageFile> {
     let storage =
         FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
     ImageFile::at_path(Arc::new(storage), path, reference.role())

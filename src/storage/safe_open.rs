@@ -6,8 +6,25 @@ use std::path::Path;
 
 /// Opens `path` for reading; a FIFO or a device is opened without waiting. The caller checks what it got.
 pub(super) fn open_any(path: &Path) -> io::Result<File> {
+    open_with(path, Access::Read)
+}
+
+/// The same for reading and writing.
+pub(super) fn open_any_writable(path: &Path) -> io::Result<File> {
+    open_with(path, Access::Write)
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+fn open_with(path: &Path, access: Access) -> io::Result<File> {
     let mut options = File::options();
-    options.read(true);
+    options.read(true).write(access == Access::Write);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -19,8 +36,8 @@ pub(super) fn open_any(path: &Path) -> io::Result<File> {
 
 /// Opens the plain file that `components` lead to from the folder `dir`, following no symlink and leaving `dir`
 /// by no way. Every component is a plain name.
-pub(super) fn open_beneath(dir: &Path, components: &[&str]) -> io::Result<File> {
-    let file = system::open_beneath(dir, components)?;
+pub(super) fn open_beneath(dir: &Path, components: &[&str], access: Access) -> io::Result<File> {
+    let file = system::open_beneath(dir, components, access)?;
     if !file.metadata()?.file_type().is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
     }
@@ -65,14 +82,20 @@ mod system {
 
     use rustix::fs::{CWD, Mode, OFlags, openat};
 
-    const FILE: OFlags = OFlags::RDONLY
-        .union(OFlags::NOFOLLOW)
-        .union(OFlags::NONBLOCK)
-        .union(OFlags::NOCTTY)
-        .union(OFlags::CLOEXEC);
+    use super::Access;
+
+    const FILE: OFlags =
+        OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
     const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-    pub(super) fn open_beneath(dir: &Path, components: &[&str]) -> io::Result<File> {
+    fn flags(access: Access) -> OFlags {
+        FILE | match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+        }
+    }
+
+    pub(super) fn open_beneath(dir: &Path, components: &[&str], access: Access) -> io::Result<File> {
         // The folder is the caller's own choice: a symlink to it is followed.
         let folder = openat(CWD, dir, FOLDER, Mode::empty())?;
         #[cfg(target_os = "linux")]
@@ -80,25 +103,25 @@ mod system {
             use rustix::fs::{ResolveFlags, openat2};
             use rustix::io::Errno;
             let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-            match openat2(&folder, components.join("/"), FILE, Mode::empty(), within) {
+            match openat2(&folder, components.join("/"), flags(access), Mode::empty(), within) {
                 Ok(fd) => return Ok(fd.into()),
                 // A kernel before 5.6, or a sandbox that does not know the call.
                 Err(Errno::NOSYS | Errno::PERM) => {}
                 Err(e) => return Err(e.into()),
             }
         }
-        walk(folder, components)
+        walk(folder, components, access)
     }
 
     /// One component at a time, none of them a symlink.
-    fn walk(mut folder: OwnedFd, components: &[&str]) -> io::Result<File> {
+    fn walk(mut folder: OwnedFd, components: &[&str], access: Access) -> io::Result<File> {
         let Some((last, folders)) = components.split_last() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         for name in folders {
             folder = openat(&folder, *name, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
         }
-        Ok(openat(&folder, *last, FILE, Mode::empty())?.into())
+        Ok(openat(&folder, *last, flags(access), Mode::empty())?.into())
     }
 
     #[cfg(test)]
@@ -114,9 +137,9 @@ mod system {
             std::fs::write(dir.path().join("sub/plain"), b"x").expect("a file");
             std::os::unix::fs::symlink("sub", dir.path().join("folder-link")).expect("a link");
             std::os::unix::fs::symlink("plain", dir.path().join("sub/link")).expect("a link");
-            assert!(walk(root(), &["sub", "plain"]).is_ok());
-            assert!(walk(root(), &["sub", "link"]).is_err());
-            assert!(walk(root(), &["folder-link", "plain"]).is_err());
+            assert!(walk(root(), &["sub", "plain"], Access::Read).is_ok());
+            assert!(walk(root(), &["sub", "link"], Access::Read).is_err());
+            assert!(walk(root(), &["folder-link", "plain"], Access::Read).is_err());
         }
     }
 }
@@ -131,7 +154,9 @@ mod system {
     const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
     const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x0000_0400;
 
-    pub(super) fn open_beneath(dir: &Path, components: &[&str]) -> io::Result<File> {
+    use super::Access;
+
+    pub(super) fn open_beneath(dir: &Path, components: &[&str], access: Access) -> io::Result<File> {
         let Some((last, folders)) = components.split_last() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
@@ -144,7 +169,9 @@ mod system {
             }
         }
         path.push(last);
-        let file = File::options().read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+        let write = access == Access::Write;
+        let file =
+            File::options().read(true).write(write).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
         if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
             return Err(escape());
         }

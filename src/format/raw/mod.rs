@@ -1,16 +1,88 @@
 //! Raw: the bytes of the disk and nothing else.
 
 use crate::disk::flat::FlatLayer;
-use crate::disk::{Layer, LayerInfo};
-use crate::error::Result;
+use crate::disk::write::{ParentLink, WriteLayer};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping};
+use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::storage::ImageFile;
+use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// Opens a raw disk: any file is one.
 pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
+    layer(file).map(|layer| Box::new(layer) as _)
+}
+
+fn layer(file: ImageFile) -> Result<FlatLayer> {
     let mut info = LayerInfo::new(Format::Raw, "raw", file.size());
     if !file.size().is_multiple_of(512) {
         info.warn("file", format!("{} bytes are not a whole number of 512-byte sectors", file.size()));
     }
-    Ok(Box::new(FlatLayer::new(info, file)))
+    Ok(FlatLayer::new(info, file))
+}
+
+/// Opens a raw disk for writing.
+pub(crate) fn open_writable(file: WritableFile) -> Result<Box<dyn WriteLayer>> {
+    let layer = layer(file.image(FileRole::Image)?)?;
+    Ok(Box::new(Raw { layer, file }))
+}
+
+/// A raw disk that is open for writing. Its writes need no order: there is nothing but content.
+struct Raw {
+    layer: FlatLayer,
+    file: WritableFile,
+}
+
+impl Layer for Raw {
+    fn info(&self) -> &LayerInfo {
+        self.layer.info()
+    }
+
+    fn files(&self) -> &[ImageFile] {
+        self.layer.files()
+    }
+
+    fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
+        self.layer.map(offset, limit)
+    }
+}
+
+impl WriteLayer for Raw {
+    fn granularity(&self) -> u64 {
+        1
+    }
+
+    fn write(&self, data: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(data, offset)
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
+        self.file.zero(offset..offset + len)
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        self.write_zeroes(offset, len)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.sync()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.flush()
+    }
+
+    fn resize(&self, size: u64) -> Result<()> {
+        self.file.set_size(size)
+    }
+
+    fn pack(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {
+        let what = format!("{}: a raw disk has no parent", self.file.name());
+        Err(Error::Unsupported { what })
+    }
+
+    fn set_data_id(&self, _: Identity) {}
 }

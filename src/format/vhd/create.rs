@@ -12,10 +12,11 @@ use super::layout::{
 use crate::MIB;
 use crate::disk::Geometry;
 use crate::disk::flat::FlatFile;
-use crate::disk::sink::{Encoding, Packet, Sink, SinkFile};
+use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
 use crate::format::Allocation;
+use crate::storage::WritableFile;
 
 /// "The maximum size of a virtual hard disk is 2040 GB".
 const MAX_SIZE: u64 = 2040 << 30;
@@ -35,7 +36,7 @@ const BAT_OFFSET: u64 = (size_of::<Footer>() + size_of::<DynamicHeader>()) as u6
 
 /// A VHD being written.
 pub(crate) struct Vhd {
-    file: SinkFile,
+    file: WritableFile,
     footer: Footer,
     body: Body,
 }
@@ -59,7 +60,7 @@ struct Dynamic {
 impl Vhd {
     /// A disk of `size` bytes; `block_size` is that of a dynamic one.
     pub(crate) fn new(
-        file: SinkFile,
+        file: WritableFile,
         allocation: Allocation,
         size: u64,
         sector_size: u32,
@@ -117,7 +118,7 @@ impl Sink for Vhd {
 }
 
 impl Dynamic {
-    fn new(file: &SinkFile, size: u64, block_size: u64) -> Result<Self> {
+    fn new(file: &WritableFile, size: u64, block_size: u64) -> Result<Self> {
         if !block_size.is_power_of_two() || !(MIN_BLOCK_SIZE..=MAX_BLOCK_SIZE).contains(&block_size) {
             return Err(Error::Unsupported {
                 what: format!(
@@ -145,7 +146,7 @@ impl Dynamic {
     }
 
     /// Where the data of `block` lie; a block that data come for first gets its place and its bitmap.
-    fn place(&mut self, file: &SinkFile, block: u64) -> Result<u64> {
+    fn place(&mut self, file: &WritableFile, block: u64) -> Result<u64> {
         if let Some((current, place)) = self.block
             && current == block
         {
@@ -167,7 +168,7 @@ impl Dynamic {
     }
 
     /// Goes on to the page of the BAT that holds `block`, and writes the one that the data have passed.
-    fn turn_to(&mut self, file: &SinkFile, block: Option<u64>) -> Result<()> {
+    fn turn_to(&mut self, file: &WritableFile, block: Option<u64>) -> Result<()> {
         let blocks = self.blocks;
         self.bat.turn_to(block, |page, bytes| {
             let first = page * BAT_PAGE;

@@ -15,10 +15,11 @@ use super::layout::{
 use super::metadata::{self, MAX_BLOCK, MAX_SIZE, MIN_BLOCK};
 use super::region;
 use crate::MIB;
-use crate::disk::sink::{Encoding, Packet, Sink, SinkFile};
+use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
 use crate::format::Allocation;
+use crate::storage::WritableFile;
 
 /// What Windows takes for a dynamic disk, and the only size that Citrix tests.
 pub(crate) const DEFAULT_BLOCK_SIZE: u64 = 32 * MIB;
@@ -35,7 +36,7 @@ const FULLY_PRESENT: u64 = 6;
 
 /// A VHDX being written.
 pub(crate) struct Vhdx {
-    file: SinkFile,
+    file: WritableFile,
     allocation: Allocation,
     size: u64,
     sector_size: u32,
@@ -53,7 +54,7 @@ pub(crate) struct Vhdx {
 impl Vhdx {
     /// A disk of `size` bytes.
     pub(crate) fn new(
-        file: SinkFile,
+        file: WritableFile,
         allocation: Allocation,
         size: u64,
         sector_size: u32,

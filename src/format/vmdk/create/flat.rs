@@ -3,19 +3,20 @@
 use super::super::layout::SECTOR;
 use super::Descriptor;
 use crate::disk::flat::FlatFile;
-use crate::disk::sink::{Encoding, Packet, Sink, SinkFile};
+use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::error::Result;
+use crate::storage::WritableFile;
 
 /// The extent takes the data; the descriptor comes last.
 pub(crate) struct Flat {
     extent: FlatFile,
-    file: SinkFile,
+    file: WritableFile,
     descriptor: Descriptor,
 }
 
 impl Flat {
     /// The descriptor goes to `file`, the data to `extent`.
-    pub(crate) fn new(file: SinkFile, extent: SinkFile, descriptor: Descriptor) -> Result<Self> {
+    pub(crate) fn new(file: WritableFile, extent: WritableFile, descriptor: Descriptor) -> Result<Self> {
         let extent = FlatFile::new(extent, descriptor.sectors * SECTOR)?;
         Ok(Self { extent, file, descriptor })
     }

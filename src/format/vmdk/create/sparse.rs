@@ -13,9 +13,10 @@ use super::super::layout::{
 };
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
-use crate::disk::sink::{Encoding, Packet, Piece, Sink, SinkFile, nonzero_pieces};
+use crate::disk::sink::{Encoding, Packet, Piece, Sink, nonzero_pieces};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
+use crate::storage::WritableFile;
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
 pub(super) const GRAIN_SECTORS: u64 = 128;
@@ -28,7 +29,7 @@ const GT_SECTORS: u64 = GTES_PER_GT as u64 * 4 / SECTOR;
 
 /// A monolithicSparse VMDK being written.
 pub(crate) struct Sparse {
-    file: SinkFile,
+    file: WritableFile,
     descriptor: Descriptor,
     places: Places,
     /// The sector after the last grain written.
@@ -75,7 +76,7 @@ pub(super) fn sector32(sector: u64) -> Result<u32> {
 }
 
 impl Sparse {
-    pub(crate) fn new(file: SinkFile, descriptor: Descriptor) -> Result<Self> {
+    pub(crate) fn new(file: WritableFile, descriptor: Descriptor) -> Result<Self> {
         let places = Places::new(descriptor.sectors);
         sector32(places.grains)?;
         Ok(Self { file, next: places.grains, descriptor, places, table: grain_tables(), pieces: Vec::new() })

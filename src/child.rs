@@ -1,0 +1,118 @@
+//! Making differencing children.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::disk::write::ParentLink;
+use crate::error::{Error, Result};
+use crate::format::{self, ChildOptions, Format};
+use crate::storage::{OutputFile, WritableFile, WriteAt, relative};
+
+/// A new differencing child: an image that holds only what differs from its parent.
+///
+/// It records the parent's identity, and the parent's name relative to its own folder and from the root. From then on the
+/// parent must not change.
+///
+/// ```no_run
+/// use diskport::Child;
+///
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let base = folder.path().join("base.vhdx");
+/// # std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"), &base).expect("copies");
+/// let parent = diskport::open(&base)?;
+/// Child::of(&parent).write_file(folder.path().join("child.vhdx"))?;
+/// let child = diskport::open(folder.path().join("child.vhdx"))?;
+/// assert_eq!(child.chain().len(), parent.chain().len() + 1);
+/// # Ok::<(), diskport::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Child {
+    parent: Disk,
+    size: u64,
+    block_size: Option<u64>,
+    overwrite: bool,
+    sync: bool,
+}
+
+impl Child {
+    /// A child of `parent`, of the same format; of a raw disk, a VHD.
+    pub fn of(parent: &Disk) -> Self {
+        Self { parent: parent.clone(), size: parent.size(), block_size: None, overwrite: false, sync: true }
+    }
+
+    /// The virtual size in bytes, where it is to be larger than the parent's; a VHDX can. What is added reads as zeros.
+    pub fn size(self, size: u64) -> Self {
+        Self { size, ..self }
+    }
+
+    /// Bytes of a block; by default as many as the parent's.
+    pub fn block_size(self, block_size: u64) -> Self {
+        Self { block_size: Some(block_size), ..self }
+    }
+
+    /// Whether an existing file is replaced; it is not by default.
+    pub fn overwrite(self, overwrite: bool) -> Self {
+        Self { overwrite, ..self }
+    }
+
+    /// Whether the child is made durable before it gets its name; it is by default.
+    pub fn sync(self, sync: bool) -> Self {
+        Self { sync, ..self }
+    }
+
+    /// Makes the child at `path`, where it appears when it is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Incomplete`] when a parent of the parent is missing, [`Error::Unsupported`] for a format that knows no
+    /// parents, [`Error::SizeLimit`] for a size that the format does not allow, [`Error::OutputExists`],
+    /// [`Error::OutputIsSource`], [`Error::Io`].
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let parent = self.file()?;
+        let failed = |e| Error::io("find the folder of", path.display().to_string(), e);
+        let own = relative::absolute(path).map_err(failed)?;
+        let parent_path = parent.path().map(relative::absolute).transpose().map_err(failed)?;
+        if parent_path.as_deref() == Some(&own) {
+            return Err(Error::OutputIsSource { path: path.display().to_string() });
+        }
+        let way = parent_path.as_deref().and_then(|to| relative::way(&own, to));
+        let output = OutputFile::create(path, self.overwrite)?;
+        let file = WritableFile::new(output.storage().clone(), path.display().to_string());
+        let absolute = parent_path.as_deref().and_then(Path::to_str);
+        self.write(&file, way.as_deref(), absolute)?;
+        output.publish(self.sync)
+    }
+
+    /// Makes the child in `storage`, which is empty; it records `name` as its parent's.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_file`](Self::write_file).
+    pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<()> {
+        self.write(&WritableFile::new(storage, "(image)"), Some(name), None)
+    }
+
+    fn write(&self, file: &WritableFile, relative: Option<&str>, absolute: Option<&str>) -> Result<()> {
+        self.parent.check_complete()?;
+        let parent = self.file()?;
+        let info = self.parent.chain()[0].info();
+        let modified = parent.storage().modified();
+        let link = ParentLink { info, relative, absolute, modified };
+        let format = match info.format {
+            Format::Raw => Format::Vhd,
+            format => format,
+        };
+        let options = ChildOptions { size: self.size, block_size: self.block_size };
+        format::create_child(format, file, &link, &options)
+    }
+
+    /// The parent's own file.
+    fn file(&self) -> Result<&crate::storage::ImageFile> {
+        let file = self.parent.chain().first().and_then(|top| top.files().first());
+        file.ok_or_else(|| Error::Unsupported {
+            what: "a disk that no file holds cannot be a parent".to_owned(),
+        })
+    }
+}

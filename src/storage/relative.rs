@@ -1,0 +1,42 @@
+//! The way from one file to another, as a child records where its parent is.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// The path of `file` from the root, its folder free of symlinks, so that `..` in paths made of it leads where it says.
+pub(crate) fn absolute(file: &Path) -> io::Result<PathBuf> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(folder.canonicalize()?.join(name))
+}
+
+/// The way from the folder of `from` to `to`, with `/` between its parts. Both are from the root. `None` when there is no way,
+/// as between two drives, or when a name is no Unicode.
+pub(crate) fn way(from: &Path, to: &Path) -> Option<String> {
+    let from: Vec<_> = from.parent()?.components().collect();
+    let to: Vec<_> = to.components().collect();
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    if common == 0 {
+        return None;
+    }
+    let ups = from[common..].iter().map(|_| Some(".."));
+    let downs = to[common..].iter().map(|part| match part {
+        Component::Normal(name) => name.to_str(),
+        _ => None,
+    });
+    Some(ups.chain(downs).collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_between_folders() {
+        let way = |from: &str, to: &str| way(Path::new(from), Path::new(to));
+        assert_eq!(way("/a/child", "/a/base").as_deref(), Some("base"));
+        assert_eq!(way("/a/b/child", "/a/base").as_deref(), Some("../base"));
+        assert_eq!(way("/a/child", "/a/b/base").as_deref(), Some("b/base"));
+        assert_eq!(way("/x/child", "/y/z/base").as_deref(), Some("../y/z/base"));
+    }
+}

@@ -1,0 +1,118 @@
+//! A file that is written, with the name the user knows it by.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{FileRole, FileStorage, ImageFile, WriteAt};
+use crate::error::{Error, Result};
+
+/// A file that is written: its storage, and its name for messages. A clone is the same file.
+#[derive(Clone)]
+pub struct WritableFile {
+    storage: Arc<dyn WriteAt>,
+    name: String,
+    path: Option<PathBuf>,
+}
+
+impl WritableFile {
+    /// The file behind `storage`, called `name` in messages.
+    pub fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
+        Self { storage, name: name.into(), path: None }
+    }
+
+    /// The same, lying at `path` in the file system.
+    pub fn at_path(storage: Arc<dyn WriteAt>, path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { storage, name: path.display().to_string(), path: Some(path) }
+    }
+
+    /// Opens the plain file or block device at `path` for writing, and locks it against other writers that ask.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let name = || path.display().to_string();
+        let storage =
+            FileStorage::open_writable(path).map_err(|e| Error::io("open for writing", name(), e))?;
+        if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
+            return Err(Error::Locked { file: name() });
+        }
+        Ok(Self::at_path(Arc::new(storage), path))
+    }
+
+    /// The name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies in the file system, if it lies there.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The storage behind it.
+    pub fn storage(&self) -> &Arc<dyn WriteAt> {
+        &self.storage
+    }
+
+    /// The same file for reading, with the size that it has now.
+    pub(crate) fn image(&self, role: FileRole) -> Result<ImageFile> {
+        let storage = self.storage.clone();
+        match &self.path {
+            Some(path) => ImageFile::at_path(storage, path, role),
+            None => ImageFile::new(storage, &self.name, role),
+        }
+    }
+
+    /// Its size in bytes now.
+    pub(crate) fn size(&self) -> Result<u64> {
+        self.storage.size().map_err(|e| Error::io("measure", &self.name, e))
+    }
+
+    pub(crate) fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.storage.read_exact_at(buf, offset).map_err(|e| Error::io("read", &self.name, e))
+    }
+
+    pub(crate) fn write_all_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        self.storage.write_all_at(data, offset).map_err(|e| Error::io("write", &self.name, e))
+    }
+
+    /// Makes `range` zeros, as a hole where the storage can.
+    pub(crate) fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        match self.storage.punch_hole(range.clone()) {
+            Ok(()) => return Ok(()),
+            Err(e) if is_unsupported(&e) => {}
+            Err(e) => return Err(Error::io("write zeros to", &self.name, e)),
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let len = (range.end - at).min(ZEROS.len() as u64);
+            self.write_all_at(&ZEROS[..len as usize], at)?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_size(&self, size: u64) -> Result<()> {
+        self.storage.set_size(size).map_err(|e| Error::io("set the size of", &self.name, e))
+    }
+
+    /// Returns when everything written before is durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.storage.sync().map_err(|e| Error::io("sync", &self.name, e))
+    }
+}
+
+/// Whether a storage, or the file system below it, cannot do this at all.
+fn is_unsupported(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    #[cfg(unix)]
+    if e.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) {
+        return true;
+    }
+    e.kind() == ErrorKind::Unsupported
+}
+
+impl std::fmt::Debug for WritableFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WritableFile").field("name", &self.name).finish_non_exhaustive()
+    }
+}
