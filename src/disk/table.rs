@@ -54,6 +54,12 @@ impl<K: Copy + Eq> ChunkCache<K> {
         *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(Chunk { key, bytes: bytes.clone() });
         Ok(bytes)
     }
+
+    /// Forgets the chunk in the slot that `place` gives: the file holds another one now.
+    pub(crate) fn forget(&self, place: u64) {
+        let slot = &self.slots[(place % self.slots.len() as u64) as usize];
+        *slot.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// A table of fixed-size entries in a file.
@@ -77,6 +83,11 @@ impl<E> PagedTable<E> {
     /// Where entry `index` lies in the file.
     pub(crate) fn entry_offset(&self, index: u64) -> u64 {
         self.offset + index * self.entry_size
+    }
+
+    /// Forgets what was read of entry `index`, which has changed in the file.
+    pub(crate) fn forget(&self, index: u64) {
+        self.cache.forget(index * self.entry_size / PAGE);
     }
 
     /// A reader of entries of the table, which lies in `file`.
