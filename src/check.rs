@@ -124,10 +124,15 @@ impl Findings {
         consequence: impl Into<String>,
         repair: Option<Repair>,
     ) {
+        let finding = || Finding { severity, defect: *defect, consequence: consequence.into(), repair };
         if self.list.len() < MAX_FINDINGS {
-            self.list.push(Finding { severity, defect: *defect, consequence: consequence.into(), repair });
-        } else {
-            self.more += 1;
+            self.list.push(finding());
+            return;
+        }
+        self.more += 1;
+        // An error is not lost among lesser findings.
+        if let Some(last) = self.list.last_mut().filter(|last| last.severity < severity) {
+            *last = finding();
         }
     }
 
