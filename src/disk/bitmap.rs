@@ -1,5 +1,7 @@
 //! Runs of equal bits, for sector bitmaps.
 
+use std::ops::Range;
+
 /// Which bit of a byte comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BitOrder {
@@ -38,6 +40,21 @@ pub(crate) fn run(bits: &[u8], order: BitOrder, start: usize, end: usize) -> (bo
     (set, at.min(end) - start)
 }
 
+/// Gives the bits in `range`, which lies within `bits`, the value `set`.
+pub(crate) fn fill(bits: &mut [u8], order: BitOrder, range: Range<usize>, set: bool) {
+    let mut at = range.start;
+    while at < range.end {
+        let (first, last) = (at % 8, (range.end - at / 8 * 8).min(8));
+        let mask = match order {
+            BitOrder::LsbFirst => (0xff_u16 << first) as u8 & (0xff >> (8 - last)),
+            BitOrder::MsbFirst => (0xff >> first) & (0xff_u16 << (8 - last)) as u8,
+        };
+        let byte = &mut bits[at / 8];
+        *byte = if set { *byte | mask } else { *byte & !mask };
+        at = at / 8 * 8 + 8;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +68,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn fills_what_it_is_told_to(
+            mut bits in proptest::collection::vec(any::<u8>(), 1..16),
+            lsb: bool,
+            set: bool,
+            from: proptest::sample::Index,
+            to: proptest::sample::Index,
+        ) {
+            let order = if lsb { BitOrder::LsbFirst } else { BitOrder::MsbFirst };
+            let start = from.index(bits.len() * 8);
+            let end = start + to.index(bits.len() * 8 - start + 1);
+            let old = bits.clone();
+            fill(&mut bits, order, start..end, set);
+            for i in 0..bits.len() * 8 {
+                let expected = if (start..end).contains(&i) { set } else { bit(&old, order, i) };
+                prop_assert_eq!(bit(&bits, order, i), expected);
+            }
+        }
+
         #[test]
         fn runs_are_maximal(
             bits in proptest::collection::vec(prop_oneof![Just(0u8), Just(255), any::<u8>()], 1..64),
