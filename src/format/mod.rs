@@ -139,9 +139,10 @@ pub(crate) fn open_writable(
     parent: Option<Disk>,
     context: &OpenContext<'_>,
 ) -> Result<Box<dyn WriteLayer>> {
-    let _ = (&parent, context);
+    let _ = context;
     match format {
         Format::Raw => raw::open_writable(file),
+        Format::Vhdx => vhdx::open_writable(file, parent.map(|parent| parent.size())),
         _ => Err(not_writable(&file, format)),
     }
 }
@@ -153,9 +154,10 @@ pub(crate) fn check(
     context: &OpenContext<'_>,
     findings: &mut Findings,
 ) -> Result<()> {
-    let _ = (file, context, findings);
+    let _ = context;
     match format {
         Format::Raw => Ok(()),
+        Format::Vhdx => vhdx::check(file, findings),
         _ => Err(Error::Unsupported { what: format!("{format} images are not checked yet") }),
     }
 }

@@ -7,6 +7,7 @@ use byteorder::{ByteOrder, LittleEndian};
 use super::metadata::Metadata;
 use super::region::Reserved;
 use crate::MIB;
+use crate::disk::is_zero;
 use crate::disk::table::{ChunkCache, PagedTable, TableCursor};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format::Vhdx;
@@ -22,6 +23,8 @@ const BITMAPS: u64 = 64;
 /// The BAT of a file, with all that is needed to understand an entry.
 pub(crate) struct Bat {
     pub(super) table: PagedTable<u64>,
+    /// How many entries the disk needs.
+    pub(super) entries: u64,
     /// Virtual size in bytes.
     pub(super) size: u64,
     /// Blocks, sectors and chunks are powers of two; these are their logarithms.
@@ -51,7 +54,12 @@ pub(crate) enum PayloadState {
 }
 
 impl BatEntry {
-    fn state(self) -> u64 {
+    /// The entry as it is.
+    pub(super) fn raw(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn state(self) -> u64 {
         self.0 & 7
     }
 
@@ -96,6 +104,7 @@ impl Bat {
         }
         Ok(Self {
             table: PagedTable::new(region.start, entries, ENTRY, LittleEndian::read_u64),
+            entries,
             size: metadata.size,
             block_shift,
             sector_shift,
@@ -104,6 +113,23 @@ impl Bat {
             reserved,
             bitmaps: ChunkCache::new(BITMAPS),
         })
+    }
+
+    /// The chunk that the entry at `index` belongs to.
+    fn chunk(&self, index: u64) -> u64 {
+        index / ((1 << self.chunk_shift) + 1)
+    }
+
+    /// The index of the entry of the sector bitmap block that covers a payload block.
+    pub(super) fn bitmap_index(&self, block: u64) -> u64 {
+        let chunk = block >> self.chunk_shift;
+        ((chunk + 1) << self.chunk_shift) + chunk
+    }
+
+    /// The payload block whose entry is at `index`; `None` for a sector bitmap block's.
+    pub(super) fn block_of(&self, index: u64) -> Option<u64> {
+        let chunk = self.chunk(index);
+        (index != ((chunk + 1) << self.chunk_shift) + chunk).then(|| index - chunk)
     }
 
     /// The index of a payload block's entry: behind each chunk's there is one of its sector bitmap block.
@@ -136,11 +162,20 @@ impl Bat {
         }
     }
 
-    /// Where the sector bitmap block lies that covers a PARTIALLY_PRESENT block, and the index of its entry.
+    /// Where the sector bitmap block lies that covers a PARTIALLY_PRESENT block.
     pub(super) fn bitmap(&self, cursor: &mut TableCursor<'_, u64>, block: u64) -> Result<u64> {
-        let chunk = block >> self.chunk_shift;
-        let index = ((chunk + 1) << self.chunk_shift) + chunk;
+        let index = self.bitmap_index(block);
         let entry = BatEntry(cursor.get(index)?);
+        self.bitmap_at(cursor, index, entry)
+    }
+
+    /// Where the sector bitmap block lies whose entry is at `index`.
+    pub(super) fn bitmap_at(
+        &self,
+        cursor: &TableCursor<'_, u64>,
+        index: u64,
+        entry: BatEntry,
+    ) -> Result<u64> {
         if entry.state() != 6 || entry.reserved() != 0 {
             let expected = "a sector bitmap block that is PRESENT, for a PARTIALLY_PRESENT block";
             return Err(self.defect(cursor, Problem::Value, index, expected, format!("{:#x}", entry.0)));
@@ -223,31 +258,56 @@ impl Bat {
                 break;
             }
             if expected == 0 && at < end {
-                at = self.skip_hole(cursor.file(), at, end, &mut data_end);
+                let index = self.skip_hole(cursor.file(), self.index(at), &mut data_end);
+                at = (index - self.chunk(index)).min(end);
             }
         }
         Ok(at)
     }
 
-    /// The first block from `block` on, or `end`, whose entry does not lie in a hole of the file: those in holes are
-    /// zero, and need not be read. A 64 TiB disk has up to 512 MiB of them.
-    fn skip_hole(&self, file: &ImageFile, block: u64, end: u64, data_end: &mut u64) -> u64 {
-        let index = self.index(block);
+    /// Hands each entry that is not zero to `visit`, with its index, in order.
+    pub(super) fn for_each(
+        &self,
+        file: &ImageFile,
+        mut visit: impl FnMut(u64, BatEntry) -> Result<()>,
+    ) -> Result<()> {
+        let mut cursor = self.table.cursor(file);
+        let mut data_end = 0;
+        let mut index = 0;
+        while index < self.entries {
+            let bytes = cursor.page_from(index)?;
+            let count = bytes.len() as u64 / ENTRY;
+            if is_zero(bytes) {
+                index = self.skip_hole(file, index + count, &mut data_end);
+                continue;
+            }
+            // What is visited may change the table.
+            let entries: Vec<_> = bytes.chunks_exact(ENTRY as usize).map(LittleEndian::read_u64).collect();
+            for (entry, index) in entries.into_iter().zip(index..).filter(|&(entry, _)| entry != 0) {
+                visit(index, BatEntry(entry))?;
+            }
+            index += count;
+        }
+        Ok(())
+    }
+
+    /// The first entry from `index` on that does not lie in a hole of the file, or the end: those in holes are zero, and
+    /// need not be read. A 64 TiB disk has up to 512 MiB of them.
+    fn skip_hole(&self, file: &ImageFile, index: u64, data_end: &mut u64) -> u64 {
         let offset = self.table.entry_offset(index);
-        if offset < *data_end {
-            return block;
+        if index >= self.entries || offset < *data_end {
+            return index.min(self.entries);
         }
         match file.storage().next_data(offset) {
             Ok(Some(data)) => {
                 *data_end = data.end;
-                let index = index + data.start.saturating_sub(offset) / ENTRY;
-                (index - index / ((1 << self.chunk_shift) + 1)).min(end)
+                self.entries.min(index + data.start.saturating_sub(offset) / ENTRY)
             }
-            Ok(None) => end,
+            Ok(None) => self.entries,
             // It cannot tell: all of it is read.
             Err(_) => {
                 *data_end = u64::MAX;
-                block
+                index
             }
         }
     }

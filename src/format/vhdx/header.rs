@@ -36,17 +36,24 @@ pub(crate) fn creator(file: &ImageFile) -> Result<Option<String>> {
     Ok(Some(String::from_utf16_lossy(&units)).filter(|name| !name.is_empty()))
 }
 
-/// What the current header says.
+/// The current header.
 pub(crate) struct Current {
     /// Where it lies.
     pub(crate) offset: u64,
-    pub(crate) data_write_guid: Uuid,
+    pub(crate) header: Header,
+    /// Where the other one lies, when it is not valid.
+    pub(crate) damaged: Option<u64>,
+}
+
+impl Current {
+    pub(crate) fn data_write_guid(&self) -> Uuid {
+        Uuid::from_bytes_le(self.header.data_write_guid)
+    }
+
     /// Names the log entries that count; nil when the log is empty.
-    pub(crate) log_guid: Uuid,
-    pub(crate) log_offset: u64,
-    pub(crate) log_length: u64,
-    /// What is wrong with the other header.
-    pub(crate) warning: Option<String>,
+    pub(crate) fn log_guid(&self) -> Uuid {
+        Uuid::from_bytes_le(self.header.log_guid)
+    }
 }
 
 /// The current header: the only valid one, or the one with the greater sequence number (2.2.2).
@@ -63,7 +70,7 @@ pub(crate) fn current(file: &ImageFile) -> Result<Current> {
         ));
     }
     let [first, second] = [read(file, OFFSETS[0])?, read(file, OFFSETS[1])?];
-    let (offset, header, warning) = match (first, second) {
+    let (offset, header, damaged) = match (first, second) {
         (Some(first), Some(second)) => {
             let (a, b) = (first.sequence_number.get(), second.sequence_number.get());
             if a == b && first.as_bytes() != second.as_bytes() {
@@ -104,14 +111,7 @@ pub(crate) fn current(file: &ImageFile) -> Result<Current> {
             format!("log version {}", header.log_version),
         ));
     }
-    Ok(Current {
-        offset,
-        data_write_guid: Uuid::from_bytes_le(header.data_write_guid),
-        log_guid,
-        log_offset: header.log_offset.get(),
-        log_length: header.log_length.get().into(),
-        warning: warning.map(|bad| format!("the copy at {bad} is damaged; the one at {offset} was used")),
-    })
+    Ok(Current { offset, header, damaged })
 }
 
 /// The header at `offset`, if it is valid.

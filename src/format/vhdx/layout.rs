@@ -16,7 +16,7 @@ pub(crate) struct FileTypeIdentifier {
 }
 
 /// Header, 2.2.2. Two of them: one is current.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) signature: [u8; 4],

@@ -30,7 +30,7 @@ pub(crate) const ADVICE: &str = "the image was not closed cleanly and its log is
 
 /// Where the log lies.
 pub(crate) fn place(file: &ImageFile, current: &Current) -> Result<Range<u64>> {
-    let (offset, length) = (current.log_offset, current.log_length);
+    let (offset, length) = (current.header.log_offset.get(), u64::from(current.header.log_length.get()));
     let defect = |problem, expected: &str| {
         let found = format!("{length} bytes at {offset}");
         file.defect(Vhdx, problem, "header", current.offset, format!("{expected} for the log"), found)

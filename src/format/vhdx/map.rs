@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::storage::ImageFile;
 
 /// Bytes of a sector bitmap read at once: the bits of 16 MiB of 512-byte sectors. All of a chunk's would be 1 MiB.
-const PIECE: u64 = 4096;
+pub(super) const PIECE: u64 = 4096;
 const FILE: FileIndex = FileIndex(0);
 
 impl Bat {
@@ -70,7 +70,12 @@ impl Bat {
     }
 
     /// That a payload block lies where it may. What it has beyond the virtual size may be missing from the file.
-    fn check_payload(&self, cursor: &TableCursor<'_, u64>, block: u64, entry: BatEntry) -> Result<()> {
+    pub(super) fn check_payload(
+        &self,
+        cursor: &TableCursor<'_, u64>,
+        block: u64,
+        entry: BatEntry,
+    ) -> Result<()> {
         let len = 1 << self.block_shift;
         let needed = (self.size - (block << self.block_shift)).min(len);
         self.check_place(cursor, self.index(block), entry, len, needed)

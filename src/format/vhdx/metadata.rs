@@ -58,6 +58,7 @@ pub(super) struct Item {
 }
 
 /// What the metadata say of the disk.
+#[derive(Clone)]
 pub(crate) struct Metadata {
     pub(crate) block_size: u64,
     /// The file is "fixed": no block is ever freed.

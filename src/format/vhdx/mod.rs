@@ -1,9 +1,14 @@
 //! Microsoft Virtual Hard Disk, version 2.
 //!
 //! Read as [MS-VHDX] says: headers and regions, the metadata, the BAT with its sector bitmaps, the parent locator,
-//! and the log, which is replayed in memory: no file is ever changed by reading it.
+//! and the log, which is replayed in memory: no file is ever changed by reading it. Written, the metadata are changed
+//! through the log alone.
 
+mod allocation;
 mod bat;
+mod bat_check;
+mod check;
+mod contents;
 pub(crate) mod create;
 mod header;
 mod layout;
@@ -15,5 +20,8 @@ mod open;
 mod overlay;
 mod region;
 mod replay;
+mod write;
 
+pub(crate) use check::check;
 pub(crate) use open::{open, probe};
+pub(crate) use write::open as open_writable;

@@ -1,8 +1,9 @@
 //! Opening a VHDX file as one layer.
 
 use super::bat::Bat;
-use super::log::{self, Log};
-use super::{header, metadata, region, replay};
+use super::contents::{Contents, Replayed};
+use super::header::{self, Current};
+use super::metadata::Metadata;
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};
 use crate::error::Result;
 use crate::format::Format;
@@ -26,43 +27,44 @@ pub(crate) fn probe(file: &ImageFile) -> Result<bool> {
     Ok(&signature == header::SIGNATURE)
 }
 
-/// Opens a VHDX file: headers, log, regions, metadata, BAT, in this order, since each says where the next is.
+/// Opens a VHDX file.
 pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
     let creator = header::creator(&file)?;
-    let current = header::current(&file)?;
+    let Replayed { current, file, log, replay } = Replayed::read(&file)?;
     let mut warnings = Vec::new();
-    if let Some(warning) = &current.warning {
-        warnings.push(("header", warning.clone()));
+    if let Some(bad) = current.damaged {
+        let message = format!("the copy at {bad} is damaged; the one at {} was used", current.offset);
+        warnings.push(("header", message));
     }
-    let dirty_log = !current.log_guid.is_nil();
-    let place = log::place(&file, &current);
-    let (file, place) = if dirty_log {
-        let log = Log::new(&file, place?, current.log_guid)?;
-        let sequence = log.active()?;
-        let entries = sequence.entries.len();
+    if let Err(e) = &log {
+        warnings.push(("log", format!("empty, so not looked at: {e}")));
+    }
+    if let Some(replay) = &replay {
+        let entries = replay.entries;
         warnings.push(("log", format!("not closed cleanly: {entries} entries were replayed in memory")));
-        if sequence.newer_ignored {
+        if replay.newer_ignored {
             let message =
                 "newer entries that do not make up a whole sequence were left out, as the format says";
             warnings.push(("log", message.to_owned()));
         }
-        (replay::replay(&log, &sequence)?, Some(log.place))
-    } else {
-        if let Err(e) = &place {
-            warnings.push(("log", format!("empty, so not looked at: {e}")));
-        }
-        (file, place.ok())
-    };
-    let regions = region::read(&file, place)?;
-    if let Some(warning) = regions.warning {
-        warnings.push(("region table", warning));
     }
-    let metadata = metadata::read(&file, &regions.metadata)?;
+    let Contents { regions, metadata, bat } = Contents::read(&file, log.ok())?;
+    if let Some(bad) = regions.damaged {
+        warnings.push(("region table", format!("the copy at {bad} is damaged; the other one was used")));
+    }
     if let Some(warning) = metadata.warning {
         warnings.push(("metadata", warning.to_owned()));
     }
-    let bat = Bat::new(&file, &regions.bat, &metadata, regions.reserved)?;
+    let mut info = info(&current, metadata, creator);
+    info.dirty_log = replay.is_some();
+    for (structure, message) in warnings {
+        info.warn(structure, message);
+    }
+    Ok(Box::new(Vhdx { info, files: [file], bat }))
+}
 
+/// What the file says of itself.
+pub(super) fn info(current: &Current, metadata: Metadata, creator: Option<String>) -> LayerInfo {
     let subformat = match (&metadata.parent, metadata.leave_blocks_allocated) {
         (Some(_), _) => "differencing",
         (None, true) => "fixed",
@@ -73,14 +75,10 @@ pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
     info.physical_sector_size = metadata.physical_sector_size;
     info.block_size = Some(metadata.block_size);
     info.id = Some(Identity::Uuid(metadata.virtual_disk_id));
-    info.data_id = Some(Identity::Uuid(current.data_write_guid));
+    info.data_id = Some(Identity::Uuid(current.data_write_guid()));
     info.creator = creator;
     info.parent = metadata.parent;
-    info.dirty_log = dirty_log;
-    for (structure, message) in warnings {
-        info.warn(structure, message);
-    }
-    Ok(Box::new(Vhdx { info, files: [file], bat }))
+    info
 }
 
 impl Layer for Vhdx {

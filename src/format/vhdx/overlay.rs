@@ -80,6 +80,11 @@ impl Overlay {
             .collect();
     }
 
+    /// What is replaced, in order, and whether it is by zeros.
+    pub(crate) fn replaced(&self) -> impl Iterator<Item = (Range<u64>, bool)> {
+        self.runs.iter().map(|run| (run.start..run.end, matches!(run.source, Source::Zero)))
+    }
+
     /// The first run that ends after `offset`.
     fn run(&self, offset: u64) -> usize {
         self.runs.partition_point(|run| run.end <= offset)

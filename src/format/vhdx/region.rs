@@ -34,8 +34,8 @@ pub(crate) struct Regions {
     pub(crate) metadata: Range<u64>,
     /// In order, not overlapping.
     pub(crate) reserved: Vec<Reserved>,
-    /// What is wrong with the other copy of the table.
-    pub(crate) warning: Option<String>,
+    /// Where a copy of the table lies that is not valid.
+    pub(crate) damaged: Option<u64>,
 }
 
 struct Region {
@@ -50,7 +50,7 @@ struct Region {
 /// Reads the region table; `log` is where the log lies.
 pub(crate) fn read(file: &ImageFile, log: Option<Range<u64>>) -> Result<Regions> {
     let [first, second] = [table(file, OFFSETS[0])?, table(file, OFFSETS[1])?];
-    let (regions, warning) = match (first, second) {
+    let (regions, damaged) = match (first, second) {
         (Some(first), Some(second)) => {
             let same = first.len() == second.len()
                 && first
@@ -82,11 +82,10 @@ pub(crate) fn read(file: &ImageFile, log: Option<Range<u64>>) -> Result<Regions>
             ));
         }
     };
-    let warning = warning.map(|bad| format!("the copy at {bad} is damaged; the other one was used"));
     let bat = find(file, &regions, BAT, "BAT region")?;
     let metadata = find(file, &regions, METADATA, "metadata region")?;
     let reserved = reserve(file, &regions, log)?;
-    Ok(Regions { bat, metadata, reserved, warning })
+    Ok(Regions { bat, metadata, reserved, damaged })
 }
 
 /// The table at `offset`, if it is valid. A valid table that breaks a rule is refused.

@@ -1,19 +1,17 @@
-//! Replaying the log, [MS-VHDX] 2.3.3: into memory, never into the file.
+//! Replaying the log, [MS-VHDX] 2.3.3: into memory. Who opens the file for writing copies it from there.
 
 use zerocopy::FromBytes;
 
+use super::allocation::MAX_FILE;
 use super::layout::{LogDataSector, LogDescriptor, LogEntryHeader};
 use super::log::{ADVICE, Entry, Log, SECTOR, Sequence};
 use super::overlay::{Overlay, Source};
+use crate::KIB;
 use crate::error::{Problem, Result};
 use crate::format::Format::Vhdx;
-use crate::storage::ImageFile;
-use crate::{GIB, KIB};
 
 /// The headers, at the beginning of the file, are written without the log and cannot be part of it.
 const LOGGED_FROM: u64 = 192 * KIB;
-/// No log may make the file larger: the largest disk and all its tables fit into half of it.
-const MAX_FILE: u64 = 128 * 1024 * GIB;
 /// Descriptors that one replay may have; a log of 1 MiB has room for a quarter of it.
 const MAX_DESCRIPTORS: u64 = 1 << 17;
 
@@ -21,7 +19,7 @@ const HEADER: usize = size_of::<LogEntryHeader>();
 const DESCRIPTOR: usize = size_of::<LogDescriptor>();
 
 /// The file as it is when the sequence has been replayed.
-pub(crate) fn replay(log: &Log<'_>, sequence: &Sequence) -> Result<ImageFile> {
+pub(crate) fn replay(log: &Log<'_>, sequence: &Sequence) -> Result<Overlay> {
     let file = log.file;
     let mut overlay = Overlay::new(file.storage().clone(), file.size());
     if let Some((sector, head)) = sequence.entries.last() {
@@ -50,7 +48,7 @@ pub(crate) fn replay(log: &Log<'_>, sequence: &Sequence) -> Result<ImageFile> {
         descriptors += replay_entry(log, *sector, entry, &mut overlay, MAX_DESCRIPTORS - descriptors)?;
     }
     overlay.seal();
-    file.with_storage(std::sync::Arc::new(overlay))
+    Ok(overlay)
 }
 
 /// Lays one entry over the file and returns the number of its descriptors, at most `limit`.

@@ -6,6 +6,7 @@ mod hostile_log;
 mod log;
 mod model;
 mod oddities;
+mod writing;
 
 use std::sync::Arc;
 

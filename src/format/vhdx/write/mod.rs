@@ -1,0 +1,245 @@
+//! Writing a VHDX in place.
+//!
+//! Payload goes straight to its place. What makes it visible (BAT and sector bitmaps) is gathered in memory and goes
+//! through the log when it is flushed, after the payload has become durable.
+
+pub(super) mod headers;
+mod journal;
+mod log_writer;
+mod open;
+mod pending;
+mod state;
+
+use std::ops::Range;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub(crate) use open::open;
+
+use self::journal::Session;
+use self::state::{State, Target};
+use super::bat::PayloadState;
+use crate::disk::write::{ParentLink, WriteLayer};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
+use crate::error::Result;
+use crate::storage::{ImageFile, WritableFile};
+
+/// A VHDX that is open for writing.
+struct Writer {
+    info: LayerInfo,
+    files: [ImageFile; 1],
+    file: WritableFile,
+    /// The blocks stay where they are: a "fixed" disk.
+    fixed: bool,
+    /// Locked for writing while the metadata change, never while payload is written.
+    state: RwLock<State>,
+}
+
+/// What is written.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Data(&'a [u8]),
+    Zeros(u64),
+}
+
+impl Source<'_> {
+    fn len(self) -> u64 {
+        match self {
+            Self::Data(data) => data.len() as u64,
+            Self::Zeros(len) => len,
+        }
+    }
+
+    fn split_at(self, at: u64) -> (Self, Self) {
+        match self {
+            Self::Data(data) => {
+                let (front, back) = data.split_at(at as usize);
+                (Self::Data(front), Self::Data(back))
+            }
+            Self::Zeros(len) => (Self::Zeros(at), Self::Zeros(len - at)),
+        }
+    }
+}
+
+impl Writer {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes `source` at the virtual `offset`: straight to where it is stored, block by block where it is not.
+    fn put(&self, mut offset: u64, mut source: Source<'_>) -> Result<()> {
+        while source.len() > 0 {
+            let state = self.read();
+            let run = state.bat().map(&state.view, offset, source.len())?;
+            let stored = match run.kind {
+                MappingKind::Stored { offset, .. } if state.journal.has_begun(Session::DataChanged) => {
+                    Some(offset)
+                }
+                _ => None,
+            };
+            let block_end = state.block_end(offset >> state.bat().block_shift);
+            drop(state);
+            let len = if stored.is_some() { run.len } else { source.len().min(block_end - offset) };
+            let (now, later) = source.split_at(len);
+            match stored {
+                Some(place) => self.write_to(place, now)?,
+                None => self.put_in_block(offset..offset + len, now)?,
+            }
+            offset += len;
+            source = later;
+        }
+        Ok(())
+    }
+
+    /// Writes `source` to `range`, which lies within one block, and makes it visible.
+    fn put_in_block(&self, range: Range<u64>, source: Source<'_>) -> Result<()> {
+        loop {
+            let mut state = self.lock();
+            state.journal.begin(Session::DataChanged)?;
+            let target = state.target(&range)?;
+            let within = range.start & (state.block_size() - 1);
+            let block_size = state.block_size();
+            drop(state);
+
+            let written = self.write_target(target, within, source, block_size);
+            let mut state = self.lock();
+            let done = written.and_then(|()| state.commit(&range, target));
+            if let (Target::Part(room) | Target::Whole(room), Ok(false) | Err(_)) = (target, &done) {
+                state.release(room, block_size);
+            }
+            if done? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write_target(&self, target: Target, within: u64, source: Source<'_>, block_size: u64) -> Result<()> {
+        let place = match target {
+            Target::Block(place) => place,
+            Target::Part(room) => room.place,
+            Target::Whole(room) => {
+                let end = within + source.len();
+                for stale in [0..within.min(room.stale), end.min(room.stale)..block_size.min(room.stale)] {
+                    self.zero(room.place + stale.start..room.place + stale.end)?;
+                }
+                room.place
+            }
+        };
+        self.write_to(place + within, source)
+    }
+
+    fn write_to(&self, place: u64, source: Source<'_>) -> Result<()> {
+        match source {
+            Source::Data(data) => self.file.write_all_at(data, place),
+            Source::Zeros(len) => self.zero(place..place + len),
+        }
+    }
+
+    fn zero(&self, range: Range<u64>) -> Result<()> {
+        if range.is_empty() { Ok(()) } else { self.file.zero(range) }
+    }
+
+    /// Makes `len` bytes from `offset` on zeros; with `whole_blocks`, only blocks that become free by it.
+    fn zero_blocks(&self, offset: u64, len: u64, whole_blocks: bool) -> Result<()> {
+        let end = offset + len;
+        let mut at = offset;
+        while at < end {
+            let state = self.read();
+            let run = state.bat().map(&state.view, at, end - at)?;
+            let reads_zeros = match run.kind {
+                MappingKind::Absent => !state.bat().differencing || whole_blocks,
+                kind => kind == MappingKind::Zero,
+            };
+            let block = at >> state.bat().block_shift;
+            let piece = at..end.min(state.block_end(block));
+            let (present, _) = state.payload(block)?;
+            let present = matches!(present, PayloadState::FullyPresent | PayloadState::PartiallyPresent);
+            let frees = state.covers(&piece, block) && self.frees(&state, block);
+            drop(state);
+            if reads_zeros && !(present && frees) {
+                at += run.len;
+                continue;
+            }
+            if frees {
+                let mut state = self.lock();
+                state.journal.begin(Session::DataChanged)?;
+                state.set_zero(block)?;
+            } else if !whole_blocks {
+                self.put(at, Source::Zeros(piece.end - at))?;
+            }
+            at = piece.end;
+        }
+        Ok(())
+    }
+
+    /// Whether `block` may go to the state ZERO. Not in a fixed disk; and not where there is no parent beneath: some readers look for
+    /// one all the same, and fail.
+    fn frees(&self, state: &State, block: u64) -> bool {
+        !self.fixed && state.parent_size.is_none_or(|size| state.block_end(block) <= size)
+    }
+}
+
+impl Layer for Writer {
+    fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+
+    fn files(&self) -> &[ImageFile] {
+        &self.files
+    }
+
+    fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
+        let state = self.read();
+        state.bat().map(&state.view, offset, limit)
+    }
+}
+
+impl WriteLayer for Writer {
+    fn granularity(&self) -> u64 {
+        self.info.logical_sector_size.into()
+    }
+
+    fn write(&self, data: &[u8], offset: u64) -> Result<()> {
+        self.put(offset, Source::Data(data))
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
+        self.zero_blocks(offset, len, false)
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        self.zero_blocks(offset, len, true)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.lock().publish()
+    }
+
+    fn close(&self) -> Result<()> {
+        let mut state = self.lock();
+        state.publish()?;
+        let end = state.allocation.end();
+        state.journal.close(end)
+    }
+
+    fn resize(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn pack(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_data_id(&self, id: Identity) {
+        if let Identity::Uuid(guid) = id {
+            self.lock().journal.set_data_write_guid(guid);
+        }
+    }
+}
