@@ -143,6 +143,7 @@ pub(crate) fn open_writable(
     match format {
         Format::Raw => raw::open_writable(file),
         Format::Vhdx => vhdx::open_writable(file, parent.map(|parent| parent.size())),
+        Format::Vhd => vhd::open_writable(file, context),
         _ => Err(not_writable(&file, format)),
     }
 }
@@ -192,8 +193,10 @@ pub(crate) fn create_child(
     parent: &ParentLink<'_>,
     options: &ChildOptions,
 ) -> Result<()> {
-    let _ = (file, parent, options);
-    Err(Error::Unsupported { what: format!("a {format} cannot have a parent") })
+    match format {
+        Format::Vhd => vhd::create_child(file, parent, options),
+        _ => Err(Error::Unsupported { what: format!("a {format} cannot have a parent") }),
+    }
 }
 
 fn not_writable(file: &WritableFile, format: Format) -> Error {

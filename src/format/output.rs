@@ -75,7 +75,7 @@ impl OutputFormat {
     /// The size of a block, unless another is chosen; `None` where there is nothing to choose.
     fn default_block_size(self) -> Option<u64> {
         match self {
-            OutputFormat::Vhd(Allocation::Dynamic) => Some(vhd::create::DEFAULT_BLOCK_SIZE),
+            OutputFormat::Vhd(Allocation::Dynamic) => Some(vhd::DEFAULT_BLOCK_SIZE),
             OutputFormat::Vhdx(_) => Some(vhdx::create::DEFAULT_BLOCK_SIZE),
             OutputFormat::Raw | OutputFormat::Vhd(Allocation::Fixed) | OutputFormat::Vmdk(_) => None,
         }

@@ -15,6 +15,9 @@ pub struct WritableFile {
 }
 
 impl WritableFile {
+    /// The operation that an error of [`sync`](Self::sync) names.
+    pub(crate) const SYNC: &'static str = "sync";
+
     /// The file behind `storage`, called `name` in messages.
     pub fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
         Self { storage, name: name.into(), path: None }
@@ -97,7 +100,7 @@ impl WritableFile {
 
     /// Returns when everything written before is durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.storage.sync().map_err(|e| Error::io("sync", &self.name, e))
+        self.storage.sync().map_err(|e| Error::io(Self::SYNC, &self.name, e))
     }
 }
 

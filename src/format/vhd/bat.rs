@@ -14,7 +14,8 @@ use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::storage::ImageFile;
 
-const BAT: &str = "BAT";
+pub(super) const BAT: &str = "BAT";
+pub(super) const BATMAP: &str = "batmap";
 
 /// The table, with what its entries are checked against.
 pub(super) struct Bat {
@@ -27,6 +28,8 @@ pub(super) struct Bat {
     /// The copy of the footer, the header and the BAT: no block may lie there.
     structures: [(&'static str, Range<u64>); 3],
     data_end: u64,
+    /// XenServer's batmap, if there is one: header and map.
+    pub(super) batmap: Vec<Range<u64>>,
 }
 
 impl Bat {
@@ -67,7 +70,11 @@ impl Bat {
         if !offset.is_multiple_of(SECTOR) {
             info.warn(BAT, format!("its offset {offset} is not a whole number of sectors"));
         }
-        warn_of_batmap(file, (offset + len).next_multiple_of(SECTOR), info)?;
+        let batmap = batmap(file, (offset + len).next_multiple_of(SECTOR))?;
+        if let Some(Range { start, .. }) = batmap.first() {
+            let message = format!("XenServer's batmap at {start} is not used: the sector bitmaps count");
+            info.warn(BATMAP, message);
+        }
         let block_size = header.block_size();
         Ok(Self {
             table: PagedTable::new(offset, info.size.div_ceil(block_size), 4, BigEndian::read_u32),
@@ -76,6 +83,7 @@ impl Bat {
             bitmap_size: (block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR),
             structures,
             data_end: found.data_end,
+            batmap,
         })
     }
 
@@ -90,19 +98,38 @@ impl Bat {
         cursor: &mut TableCursor<'_, u32>,
         index: u64,
     ) -> Result<Option<u64>> {
-        let entry = cursor.get(index)?;
-        if entry == UNUSED {
-            return Ok(None);
-        }
-        let start = u64::from(entry) * SECTOR;
-        // Of the last block, what lies beyond the disk's end need not be in the file.
-        let used = self.block_size.min(self.size - index * self.block_size);
-        let end = start + self.bitmap_size + used;
-        let taken = |range: &Range<u64>| start < range.end && range.start < end;
-        if end > self.data_end || self.structures.iter().any(|(_, range)| taken(range)) {
-            return Err(self.misplaced(file, index, start..end));
+        let Some(start) = place(cursor.get(index)?) else { return Ok(None) };
+        let block = self.extent(index, start);
+        let taken = |range: &Range<u64>| block.start < range.end && range.start < block.end;
+        if block.end > self.data_end || self.structures.iter().any(|(_, range)| taken(range)) {
+            return Err(self.misplaced(file, index, block));
         }
         Ok(Some(start))
+    }
+
+    /// What block `index`, which begins at `start`, takes of the file with its bitmap.
+    pub(super) fn extent(&self, index: u64, start: u64) -> Range<u64> {
+        start..start + self.bitmap_size + self.used(index)
+    }
+
+    /// Bytes of block `index` that belong to the disk. Of the last block, what lies beyond the disk's end need not be in the file.
+    pub(super) fn used(&self, index: u64) -> u64 {
+        self.block_size.min(self.size - index * self.block_size)
+    }
+
+    /// How many blocks the disk has.
+    pub(super) fn blocks(&self) -> u64 {
+        self.size.div_ceil(self.block_size)
+    }
+
+    /// Where the entry of block `index` lies in the file.
+    pub(super) fn entry_offset(&self, index: u64) -> u64 {
+        self.table.entry_offset(index)
+    }
+
+    /// Forgets what was read of the entry of block `index`, which has changed in the file.
+    pub(super) fn forget(&self, index: u64) {
+        self.table.forget(index);
     }
 
     /// The error for a block that lies where it cannot.
@@ -123,16 +150,22 @@ impl Bat {
     }
 }
 
-/// XenServer keeps a map of the blocks that are wholly written behind the BAT. It says nothing that the sector
-/// bitmaps do not say.
-fn warn_of_batmap(file: &ImageFile, offset: u64, info: &mut LayerInfo) -> Result<()> {
-    let mut cookie = [0; 8];
+/// Where the block of an entry begins; `None` when it is not in the file.
+pub(super) fn place(entry: u32) -> Option<u64> {
+    (entry != UNUSED).then_some(u64::from(entry) * SECTOR)
+}
+
+/// XenServer keeps a map of the blocks that are wholly written behind the BAT, at `offset`: its header, and the map.
+/// It says nothing that the sector bitmaps do not say.
+fn batmap(file: &ImageFile, offset: u64) -> Result<Vec<Range<u64>>> {
     if offset.checked_add(SECTOR).is_none_or(|end| end > file.size()) {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    file.read_exact_at(&mut cookie, offset)?;
-    if cookie == BATMAP_COOKIE {
-        info.warn("batmap", format!("XenServer's batmap at {offset} is not used: the sector bitmaps count"));
+    let header: BatmapHeader = file.read_struct(Format::Vhd, BATMAP, offset)?;
+    if header.cookie != BATMAP_COOKIE {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let start = header.batmap_offset.get();
+    let end = start.saturating_add(u64::from(header.batmap_size.get()) * SECTOR);
+    Ok(vec![offset..offset + SECTOR, start..end])
 }

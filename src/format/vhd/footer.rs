@@ -18,9 +18,6 @@ pub(super) const COPY: &str = "copy of the footer";
 pub(super) const PIECES: &str = "the file was cut, or is one piece of a split disk (.vhd, .v01, .v02, …): \
      join the pieces in this order into one file";
 
-/// The largest disk: 2040 GiB, beyond which the BAT's 32-bit sector numbers do not reach.
-pub(super) const LARGEST: u64 = 0xFF00_0000 * SECTOR;
-
 /// The footer that counts.
 pub(super) struct Found {
     pub(super) footer: Footer,

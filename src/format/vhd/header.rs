@@ -1,6 +1,7 @@
 //! The dynamic disk header.
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use super::footer::{Found, PIECES};
 use super::layout::*;
@@ -15,6 +16,7 @@ pub(super) const HEADER: &str = "dynamic disk header";
 const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=256 << 20;
 
 /// The header of a dynamic or differencing disk, checked.
+#[derive(Clone, Copy)]
 pub(super) struct Header {
     pub(super) fields: DynamicHeader,
     pub(super) offset: u64,
@@ -110,6 +112,12 @@ impl Header {
     /// Entries of the BAT, some of which the disk may not need.
     pub(super) fn entries(&self) -> u64 {
         self.fields.max_table_entries.get().into()
+    }
+
+    /// What the BAT takes of the file: whole sectors.
+    pub(super) fn table(&self) -> Range<u64> {
+        let start = self.fields.table_offset.get();
+        start..start.saturating_add((self.entries() * 4).next_multiple_of(SECTOR))
     }
 
     /// The error for a field of the header.

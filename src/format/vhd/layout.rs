@@ -7,6 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Bytes of a sector, whatever the disk.
 pub(super) const SECTOR: u64 = 512;
+/// The largest disk: 2040 GiB, beyond which the BAT's 32-bit sector numbers do not reach.
+pub(super) const LARGEST: u64 = 0xFF00_0000 * SECTOR;
 /// "This field is used to uniquely identify the original creator of the hard disk image."
 pub(super) const FOOTER_COOKIE: [u8; 8] = *b"conectix";
 /// What XenServer's tools put in its place while they change the image's size.
@@ -93,6 +95,20 @@ pub(super) struct ParentLocator {
     pub(super) platform_data_offset: U64,
 }
 
+/// What begins XenServer's map of the blocks that are wholly written (blktap, `include/vhd.h`).
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct BatmapHeader {
+    pub(super) cookie: [u8; 8],
+    pub(super) batmap_offset: U64,
+    /// In sectors.
+    pub(super) batmap_size: U32,
+    pub(super) batmap_version: U32,
+    pub(super) checksum: U32,
+    pub(super) reserved: [u8; 484],
+}
+
+const _: () = assert!(size_of::<BatmapHeader>() == 512);
 const _: () = assert!(size_of::<Footer>() == 512);
 const _: () = assert!(size_of::<DynamicHeader>() == 1024);
 const _: () = assert!(size_of::<ParentLocator>() == 24);

@@ -1,6 +1,7 @@
 //! Where the parent of a differencing disk may be found: the parent locators, and the name in the header.
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -119,6 +120,17 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
         Some((structure, offset, why)) if unique.is_empty() => Err(unreadable(file, structure, offset, why)),
         _ => Ok(ParentRef { names: unique, linkage: linkage(fields, info), modified: modified(fields) }),
     }
+}
+
+/// What the locators claim of the file.
+pub(super) fn places(header: &DynamicHeader) -> impl Iterator<Item = Range<u64>> {
+    header.parent_locators.iter().filter(|locator| locator.platform_code != [0; 4]).map(|locator| {
+        let start = locator.platform_data_offset.get();
+        let space = u64::from(locator.platform_data_space.get());
+        // Sectors by the specification, bytes by most writers.
+        let space = if space < SECTOR { space * SECTOR } else { space };
+        start..start.saturating_add(space.max(locator.platform_data_length.get().into()))
+    })
 }
 
 fn unreadable(file: &ImageFile, structure: &'static str, offset: u64, why: String) -> Error {

@@ -5,15 +5,24 @@
 mod bat;
 pub(crate) mod create;
 mod dynamic;
+mod ends;
 mod fixed;
 mod footer;
+mod fresh;
 mod header;
 mod layout;
+mod link;
 mod locator;
 mod open;
+mod pending;
+mod resize;
+mod room;
+mod write;
 
 pub(crate) use footer::probe;
-pub(crate) use open::open;
+pub(crate) use fresh::DEFAULT_BLOCK_SIZE;
+pub(crate) use link::create_child;
+pub(crate) use open::{open, open_writable};
 
 /// Which field gives the size of a VHD whose footer disagrees with itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

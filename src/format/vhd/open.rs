@@ -4,14 +4,20 @@ use std::mem::offset_of;
 
 use uuid::Uuid;
 
-use super::footer::{FOOTER, Found, LARGEST};
+use super::bat::Bat;
+use super::dynamic::Dynamic;
+use super::ends::Ends;
+use super::fixed::FixedWriter;
+use super::footer::{FOOTER, Found};
 use super::header::{HEADER, Header};
 use super::layout::*;
-use super::{SizeField, dynamic, fixed, footer, locator};
+use super::write::Writer;
+use super::{SizeField, fixed, footer, locator};
+use crate::disk::write::WriteLayer;
 use crate::disk::{Geometry, Identity, Layer, LayerInfo};
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::format::{Format, OpenContext};
-use crate::storage::ImageFile;
+use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// The creators known to follow the specification, or to err in ways that are provided for.
 const CREATORS: [[u8; 4]; 14] = [
@@ -22,33 +28,72 @@ const CREATORS: [[u8; 4]; 14] = [
 /// The geometry of any disk that is larger than a geometry can say.
 const LARGEST_GEOMETRY: Geometry = Geometry { cylinders: 65535, heads: 16, sectors: 255 };
 
+/// An image as it was found.
+pub(super) struct Image {
+    pub(super) found: Found,
+    pub(super) info: LayerInfo,
+    /// `None`: a fixed disk.
+    pub(super) blocks: Option<(Header, Bat)>,
+}
+
 /// Opens a VHD as a layer.
 pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
-    let found = footer::find(&file)?;
-    check(&file, &found)?;
+    let Image { found, info, blocks } = read(&file, context)?;
+    match blocks {
+        None => Ok(Box::new(fixed::open(file, &found, info)?)),
+        Some((_, bat)) => Ok(Box::new(Dynamic::new(file, bat, info))),
+    }
+}
+
+/// Opens a VHD for writing.
+pub(crate) fn open_writable(file: WritableFile, context: &OpenContext<'_>) -> Result<Box<dyn WriteLayer>> {
+    let image = file.image(FileRole::Image)?;
+    let Image { found, info, blocks } = read(&image, context)?;
+    let refuse =
+        |reason: &str| Err(Error::NotWritable { file: file.name().to_owned(), reason: reason.to_owned() });
+    if found.footer.saved_state != 0 {
+        return refuse("it belongs to a virtual machine that is suspended, and would change below it");
+    }
+    let ends = Ends::new(file.clone(), &found);
+    let Some((header, bat)) = blocks else {
+        return Ok(Box::new(FixedWriter::new(file, fixed::open(image, &found, info)?, ends)));
+    };
+    if !header.offset.is_multiple_of(SECTOR) || !header.table().start.is_multiple_of(SECTOR) {
+        return refuse(
+            "its header or its BAT does not begin with a sector, so that a cut could tear an entry",
+        );
+    }
+    Ok(Box::new(Writer::new(file, Dynamic::new(image, bat, info), header, ends)))
+}
+
+/// Reads what an image says of itself and its blocks.
+pub(super) fn read(file: &ImageFile, context: &OpenContext<'_>) -> Result<Image> {
+    let found = footer::find(file)?;
+    check(file, &found)?;
     let disk_type = found.footer.disk_type.get();
     let subformat = match disk_type {
         FIXED => "fixed",
         DYNAMIC => "dynamic",
         _ => "differencing",
     };
-    let mut info = LayerInfo::new(Format::Vhd, subformat, size(&file, &found, context.choices.vhd_size)?);
+    let mut info = LayerInfo::new(Format::Vhd, subformat, size(file, &found, context.choices.vhd_size)?);
     info.id = Some(Identity::Uuid(Uuid::from_bytes(found.footer.unique_id)));
     info.creator = Some(found.creator());
     info.geometry = found.geometry();
     info.warnings.extend(found.warnings.iter().cloned());
     warn(&found, &mut info);
     if disk_type == FIXED {
-        return fixed::open(file, &found, info);
+        return Ok(Image { found, info, blocks: None });
     }
-    let header = Header::read(&file, &found, &mut info)?;
+    let header = Header::read(file, &found, &mut info)?;
     info.block_size = Some(header.block_size());
     if disk_type == DIFFERENCING {
-        info.parent = Some(locator::parent(&file, &header, &mut info)?);
+        info.parent = Some(locator::parent(file, &header, &mut info)?);
     } else if header.fields.parent_unique_id != [0; 16] {
         info.warn(HEADER, "it names a parent, which a dynamic disk does not have");
     }
-    dynamic::open(file, &found, &header, info)
+    let bat = Bat::open(file, &found, &header, &mut info)?;
+    Ok(Image { found, info, blocks: Some((header, bat)) })
 }
 
 /// Refuses what cannot be read.

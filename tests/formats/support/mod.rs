@@ -1,8 +1,10 @@
 //! What the tests of all formats share.
 
 mod limits;
+mod shared;
 
 pub use limits::within_limits;
+pub use shared::Shared;
 
 use std::sync::Arc;
 

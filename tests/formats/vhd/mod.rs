@@ -4,3 +4,4 @@ mod builder;
 mod hostile;
 mod model;
 mod oddities;
+mod write;

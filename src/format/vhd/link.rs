@@ -1,0 +1,160 @@
+//! What a differencing disk records of its parent: making children, and giving them another parent.
+
+use zerocopy::IntoBytes;
+
+use super::fresh;
+use super::layout::*;
+use super::pending::{ALIGNMENT, Pending};
+use super::write::Writer;
+use crate::disk::Identity;
+use crate::disk::write::ParentLink;
+use crate::error::{Error, Result};
+use crate::format::{ChildOptions, Format};
+use crate::storage::WritableFile;
+
+/// Bytes of the header.
+const HEADER: u64 = size_of::<DynamicHeader>() as u64;
+
+/// The parent as the header and its locators record it.
+struct Link {
+    unique_id: [u8; 16],
+    time_stamp: u32,
+    /// UTF-16BE, as the header holds it.
+    name: [u8; 512],
+    /// Platform codes and data.
+    locators: Vec<([u8; 4], Vec<u8>)>,
+}
+
+impl Link {
+    fn of(parent: &ParentLink<'_>) -> Result<Self> {
+        let unique_id = match parent.info.id {
+            Some(Identity::Uuid(id)) => id.into_bytes(),
+            // As XenServer records a raw parent.
+            _ => [0; 16],
+        };
+        let time_stamp = parent.modified.and_then(|time| u32::try_from(time - EPOCH).ok()).unwrap_or(0);
+        let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        let known = parent.relative.or(parent.absolute);
+        let units: Vec<u8> = known
+            .map(file_name)
+            .iter()
+            .flat_map(|name| name.encode_utf16())
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        let mut name = [0; 512];
+        match name.get_mut(..units.len()) {
+            Some(field) if known.is_some() => field.copy_from_slice(&units),
+            _ => {
+                let what = "a child whose parent has no name, or one of more than 256 characters".to_owned();
+                return Err(Error::Unsupported { what });
+            }
+        }
+        Ok(Self { unique_id, time_stamp, name, locators: locators(parent) })
+    }
+
+    /// Bytes that the data of all locators take.
+    fn len(&self) -> u64 {
+        self.locators.iter().map(|(_, data)| space(data)).sum()
+    }
+
+    /// Fills in `header` for locators whose data begin at `at`, seals it, and gives those data.
+    fn record(&self, header: &mut DynamicHeader, at: u64) -> Vec<u8> {
+        header.parent_unique_id = self.unique_id;
+        header.parent_time_stamp = self.time_stamp.into();
+        header.parent_unicode_name = self.name;
+        header.parent_locators.as_mut_bytes().fill(0);
+        let mut bytes = Vec::new();
+        for ((code, data), locator) in self.locators.iter().zip(&mut header.parent_locators) {
+            locator.platform_code = *code;
+            // In bytes, as everyone does.
+            locator.platform_data_space = (space(data) as u32).into();
+            locator.platform_data_length = (data.len() as u32).into();
+            locator.platform_data_offset = (at + bytes.len() as u64).into();
+            bytes.extend_from_slice(data);
+            bytes.resize(bytes.len().next_multiple_of(SECTOR as usize), 0);
+        }
+        header.checksum = header.computed_checksum().into();
+        bytes
+    }
+}
+
+fn space(data: &[u8]) -> u64 {
+    (data.len() as u64).next_multiple_of(SECTOR)
+}
+
+/// The parent's names for Windows, whose separator a name cannot hold, and as a URL for XenServer and others.
+fn locators(parent: &ParentLink<'_>) -> Vec<([u8; 4], Vec<u8>)> {
+    let windows = |path: &str| -> Vec<u8> { path.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    // A name with a percent sign would be taken for an escaped one; XenServer reads nothing else escaped.
+    let url = |path: &str| format!("file://{}", path.replace('%', "%25")).into_bytes();
+    let mut locators = Vec::new();
+    if let Some(way) = parent.relative.filter(|way| !way.contains('\\')) {
+        locators.push((*b"W2ru", windows(&format!(".\\{}", way.replace('/', "\\")))));
+    }
+    if let Some(path) = parent.absolute {
+        locators.push((*b"W2ku", windows(&path.replace('/', "\\"))));
+    }
+    // Each code may stand once: the relative name survives a move of the folder.
+    match (parent.relative, parent.absolute) {
+        (Some(way), _) => locators.push((*b"MacX", url(&format!("./{way}")))),
+        (None, Some(path)) if path.starts_with('/') => locators.push((*b"MacX", url(path))),
+        _ => {}
+    }
+    locators
+}
+
+/// Writes a new, empty child of `parent` into `file`.
+///
+/// Names in front of the table, and data at multiples of 4 KiB, as Windows 10 lays them out.
+pub(crate) fn create_child(
+    file: &WritableFile,
+    parent: &ParentLink<'_>,
+    options: &ChildOptions,
+) -> Result<()> {
+    if options.size != parent.info.size {
+        let limit = format!("a differencing disk is as large as its parent, {} bytes", parent.info.size);
+        return Err(Error::SizeLimit { format: Format::Vhd, size: options.size, limit });
+    }
+    let size = fresh::check_size(options.size)?;
+    // A parent may have blocks of a size that nobody makes.
+    let inherited = parent.info.block_size.filter(|&size| fresh::check_block_size(size).is_ok());
+    let block_size = options.block_size.or(inherited).unwrap_or(fresh::DEFAULT_BLOCK_SIZE);
+    fresh::check_block_size(block_size)?;
+    let link = Link::of(parent)?;
+
+    let blocks = size.div_ceil(block_size);
+    let names = (SECTOR + HEADER).next_multiple_of(ALIGNMENT);
+    let table = (names + link.len()).next_multiple_of(ALIGNMENT);
+    let mut header = fresh::header(blocks, block_size, table);
+    let data = link.record(&mut header, names);
+    let footer = fresh::footer(DIFFERENCING, size);
+    let end = table + (blocks * 4).next_multiple_of(SECTOR);
+    file.write_all_at(&data, names)?;
+    fresh::unused(file, table..end)?;
+    file.write_all_at(footer.as_bytes(), end)?;
+    file.write_all_at(header.as_bytes(), footer.data_offset.get())?;
+    // The copy that readers look for first comes last.
+    file.write_all_at(footer.as_bytes(), 0)
+}
+
+impl Writer {
+    /// Records another parent. The header takes two sectors, which a cut could tear: a new one is written elsewhere, and
+    /// the footers then lead to it.
+    pub(super) fn record_parent(&self, pending: &mut Pending, parent: &ParentLink<'_>) -> Result<()> {
+        if !self.is_child() {
+            let what = format!("{}: a dynamic VHD has no parent", self.file.name());
+            return Err(Error::Unsupported { what });
+        }
+        self.publish(pending)?;
+        let link = Link::of(parent)?;
+        let at = self.room(pending, HEADER + link.len())?;
+        let mut header = self.header.fields;
+        let data = link.record(&mut header, at + HEADER);
+        self.file.write_all_at(header.as_bytes(), at)?;
+        self.file.write_all_at(&data, at + HEADER)?;
+        self.watch(pending, |_| self.file.sync())?;
+        let mut footer = pending.ends.footer;
+        footer.data_offset = at.into();
+        self.watch(pending, |pending| pending.ends.replace(footer))
+    }
+}

@@ -1,0 +1,197 @@
+//! What a writer has changed and not yet published, and where new blocks go.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+
+use super::bat;
+use super::ends::Ends;
+use super::fresh;
+use super::layout::{SECTOR, UNUSED};
+use super::write::Writer;
+use crate::disk::table::TableCursor;
+use crate::error::{Error, Result};
+use crate::storage::WritableFile;
+
+/// Data begin at multiples of this in the file, as Windows places them: guests write 4 KiB at a time.
+pub(super) const ALIGNMENT: u64 = 4096;
+/// Bytes of unpublished changes that are kept.
+const PENDING: u64 = 1 << 20;
+/// Bytes that the file is extended by at most beyond what is asked for: each extension takes a sync.
+const AHEAD: u64 = 64 << 20;
+
+/// The changes that the file's tables do not show yet. Data are written at once; what leads to them waits here until
+/// they are durable.
+pub(super) struct Pending {
+    pub(super) ends: Ends,
+    /// Where fresh space begins: it reads as zeros, but for a footer that lay there, which a new block's bitmap covers.
+    pub(super) end: u64,
+    /// BAT entries.
+    entries: BTreeMap<u64, u32>,
+    /// Sector bitmaps, of new blocks and of others.
+    bitmaps: BTreeMap<u64, Vec<u8>>,
+    /// Places that blocks have left, which the BAT in the file still names.
+    left: Vec<u64>,
+    /// Places that nothing names.
+    free: Vec<u64>,
+    /// Blocks that got fresh space.
+    placed: u64,
+    /// Whether a sync failed: what is durable is not known.
+    failed: bool,
+}
+
+impl Pending {
+    pub(super) fn new(ends: Ends) -> Self {
+        Self {
+            // A whole number of sectors, as all that is added to it.
+            end: ends.at,
+            ends,
+            entries: BTreeMap::new(),
+            bitmaps: BTreeMap::new(),
+            left: Vec::new(),
+            free: Vec::new(),
+            placed: 0,
+            failed: false,
+        }
+    }
+
+    /// The bitmap of a block, if it has changed.
+    pub(super) fn bitmap(&self, index: u64) -> Option<&[u8]> {
+        self.bitmaps.get(&index).map(Vec::as_slice)
+    }
+
+    /// Notes that block `index` lies at `place`, with this bitmap.
+    pub(super) fn put(&mut self, index: u64, place: u64, bitmap: Vec<u8>) {
+        self.entries.insert(index, (place / SECTOR) as u32);
+        self.bitmaps.insert(index, bitmap);
+    }
+
+    /// Notes that block `index` is not in the file any more; its place, if it is known to be a whole one, is
+    /// used again when that is durable.
+    pub(super) fn remove(&mut self, index: u64, place: Option<u64>) {
+        self.entries.insert(index, UNUSED);
+        self.bitmaps.remove(&index);
+        self.left.extend(place);
+    }
+}
+
+impl Writer {
+    /// Where block `index` begins in the file; `None` when it is not there.
+    pub(super) fn place(
+        &self,
+        pending: &Pending,
+        cursor: &mut TableCursor<'_, u32>,
+        index: u64,
+    ) -> Result<Option<u64>> {
+        match pending.entries.get(&index) {
+            Some(&entry) => Ok(bat::place(entry)),
+            None => cursor.get(index).map(bat::place),
+        }
+    }
+
+    /// Gives block `index` its place, all of whose data are zeros.
+    pub(super) fn allocate(&self, pending: &mut Pending, index: u64) -> Result<u64> {
+        let bat = &self.dynamic.bat;
+        let place = match pending.free.last() {
+            Some(&place) => {
+                let data = place + bat.bitmap_size;
+                self.file.zero(data..data + bat.block_size)?;
+                pending.free.pop();
+                place
+            }
+            None => self.fresh(pending)?,
+        };
+        // "All sectors within a block whose bits are zero must contain 512 bytes of zero on disk": readers of dynamic
+        // disks differ in whether they look at the bits, so that all are set.
+        let fill = if self.is_child() { 0 } else { 0xFF };
+        pending.put(index, place, vec![fill; bat.bitmap_size as usize]);
+        self.bound(pending)?;
+        Ok(place)
+    }
+
+    /// A place at the file's end. The footer has made room for it before.
+    pub(super) fn fresh(&self, pending: &mut Pending) -> Result<u64> {
+        let bat = &self.dynamic.bat;
+        let data = (pending.end + bat.bitmap_size).next_multiple_of(ALIGNMENT);
+        let (place, end) = (data - bat.bitmap_size, data + bat.block_size);
+        if u32::try_from(place / SECTOR).is_ok_and(|sector| sector != UNUSED) {
+            let stride = (bat.bitmap_size + bat.block_size).next_multiple_of(ALIGNMENT);
+            let ahead = if end > pending.ends.at { pending.placed.min(AHEAD / stride) } else { 0 };
+            self.watch(pending, |pending| pending.ends.make_room(end + ahead * stride))?;
+            pending.end = end;
+            pending.placed += 1;
+            return Ok(place);
+        }
+        Err(fresh::too_long(end))
+    }
+
+    /// Sets the bits of `sectors` of block `index`, whose data are written.
+    pub(super) fn mark(
+        &self,
+        pending: &mut Pending,
+        index: u64,
+        place: u64,
+        sectors: Range<u64>,
+    ) -> Result<()> {
+        let bits = match pending.bitmaps.entry(index) {
+            Entry::Occupied(bits) => bits.into_mut(),
+            Entry::Vacant(empty) => empty.insert(self.dynamic.bitmap(index, place)?.to_vec()),
+        };
+        for sector in sectors {
+            bits[(sector / 8) as usize] |= 0x80 >> (sector % 8);
+        }
+        self.bound(pending)
+    }
+
+    /// Publishes when much is pending.
+    pub(super) fn bound(&self, pending: &mut Pending) -> Result<()> {
+        let bitmaps = pending.bitmaps.len() as u64 * self.dynamic.bat.bitmap_size;
+        let places = pending.entries.len() + pending.left.len();
+        if bitmaps + 64 * places as u64 > PENDING { self.publish(pending) } else { Ok(()) }
+    }
+
+    /// Makes everything durable: first the data, and the bitmaps that nothing leads to yet; then what leads to them.
+    pub(super) fn publish(&self, pending: &mut Pending) -> Result<()> {
+        for (index, bits) in &pending.bitmaps {
+            if let Some(place) = pending.entries.get(index).copied().and_then(bat::place) {
+                self.file.write_all_at(bits, place)?;
+            }
+        }
+        self.watch(pending, |_| self.file.sync())?;
+        if pending.entries.is_empty() && pending.bitmaps.is_empty() {
+            return Ok(());
+        }
+        let mut cursor = self.dynamic.cursor();
+        for (&index, bits) in &pending.bitmaps {
+            if !pending.entries.contains_key(&index)
+                && let Some(place) = bat::place(cursor.get(index)?)
+            {
+                self.file.write_all_at(bits, place)?;
+            }
+        }
+        for (&index, entry) in &pending.entries {
+            self.file.write_all_at(&entry.to_be_bytes(), self.dynamic.bat.entry_offset(index))?;
+        }
+        self.watch(pending, |_| self.file.sync())?;
+        pending.bitmaps.keys().for_each(|&index| self.dynamic.bitmaps.forget(index));
+        pending.entries.keys().for_each(|&index| self.dynamic.bat.forget(index));
+        pending.bitmaps.clear();
+        pending.entries.clear();
+        let left = std::mem::take(&mut pending.left);
+        pending.free.extend(left);
+        Ok(())
+    }
+
+    /// Does what syncs, unless a sync failed before: what is durable is not known then, whatever a later one says.
+    pub(super) fn watch(
+        &self,
+        pending: &mut Pending,
+        work: impl FnOnce(&mut Pending) -> Result<()>,
+    ) -> Result<()> {
+        if pending.failed {
+            return Err(Error::Poisoned { file: self.file.name().to_owned() });
+        }
+        work(pending)
+            .inspect_err(|e| pending.failed = matches!(e, Error::Io { operation: WritableFile::SYNC, .. }))
+    }
+}
