@@ -139,12 +139,11 @@ pub(crate) fn open_writable(
     parent: Option<Disk>,
     context: &OpenContext<'_>,
 ) -> Result<Box<dyn WriteLayer>> {
-    let _ = context;
     match format {
         Format::Raw => raw::open_writable(file),
-        Format::Vhdx => vhdx::open_writable(file, parent.map(|parent| parent.size())),
         Format::Vhd => vhd::open_writable(file, context),
-        _ => Err(not_writable(&file, format)),
+        Format::Vhdx => vhdx::open_writable(file, parent.map(|parent| parent.size())),
+        Format::Vmdk => vmdk::open_writable(file, parent, context),
     }
 }
 
@@ -155,10 +154,10 @@ pub(crate) fn check(
     context: &OpenContext<'_>,
     findings: &mut Findings,
 ) -> Result<()> {
-    let _ = context;
     match format {
         Format::Raw => Ok(()),
         Format::Vhdx => vhdx::check(file, findings),
+        Format::Vmdk => vmdk::check(file, context, findings),
         _ => Err(Error::Unsupported { what: format!("{format} images are not checked yet") }),
     }
 }
@@ -170,9 +169,9 @@ pub(crate) fn repair(
     context: &OpenContext<'_>,
     repairs: Repairs,
 ) -> Result<()> {
-    let _ = (file, context, repairs);
     match format {
         Format::Raw => Ok(()),
+        Format::Vmdk => vmdk::repair(file, context, repairs),
         _ => Err(Error::Unsupported { what: format!("{format} images are not repaired yet") }),
     }
 }
@@ -195,10 +194,7 @@ pub(crate) fn create_child(
 ) -> Result<()> {
     match format {
         Format::Vhd => vhd::create_child(file, parent, options),
+        Format::Vmdk => vmdk::create_child(file, parent, options),
         _ => Err(Error::Unsupported { what: format!("a {format} cannot have a parent") }),
     }
-}
-
-fn not_writable(file: &WritableFile, format: Format) -> Error {
-    Error::NotWritable { file: file.name().to_owned(), reason: format!("no writer for {format}") }
 }

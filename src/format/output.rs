@@ -209,6 +209,7 @@ fn descriptor(subformat: Subformat, disk: &Disk, names: &Names) -> Result<create
         sector_size: disk.logical_sector_size(),
         extent: names.extent.clone(),
         id: uuid::Uuid::new_v4().as_u128(),
+        parent: None,
     };
     descriptor.check()?;
     Ok(descriptor)

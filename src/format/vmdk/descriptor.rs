@@ -68,6 +68,8 @@ pub(super) struct Descriptor {
     /// In its canonical spelling.
     pub(super) create_type: &'static str,
     pub(super) parent_file_name_hint: Option<String>,
+    /// The file in which VMware tracks changes.
+    pub(super) change_track_path: Option<String>,
     pub(super) extents: Vec<ExtentLine>,
     pub(super) ddb: Ddb,
     pub(super) warnings: Vec<Warning>,
@@ -142,13 +144,14 @@ pub(super) fn parse(file: &ImageFile, start: u64, bytes: &[u8], embedded: bool) 
         warnings.push(Warning { structure: STRUCTURE, message });
     }
     let bytes = &bytes[..used];
-    let encoding = encoding(&text, bytes)?;
+    let encoding = encoding_of(&text, bytes)?;
     let mut parser = Parser {
         descriptor: Descriptor {
             cid: None,
             parent_cid: NO_PARENT,
             create_type: "",
             parent_file_name_hint: None,
+            change_track_path: None,
             extents: Vec::new(),
             ddb: Ddb::default(),
             warnings,
@@ -174,8 +177,13 @@ pub(super) fn parse(file: &ImageFile, start: u64, bytes: &[u8], embedded: bool) 
     parser.finish()
 }
 
+/// The encoding of the descriptor `bytes`, which was parsed before.
+pub(super) fn encoding(file: &ImageFile, bytes: &[u8]) -> Result<&'static Encoding> {
+    encoding_of(&Text { file, start: 0 }, bytes)
+}
+
 /// The encoding that the text names.
-fn encoding(text: &Text<'_>, bytes: &[u8]) -> Result<&'static Encoding> {
+fn encoding_of(text: &Text<'_>, bytes: &[u8]) -> Result<&'static Encoding> {
     let mut at = 0;
     for line in bytes.split(|&byte| byte == b'\n') {
         let label = line
@@ -270,6 +278,7 @@ impl Parser<'_> {
             "changetrackpath" => {
                 let message = format!("changes are tracked in {value:?}; a copy does not carry that on");
                 self.warn(message);
+                self.descriptor.change_track_path = Some(value.to_owned());
             }
             _ if key.starts_with("encryption") || key == "ddb.encryptionkeyid" => {
                 return Err(self.text.defect(Problem::Unsupported, at, "a disk that is not encrypted", key));

@@ -6,8 +6,10 @@ use crate::error::{Problem, Result};
 /// What may be done with an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// RW and RDONLY: reading is all that is done here.
-    Read,
+    /// RW.
+    ReadWrite,
+    /// RDONLY.
+    ReadOnly,
     /// NOACCESS.
     None,
 }
@@ -16,8 +18,10 @@ impl Access {
     /// The access that a word means, if it is one.
     pub(super) fn of(word: &str) -> Option<Self> {
         let is = |name: &str| word.eq_ignore_ascii_case(name);
-        if is("RW") || is("RDONLY") {
-            Some(Access::Read)
+        if is("RW") {
+            Some(Access::ReadWrite)
+        } else if is("RDONLY") {
+            Some(Access::ReadOnly)
         } else if is("NOACCESS") {
             Some(Access::None)
         } else {
@@ -51,6 +55,7 @@ const KINDS: [(&str, ExtentKind); 6] = [
 pub(super) struct ExtentLine {
     /// Where the line lies in the descriptor.
     pub(super) at: usize,
+    pub(super) access: Access,
     pub(super) sectors: u64,
     pub(super) kind: ExtentKind,
     /// Empty for [`ExtentKind::Zero`].
@@ -78,7 +83,7 @@ impl ExtentLine {
             let expected = "an extent that may be read (RW or RDONLY)";
             return Err(text.defect(Problem::Unsupported, at, expected, "NOACCESS"));
         }
-        let mut line = Self { at, sectors: count, kind: *kind, name: String::new(), offset: 0 };
+        let mut line = Self { at, access, sectors: count, kind: *kind, name: String::new(), offset: 0 };
         if *kind == ExtentKind::Zero {
             return if rest.is_empty() { Ok(line) } else { Err(bad("nothing behind ZERO", rest)) };
         }

@@ -78,13 +78,13 @@ impl Layer for Vmdk {
     }
 }
 
-/// A disk whose descriptor is a file of its own.
+/// A disk whose descriptor is a file of its own; `lines` are those of its extents.
 pub(super) fn open_extents(
     file: ImageFile,
-    mut descriptor: Descriptor,
+    descriptor: Descriptor,
+    lines: &[ExtentLine],
     context: &OpenContext<'_>,
 ) -> Result<Vmdk> {
-    let lines = std::mem::take(&mut descriptor.extents);
     let total = lines.iter().try_fold(0_u64, |sum, line| sum.checked_add(line.sectors));
     let Some(sectors) = total.filter(|&total| total <= MAX_SECTORS) else {
         let expected = format!("at most {MAX_SECTORS} sectors in all extents");
@@ -95,7 +95,7 @@ pub(super) fn open_extents(
     let mut layer = Vmdk { info, files: vec![file], extents: Vec::new(), pages: TablePages::new() };
     let mut known = Known::default();
     let mut start = 0;
-    for line in &lines {
+    for line in lines {
         let content = layer.content(line, context, &mut known)?;
         let len = line.sectors * SECTOR;
         layer.extents.push(Extent { start, len, content });

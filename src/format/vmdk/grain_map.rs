@@ -29,6 +29,8 @@ pub(super) struct GrainMap {
     pub(super) directory: u64,
     /// Where the other one lies whose tables must say the same.
     pub(super) redundant: Option<u64>,
+    /// Whether it is that of a COWD extent.
+    pub(super) cowd: bool,
     /// Whether an entry of 1 means a grain of zeros.
     pub(super) zeroed_grains: bool,
     /// How grains are packed, where they are.

@@ -248,6 +248,7 @@ impl Header {
             gtes_per_gt: self.gtes_per_gt,
             directory,
             redundant,
+            cowd: false,
             zeroed_grains: self.version >= 2 || self.flags.contains(HeaderFlags::ZEROED_GRAINS),
             packing,
             last_grain: OnceLock::new(),

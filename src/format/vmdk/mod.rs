@@ -3,7 +3,10 @@
 //! A disk is a text descriptor and its extents. The descriptor is a file of its own (monolithicFlat, twoGbMaxExtent…,
 //! vmfs, vmfsSparse, seSparse) or lies in the only extent (monolithicSparse, streamOptimized).
 
+mod audit;
 mod capacity;
+mod check;
+mod child;
 mod cowd;
 pub(crate) mod create;
 mod ddb;
@@ -18,16 +21,21 @@ pub(crate) mod layout;
 mod open;
 mod packed;
 mod sesparse;
+mod sides;
 mod stream;
+mod taken;
+mod write;
 
 pub use stream::StreamReader;
 
 pub use create::Subformat;
 
-use super::OpenContext;
-use crate::disk::Layer;
+use super::{ChildOptions, OpenContext};
+use crate::check::{Findings, Repairs};
+use crate::disk::write::{ParentLink, WriteLayer};
+use crate::disk::{Disk, Layer};
 use crate::error::Result;
-use crate::storage::ImageFile;
+use crate::storage::{ImageFile, WritableFile};
 
 /// Which grain table is read where the two copies differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,4 +55,28 @@ pub(crate) fn probe(file: &ImageFile) -> Result<bool> {
 
 pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
     open::open(file, context)
+}
+
+pub(crate) fn open_writable(
+    file: WritableFile,
+    parent: Option<Disk>,
+    context: &OpenContext<'_>,
+) -> Result<Box<dyn WriteLayer>> {
+    write::open(file, parent, context).map(|disk| Box::new(disk) as _)
+}
+
+pub(crate) fn check(file: &ImageFile, context: &OpenContext<'_>, findings: &mut Findings) -> Result<()> {
+    check::check(file, context, findings)
+}
+
+pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Repairs) -> Result<()> {
+    check::repair(file, context, repairs)
+}
+
+pub(crate) fn create_child(
+    file: &WritableFile,
+    parent: &ParentLink<'_>,
+    options: &ChildOptions,
+) -> Result<()> {
+    child::create(file, parent, options)
 }

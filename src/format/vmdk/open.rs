@@ -1,7 +1,9 @@
 //! Opening a disk: its descriptor, its extents, and what it says of itself.
 
+use std::ops::Range;
+
 use super::descriptor::{self, Descriptor, NO_PARENT};
-use super::extent_line::ExtentKind;
+use super::extent_line::{ExtentKind, ExtentLine};
 use super::extents::{Content, Extent, ExtentSource, Vmdk, open_extents};
 use super::grain_table::TablePages;
 use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
@@ -43,23 +45,47 @@ pub(super) fn probe(file: &ImageFile) -> Result<bool> {
     Kind::of(file).map(|kind| kind.is_some())
 }
 
+/// An image, and what its descriptor says that reading does not need.
+pub(super) struct Loaded {
+    pub(super) layer: Vmdk,
+    /// The lines of the extents; none where there is no descriptor.
+    pub(super) lines: Vec<ExtentLine>,
+    pub(super) change_track_path: Option<String>,
+    /// Where the descriptor lies in the image's own file.
+    pub(super) text: Range<u64>,
+}
+
+impl Loaded {
+    /// A layer of an extent without a descriptor.
+    fn bare(layer: Vmdk) -> Self {
+        Self { layer, lines: Vec::new(), change_track_path: None, text: 0..0 }
+    }
+}
+
 pub(super) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
-    let layer = match Kind::of(&file)? {
-        Some(Kind::Hosted) => open_hosted(file, context)?,
-        Some(Kind::Cowd) => open_bare_cowd(file, context)?,
-        Some(Kind::SeSparse) => open_bare_sesparse(file, context)?,
+    load(file, context).map(|loaded| Box::new(loaded.layer) as _)
+}
+
+pub(super) fn load(file: ImageFile, context: &OpenContext<'_>) -> Result<Loaded> {
+    match Kind::of(&file)? {
+        Some(Kind::Hosted) => open_hosted(file, context),
+        Some(Kind::Cowd) => open_bare_cowd(file, context).map(Loaded::bare),
+        Some(Kind::SeSparse) => open_bare_sesparse(file, context).map(Loaded::bare),
         Some(Kind::Descriptor) => {
-            let text = file.read_vec(Format::Vmdk, "descriptor", 0, file.size(), descriptor::MAX_BYTES)?;
-            let descriptor = descriptor::parse(&file, 0, &text, false)?;
-            open_extents(file, descriptor, context)?
+            let size = file.size();
+            let text = file.read_vec(Format::Vmdk, "descriptor", 0, size, descriptor::MAX_BYTES)?;
+            let mut descriptor = descriptor::parse(&file, 0, &text, false)?;
+            let lines = std::mem::take(&mut descriptor.extents);
+            let change_track_path = descriptor.change_track_path.take();
+            let layer = open_extents(file, descriptor, &lines, context)?;
+            Ok(Loaded { layer, lines, change_track_path, text: 0..size })
         }
         None => {
             let expected = "KDMV, COWD, an seSparse header or \"# Disk DescriptorFile\"";
             let found = "none of them";
-            return Err(file.defect(Format::Vmdk, Problem::Signature, "header", 0, expected, found));
+            Err(file.defect(Format::Vmdk, Problem::Signature, "header", 0, expected, found))
         }
-    };
-    Ok(Box::new(layer))
+    }
 }
 
 /// A layer of one extent, which is the image's own file.
@@ -70,7 +96,7 @@ fn single(file: ImageFile, mut info: LayerInfo, size: u64, content: Content) -> 
 }
 
 /// monolithicSparse and streamOptimized: the descriptor lies in the extent.
-fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
+fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Loaded> {
     let header = hosted::Header::read(&file)?;
     let (start, len) = (header.descriptor.start, header.descriptor.end - header.descriptor.start);
     if len == 0 {
@@ -80,7 +106,7 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
             .into());
     }
     let text = file.read_vec(Format::Vmdk, "descriptor", start, len, descriptor::MAX_BYTES)?;
-    let descriptor = descriptor::parse(&file, start, &text, true)?;
+    let mut descriptor = descriptor::parse(&file, start, &text, true)?;
     let [line] = &descriptor.extents[..] else {
         let found = format!("{} extents", descriptor.extents.len());
         let expected = "one extent: the file itself";
@@ -93,6 +119,8 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
     }
     // The name in it is not looked at: the file may have been renamed.
     let declared = Some(line.sectors);
+    let lines = std::mem::take(&mut descriptor.extents);
+    let change_track_path = descriptor.change_track_path.take();
     let mut info = describe(&file, descriptor)?;
     let map = header.map(&source(&file, declared, context))?;
     describe_hosted(&header, &file, &mut info);
@@ -100,7 +128,8 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
     if header.compressed && !header.gd_at_end {
         hosted::check_tail(&map, &file, &pages)?;
     }
-    Ok(Vmdk { pages, ..single(file, info, map.size, Content::Grains(map)) })
+    let layer = Vmdk { pages, ..single(file, info, map.size, Content::Grains(map)) };
+    Ok(Loaded { layer, lines, change_track_path, text: header.descriptor })
 }
 
 fn source<'a>(file: &'a ImageFile, declared: Option<u64>, context: &OpenContext<'_>) -> ExtentSource<'a> {

@@ -3,10 +3,15 @@
 //! It keeps to the grammar of VirtualBox, the strictest reader: header, extents and disk database in this order,
 //! `version=1`, single spaces ("Virtual Disk Format 5.0", section "The Descriptor File").
 
+use uuid::Uuid;
+
 use super::super::capacity::MAX_SECTORS;
+use super::super::descriptor::NO_PARENT;
 use super::super::layout::SECTOR;
 use super::Subformat;
+use crate::disk::Geometry;
 use crate::error::{Error, Result};
+use crate::format::Format;
 
 /// Sectors kept for an embedded descriptor: VirtualBox adds lines in place when it first opens a disk.
 pub(super) const EMBEDDED_SECTORS: u64 = 20;
@@ -28,6 +33,18 @@ pub(crate) struct Descriptor {
     pub(crate) extent: String,
     /// Random: the content id is taken from it.
     pub(crate) id: u128,
+    /// For a child.
+    pub(crate) parent: Option<Parent>,
+}
+
+/// What a child records of its parent.
+#[derive(Debug, Clone)]
+pub(crate) struct Parent {
+    pub(crate) cid: u32,
+    pub(crate) name: String,
+    /// VirtualBox's identity of it.
+    pub(crate) uuid: Option<Uuid>,
+    pub(crate) geometry: Option<Geometry>,
 }
 
 impl Descriptor {
@@ -41,7 +58,7 @@ impl Descriptor {
 
     /// The text.
     pub(super) fn text(&self) -> String {
-        let Self { subformat, sectors, sector_size, extent, id } = self;
+        let Self { subformat, sectors, sector_size, extent, id, parent } = self;
         let (cid, long) = (self.cid(), id >> 32);
         let kind = match subformat {
             Subformat::MonolithicSparse | Subformat::StreamOptimized => "SPARSE",
@@ -50,14 +67,23 @@ impl Descriptor {
         };
         // QEMU refuses the offset on a VMFS extent, VMware wants it on a FLAT one.
         let offset = if *subformat == Subformat::MonolithicFlat { " 0" } else { "" };
-        let cylinders = sectors / (255 * 63);
+        let (parent_cid, hint) = match parent {
+            None => (NO_PARENT, String::new()),
+            Some(Parent { cid, name, .. }) => (*cid, format!("parentFileNameHint=\"{name}\"\n")),
+        };
+        let default = Geometry { cylinders: (sectors / (255 * 63)) as u32, heads: 255, sectors: 63 };
+        let geometry = parent.as_ref().and_then(|parent| parent.geometry).unwrap_or(default);
+        let Geometry { cylinders, heads, sectors: track } = geometry;
+        // The geometry of an IDE disk has 16 heads; that of a SCSI disk more.
+        let adapter = if heads <= 16 { "ide" } else { "lsilogic" };
         let mut text = format!(
             "# Disk DescriptorFile\n\
              version=1\n\
              encoding=\"UTF-8\"\n\
              CID={cid:08x}\n\
-             parentCID=ffffffff\n\
+             parentCID={parent_cid:08x}\n\
              createType=\"{subformat}\"\n\
+             {hint}\
              \n\
              # Extent description\n\
              RW {sectors} {kind} \"{extent}\"{offset}\n\
@@ -65,10 +91,10 @@ impl Descriptor {
              # The Disk Data Base\n\
              #DDB\n\
              \n\
-             ddb.adapterType = \"lsilogic\"\n\
+             ddb.adapterType = \"{adapter}\"\n\
              ddb.geometry.cylinders = \"{cylinders}\"\n\
-             ddb.geometry.heads = \"255\"\n\
-             ddb.geometry.sectors = \"63\"\n\
+             ddb.geometry.heads = \"{heads}\"\n\
+             ddb.geometry.sectors = \"{track}\"\n\
              ddb.longContentID = \"{long:024x}{cid:08x}\"\n\
              ddb.toolsInstallType = \"4\"\n\
              ddb.toolsVersion = \"2147483647\"\n\
@@ -78,17 +104,25 @@ impl Descriptor {
             let lines = [("logicalSectorSize", sector_size), ("physicalSectorSize", sector_size)];
             text.extend(lines.map(|(key, value)| format!("ddb.{key} = \"{value}\"\n")));
         }
+        if let Some(uuid) = parent.as_ref().and_then(|parent| parent.uuid) {
+            let own = Uuid::from_u128(*id);
+            let lines = [
+                ("image", own),
+                ("modification", own),
+                ("parent", uuid),
+                ("parentmodification", Uuid::nil()),
+            ];
+            text.extend(lines.map(|(key, uuid)| format!("ddb.uuid.{key} = \"{uuid}\"\n")));
+        }
         text
     }
 
     /// That the disk is not larger than a reader takes.
     pub(crate) fn check(&self) -> Result<()> {
         if self.sectors > MAX_SECTORS {
-            let what = format!(
-                "a VMDK of {} sectors cannot be written: it has {MAX_SECTORS} (64 TiB) at most",
-                self.sectors
-            );
-            return Err(Error::Unsupported { what });
+            let limit = format!("a VMDK has {MAX_SECTORS} sectors (64 TiB) at most");
+            let size = self.sectors.saturating_mul(SECTOR);
+            return Err(Error::SizeLimit { format: Format::Vmdk, size, limit });
         }
         Ok(())
     }
@@ -120,6 +154,7 @@ mod tests {
                 sector_size: 512,
                 extent: "x-flat.vmdk".to_owned(),
                 id,
+                parent: None,
             };
             assert!(descriptor.cid() < 0xffff_fffe);
             let cid = format!("{:08x}", descriptor.cid());

@@ -8,8 +8,9 @@ mod stream;
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use descriptor::{Descriptor, NAMELESS, UNQUOTABLE};
+pub(crate) use descriptor::{Descriptor, NAMELESS, Parent, UNQUOTABLE};
 pub(crate) use flat::Flat;
+pub(super) use sparse::GRAIN;
 pub(crate) use sparse::Sparse;
 pub(crate) use stream::Stream;
 

@@ -16,12 +16,13 @@ use super::descriptor::EMBEDDED_SECTORS;
 use crate::disk::sink::{Encoding, Packet, Piece, Sink, nonzero_pieces};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::storage::WritableFile;
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
 pub(super) const GRAIN_SECTORS: u64 = 128;
 /// Bytes of a grain.
-pub(super) const GRAIN: u64 = GRAIN_SECTORS * SECTOR;
+pub(in super::super) const GRAIN: u64 = GRAIN_SECTORS * SECTOR;
 /// Zeros of this many bytes within a grain are left out of the file.
 const HOLE: u64 = 16 * 1024;
 /// Sectors of a grain table.
@@ -70,8 +71,10 @@ pub(super) fn grain_tables() -> TableWriter {
 
 /// A place as tables record it: directories and tables hold 32-bit sectors, so a file has 2 TiB at most.
 pub(super) fn sector32(sector: u64) -> Result<u32> {
-    u32::try_from(sector).map_err(|_| Error::Unsupported {
-        what: "a sparse VMDK file cannot grow beyond 2 TiB; convert to a flat one".to_owned(),
+    u32::try_from(sector).map_err(|_| Error::SizeLimit {
+        format: Format::Vmdk,
+        size: sector.saturating_mul(SECTOR),
+        limit: "the file of a sparse disk has 2 TiB at most; convert to a flat one".to_owned(),
     })
 }
 

@@ -1,0 +1,33 @@
+//! Moving the grains at the end of a sparse extent's file into its gaps.
+
+use super::super::layout::SECTOR;
+use super::sparse::Sparse;
+use crate::error::Result;
+
+/// Moves what lies behind the place where the file could end, and cuts the file as far as that goes.
+pub(super) fn pack(extent: &Sparse) -> Result<()> {
+    extent.flush()?;
+    let (end, aligned) = {
+        let space = extent.space();
+        (space.packed_end(), space.is_aligned())
+    };
+    if aligned {
+        let (tables, gtes) = {
+            let map = &extent.tables().map;
+            (map.tables(), map.gtes_per_gt)
+        };
+        for table in 0..tables {
+            for (index, entry) in extent.stored(table)? {
+                if u64::from(entry) * SECTOR >= end {
+                    extent.relocate(table * gtes + index, u64::from(entry) * SECTOR, end)?;
+                }
+            }
+        }
+        extent.flush()?;
+    }
+    let end = extent.space().end();
+    if end < extent.file().size()? {
+        extent.file().set_size(end)?;
+    }
+    extent.file().sync()
+}

@@ -1,0 +1,57 @@
+//! Recording another parent.
+
+use super::super::create::UNQUOTABLE;
+use super::super::descriptor as reader;
+use super::descriptor::DescriptorText;
+use crate::disk::Identity;
+use crate::disk::write::ParentLink;
+use crate::error::{Error, Result};
+use crate::format::Format;
+
+/// Bytes of a parent's name at most, so that it fits into an embedded descriptor.
+const MAX_NAME: usize = 4096;
+
+/// Makes `parent` the one that the descriptor names.
+pub(super) fn set_parent(descriptor: &mut DescriptorText, parent: &ParentLink<'_>) -> Result<()> {
+    let (cid, name) = identify(parent)?;
+    let before = descriptor.clone();
+    let name = descriptor.encode(name)?;
+    let line = |key: &str, value: &[u8]| [key.as_bytes(), b"=\"", value, b"\"\n"].concat();
+    let cid = format!("{cid:08x}");
+    descriptor.set("parentCID", cid.as_bytes(), format!("parentCID={cid}\n").as_bytes(), "CID");
+    descriptor.set("parentFileNameHint", &name, &line("parentFileNameHint", &name), "createType");
+    // VirtualBox's own link, which counts for it alone.
+    let uuid = match parent.info.id {
+        Some(Identity::Uuid(uuid)) => uuid,
+        _ => uuid::Uuid::nil(),
+    };
+    if descriptor.value("ddb.uuid.parent").is_some() || !uuid.is_nil() {
+        let uuid = uuid.to_string();
+        descriptor.set(
+            "ddb.uuid.parent",
+            uuid.as_bytes(),
+            &line("ddb.uuid.parent", uuid.as_bytes()),
+            "ddb.uuid.image",
+        );
+    }
+    if descriptor.value("ddb.uuid.parentmodification").is_some() {
+        let nil = uuid::Uuid::nil().to_string();
+        descriptor.set("ddb.uuid.parentmodification", nil.as_bytes(), &[], "");
+    }
+    descriptor.store(&before)
+}
+
+/// The content id of a parent, and the name that its children record.
+pub(in super::super) fn identify<'a>(parent: &ParentLink<'a>) -> Result<(u32, &'a str)> {
+    let Some(Identity::Cid(cid)) = parent.info.data_id.filter(|_| parent.info.format == Format::Vmdk) else {
+        let reason = "a VMDK's parent is a VMDK with a content id (CID)".to_owned();
+        return Err(Error::Layout { reason });
+    };
+    if cid == reader::NO_PARENT {
+        let reason = "the parent's content id (CID) is ffffffff, which means that there is none".to_owned();
+        return Err(Error::Layout { reason });
+    }
+    let name = parent.relative.or(parent.absolute).filter(|name| !name.contains(UNQUOTABLE) && name.len() <= MAX_NAME);
+    let what = "a descriptor cannot record the parent's name".to_owned();
+    name.map(|name| (cid, name)).ok_or(Error::Unsupported { what })
+}

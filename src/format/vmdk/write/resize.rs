@@ -1,0 +1,106 @@
+//! Changing the size of a disk in one extent.
+
+use super::super::capacity::MAX_SECTORS;
+use super::super::layout::SECTOR;
+use super::disk::{WritableVmdk, Writer};
+use super::sparse::Sparse;
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::storage::WritableFile;
+
+/// Makes the disk `size` bytes long. Everything written before is durable.
+pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
+    let [part] = &disk.parts[..] else {
+        return Err(unsupported("a disk of several extents cannot be resized: convert it"));
+    };
+    if !size.is_multiple_of(SECTOR) || size == 0 || size / SECTOR > MAX_SECTORS {
+        let limit = format!("a VMDK has whole sectors of 512 bytes, 1 to {MAX_SECTORS} of them");
+        return Err(Error::SizeLimit { format: Format::Vmdk, size, limit });
+    }
+    let old = part.range.end;
+    if size == old {
+        return Ok(());
+    }
+    match &part.writer {
+        Writer::Flat { index, offset } => match disk.file(*index) {
+            Some(file) => resize_flat(disk, file, *offset, part.line, old, size),
+            None => Ok(()),
+        },
+        Writer::Sparse(sparse) => resize_sparse(disk, sparse, part.line, old, size),
+        _ => Err(unsupported("an extent that is only read cannot be resized")),
+    }
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::Unsupported { what: what.to_owned() }
+}
+
+/// The file is longer than the descriptor says in between, never shorter.
+fn resize_flat(
+    disk: &WritableVmdk,
+    file: &WritableFile,
+    offset: u64,
+    line: usize,
+    old: u64,
+    size: u64,
+) -> Result<()> {
+    let before = disk.descriptor().clone();
+    let mut descriptor = before.clone();
+    descriptor.set_sectors(line, size / SECTOR);
+    let found = file.size()?;
+    if size > old {
+        // What lies behind the extent is not part of the disk yet.
+        file.zero(offset + old..found.clamp(offset + old, offset + size))?;
+        file.set_size(found.max(offset + size))?;
+        file.sync()?;
+    }
+    descriptor.store(&before)?;
+    if size < old && found == offset + old {
+        file.set_size(offset + size)?;
+        file.sync()?;
+    }
+    *disk.descriptor() = descriptor;
+    Ok(())
+}
+
+/// Directories that are too short for the new size get new places; the header is switched to everything at once.
+fn resize_sparse(disk: &WritableVmdk, sparse: &Sparse, line: usize, old: u64, size: u64) -> Result<()> {
+    if !disk.descriptor().is_embedded() {
+        return Err(unsupported("a sparse extent beside its descriptor cannot be resized: convert the disk"));
+    }
+    if size > old && !sparse.beneath().is_short(old) {
+        return Err(unsupported(
+            "the parent is larger than the disk, which would show more of it: convert the disk",
+        ));
+    }
+    let (grain, gtes) = {
+        let map = &sparse.tables().map;
+        (map.grain, map.gtes_per_gt)
+    };
+    let tables = |size: u64| size.div_ceil(grain).div_ceil(gtes);
+    if size > old {
+        sparse.clear_behind(old)?;
+    }
+    let directories = sparse.directories(tables(old), tables(size))?;
+    let mut descriptor = disk.descriptor().clone();
+    descriptor.set_sectors(line, size / SECTOR);
+    descriptor.store_with(|header| {
+        header.capacity = (size / SECTOR).into();
+        match directories[..] {
+            [redundant, primary] => {
+                header.rgd_offset = (redundant / SECTOR).into();
+                header.gd_offset = (primary / SECTOR).into();
+            }
+            [only] => {
+                let shared = header.rgd_offset == header.gd_offset;
+                header.gd_offset = (only / SECTOR).into();
+                if shared {
+                    header.rgd_offset = header.gd_offset;
+                }
+            }
+            _ => {}
+        }
+    })?;
+    *disk.descriptor() = descriptor;
+    Ok(())
+}
