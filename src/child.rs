@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions, Format};
-use crate::storage::{OutputFile, WritableFile, WriteAt, relative};
+use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
 
 /// A new differencing child: an image that holds only what differs from its parent.
 ///
@@ -69,20 +69,17 @@ impl Child {
     /// parents, [`Error::SizeLimit`] for a size that the format does not allow, [`Error::OutputExists`],
     /// [`Error::OutputIsSource`], [`Error::Io`].
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let parent = self.file()?;
-        let failed = |e| Error::io("find the folder of", path.display().to_string(), e);
-        let own = relative::absolute(path).map_err(failed)?;
-        let parent_path = parent.path().map(relative::absolute).transpose().map_err(failed)?;
-        if parent_path.as_deref() == Some(&own) {
-            return Err(Error::OutputIsSource { path: path.display().to_string() });
-        }
-        let way = parent_path.as_deref().and_then(|to| relative::way(&own, to));
+        self.begin(path.as_ref())?.publish(self.sync)
+    }
+
+    /// The child, whole, but not yet under its name.
+    pub(crate) fn begin(&self, path: &Path) -> Result<OutputFile> {
+        self.parent.check_not_source(path)?;
+        let way = Way::new(path, top_file(&self.parent)?)?;
         let output = OutputFile::create(path, self.overwrite)?;
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
-        let absolute = parent_path.as_deref().and_then(Path::to_str);
-        self.write(&file, way.as_deref(), absolute)?;
-        output.publish(self.sync)
+        self.write(&file, &way)?;
+        Ok(output)
     }
 
     /// Makes the child in `storage`, which is empty; it records `name` as its parent's.
@@ -91,28 +88,56 @@ impl Child {
     ///
     /// As [`write_file`](Self::write_file).
     pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<()> {
-        self.write(&WritableFile::new(storage, "(image)"), Some(name), None)
+        let way = Way { relative: Some(name.to_owned()), absolute: None };
+        self.write(&WritableFile::new(storage, "(image)"), &way)
     }
 
-    fn write(&self, file: &WritableFile, relative: Option<&str>, absolute: Option<&str>) -> Result<()> {
+    fn write(&self, file: &WritableFile, way: &Way) -> Result<()> {
         self.parent.check_complete()?;
-        let parent = self.file()?;
-        let info = self.parent.chain()[0].info();
-        let modified = parent.storage().modified();
-        let link = ParentLink { info, relative, absolute, modified };
-        let format = match info.format {
+        let link = way.link(&self.parent)?;
+        let format = match link.info.format {
             Format::Raw => Format::Vhd,
             format => format,
         };
         let options = ChildOptions { size: self.size, block_size: self.block_size };
         format::create_child(format, file, &link, &options)
     }
+}
 
-    /// The parent's own file.
-    fn file(&self) -> Result<&crate::storage::ImageFile> {
-        let file = self.parent.chain().first().and_then(|top| top.files().first());
-        file.ok_or_else(|| Error::Unsupported {
-            what: "a disk that no file holds cannot be a parent".to_owned(),
+/// The names by which a child finds its parent.
+pub(crate) struct Way {
+    relative: Option<String>,
+    absolute: Option<String>,
+}
+
+impl Way {
+    /// The names for a child at `child`.
+    pub(crate) fn new(child: &Path, parent: &ImageFile) -> Result<Self> {
+        let absolute = |path: &Path| {
+            let failed = |e| Error::io("find the folder of", path.display().to_string(), e);
+            relative::absolute(path).map_err(failed)
+        };
+        let child = absolute(child)?;
+        let Some(parent) = parent.path().map(absolute).transpose()? else {
+            return Ok(Self { relative: None, absolute: None });
+        };
+        Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(str::to_owned) })
+    }
+
+    /// What the child records of `parent`.
+    pub(crate) fn link<'a>(&'a self, parent: &'a Disk) -> Result<ParentLink<'a>> {
+        let file = top_file(parent)?;
+        Ok(ParentLink {
+            info: parent.chain()[0].info(),
+            relative: self.relative.as_deref(),
+            absolute: self.absolute.as_deref(),
+            modified: file.storage().modified(),
         })
     }
+}
+
+/// The file of a disk that is a parent.
+pub(crate) fn top_file(parent: &Disk) -> Result<&ImageFile> {
+    let file = parent.chain().first().and_then(|top| top.files().first());
+    file.ok_or_else(|| Error::Unsupported { what: "a disk that no file holds cannot be a parent".to_owned() })
 }

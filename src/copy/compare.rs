@@ -1,11 +1,9 @@
 //! Comparing the contents of two disks.
 
+use super::pairs::{Pairs, Part};
 use super::progress::{Cancel, Progress};
-use crate::disk::{Block, Blocks, Data, Disk, is_zero};
+use crate::disk::{Disk, is_zero};
 use crate::error::Result;
-
-/// Bytes that are read of each disk at a time.
-const BLOCK: u64 = 1 << 20;
 
 /// Where two disks differ first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,65 +35,22 @@ pub(super) fn compare_as(
     cancel: &Cancel,
 ) -> Result<Option<Difference>> {
     progress.begin(phase, a.size().max(b.size()));
-    let options = Blocks::of(BLOCK).read_ahead(2);
-    let (mut left, mut right) = (Side::new(a, &options), Side::new(b, &options));
-    let mut at = 0;
+    let mut pairs = Pairs::new(a, b, 0..u64::MAX);
     loop {
         cancel.check()?;
-        progress.set_done(at);
-        let (Some(x), Some(y)) = (left.at(at)?, right.at(at)?) else { break };
-        let len = x.len().min(y.len());
-        let differs = match (x, y) {
-            (Part::Zeros(_), Part::Zeros(_)) => None,
-            (Part::Bytes(bytes), Part::Zeros(_)) | (Part::Zeros(_), Part::Bytes(bytes)) => {
-                first_nonzero(&bytes[..len as usize])
-            }
-            (Part::Bytes(x), Part::Bytes(y)) => first_difference(&x[..len as usize], &y[..len as usize]),
+        progress.set_done(pairs.at());
+        let Some(pair) = pairs.next()? else { break };
+        let differs = match (pair.left, pair.right) {
+            (Part::Zeros, Part::Zeros) => None,
+            (Part::Bytes(bytes), Part::Zeros) | (Part::Zeros, Part::Bytes(bytes)) => first_nonzero(bytes),
+            (Part::Bytes(x), Part::Bytes(y)) => first_difference(x, y),
         };
         if let Some(position) = differs {
-            return Ok(Some(Difference { offset: at + position as u64, is_end: false }));
+            return Ok(Some(Difference { offset: pair.offset + position as u64, is_end: false }));
         }
-        at += len;
     }
     progress.set_done(progress.total());
-    Ok((a.size() != b.size()).then_some(Difference { offset: at, is_end: true }))
-}
-
-/// One of the two disks.
-struct Side {
-    blocks: crate::disk::BlockReader,
-    block: Option<Block>,
-}
-
-enum Part<'a> {
-    Zeros(u64),
-    Bytes(&'a [u8]),
-}
-
-impl Part<'_> {
-    fn len(&self) -> u64 {
-        match self {
-            Part::Zeros(len) => *len,
-            Part::Bytes(bytes) => bytes.len() as u64,
-        }
-    }
-}
-
-impl Side {
-    fn new(disk: &Disk, options: &Blocks) -> Self {
-        Self { blocks: disk.blocks(options.clone()), block: None }
-    }
-
-    /// What lies from `at` on, as far as one block goes; offsets only grow.
-    fn at(&mut self, at: u64) -> Result<Option<Part<'_>>> {
-        if self.block.as_ref().is_none_or(|block| block.end() <= at) {
-            self.block = self.blocks.next().transpose()?;
-        }
-        Ok(self.block.as_ref().map(|block| match &block.data {
-            Data::Bytes(bytes) => Part::Bytes(&bytes[(at - block.offset) as usize..]),
-            Data::Zero(_) | Data::Absent(_) => Part::Zeros(block.end() - at),
-        }))
-    }
+    Ok((a.size() != b.size()).then_some(Difference { offset: pairs.at(), is_end: true }))
 }
 
 fn first_nonzero(bytes: &[u8]) -> Option<usize> {

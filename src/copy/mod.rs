@@ -5,6 +5,7 @@ mod compare;
 mod digest;
 mod encode;
 mod engine;
+pub(crate) mod pairs;
 mod progress;
 
 use std::io::Write;
@@ -20,7 +21,7 @@ pub use progress::{Cancel, Progress};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names, OutputOptions};
-use crate::storage::{FileStorage, OutputFile, ReadAt, WriteAt};
+use crate::storage::{OutputFile, WriteAt};
 
 pub use crate::format::output::OutputFormat;
 
@@ -171,7 +172,7 @@ impl Copy {
         let disk = self.whole_sectors()?;
         let extent_path = output::extent_path(self.format, path)?;
         for path in extent_path.as_deref().into_iter().chain([path]) {
-            self.check_not_source(path)?;
+            self.disk.check_not_source(path)?;
         }
         let main = OutputFile::create(path, self.overwrite)?;
         let extent = extent_path.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
@@ -235,19 +236,6 @@ impl Copy {
             _ if self.disk.size().is_multiple_of(sector) => Ok(self.disk.clone()),
             _ => self.disk.patched(self.disk.size().next_multiple_of(sector), Vec::new()),
         }
-    }
-
-    /// An output must not replace a file that it is made from.
-    fn check_not_source(&self, path: &Path) -> Result<()> {
-        let existing = FileStorage::open(path).ok().and_then(|file| file.identity());
-        let canonical = path.canonicalize().ok();
-        let mut own = self.disk.chain().iter().flat_map(|layer| layer.files());
-        let is_own = own.any(|file| {
-            let identity = file.storage().identity();
-            identity.is_some() && identity == existing
-                || canonical.is_some() && file.path().and_then(|path| path.canonicalize().ok()) == canonical
-        });
-        if is_own { Err(Error::OutputIsSource { path: path.display().to_string() }) } else { Ok(()) }
     }
 
     fn workers(&self) -> usize {

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Blocks {
     size: u64,
+    /// Bytes of what is told apart within a block.
+    grain: u64,
     start: u64,
     end: u64,
     read_ahead: usize,
@@ -24,19 +26,19 @@ pub struct Blocks {
 impl Blocks {
     /// Blocks of `size` bytes (at least 512 and at most 1 GiB), cut at multiples of it.
     pub fn of(size: u64) -> Self {
-        Self {
-            size: size.clamp(512, 1 << 30),
-            start: 0,
-            end: u64::MAX,
-            read_ahead: 4,
-            threads: 1,
-            skip_holes: true,
-        }
+        let size = size.clamp(512, 1 << 30);
+        Self { size, grain: size, start: 0, end: u64::MAX, read_ahead: 4, threads: 1, skip_holes: true }
     }
 
     /// Only this range. A stream that ended at some offset is taken up again from there.
     pub fn range(self, range: Range<u64>) -> Self {
         Self { start: range.start, end: range.end, ..self }
+    }
+
+    /// Tells bytes, zeros and what is absent apart sector by sector, instead of giving a block that is partly bytes as
+    /// bytes. The block size is a whole number of sectors then.
+    pub(crate) fn by_sector(self) -> Self {
+        Self { grain: 512, ..self }
     }
 
     /// How many blocks are read ahead of the one that is being worked on. Memory is bounded by this many blocks,
@@ -194,7 +196,13 @@ impl BlockReader {
         let pool = Arc::new(Pool::default());
         let reader = disk.clone();
         Self {
-            plan: Plan::new(disk, options.start..options.end, options.size, options.size, options.skip_holes),
+            plan: Plan::new(
+                disk,
+                options.start..options.end,
+                options.grain,
+                options.size,
+                options.skip_holes,
+            ),
             pipeline: Pipeline::new(threads, move |span: Span| {
                 let mut buffer = pool.take(span.len as usize);
                 span.read(&reader, &mut buffer)?;

@@ -21,6 +21,7 @@ mod zero;
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
+use std::path::Path;
 use std::sync::Arc;
 
 pub use adapt::{BlockStream, Limit, Observe, Overlay};
@@ -202,6 +203,15 @@ impl Disk {
         };
         let end = end.min(self.size());
         start.min(end)..end
+    }
+
+    /// Refuses an output that would replace a file which this disk is made from.
+    pub(crate) fn check_not_source(&self, output: &Path) -> Result<()> {
+        let mut own = self.chain().iter().flat_map(|layer| layer.files());
+        match own.any(|file| file.is_at(output)) {
+            true => Err(Error::OutputIsSource { path: output.display().to_string() }),
+            false => Ok(()),
+        }
     }
 
     /// Refuses when the content cannot be read.

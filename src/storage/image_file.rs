@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::ReadAt;
+use super::{FileStorage, ReadAt};
 use crate::error::{Defect, Error, Problem, Result};
 use crate::format::Format;
 
@@ -66,6 +66,15 @@ impl ImageFile {
     /// Where it lies in the file system, if it lies there.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// Whether it is the file at `path`, by whatever name.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let there = FileStorage::open(path).ok().and_then(|file| file.identity());
+        let identity = self.storage.identity();
+        let canonical = |path: &Path| path.canonicalize().ok();
+        identity.is_some() && identity == there
+            || self.path().and_then(canonical).is_some_and(|own| canonical(path) == Some(own))
     }
 
     /// What the file is for.

@@ -14,7 +14,7 @@ mod memory;
 mod mmap;
 mod output;
 pub(crate) mod relative;
-mod resolver;
+pub(crate) mod resolver;
 mod safe_open;
 mod writable;
 

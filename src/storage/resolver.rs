@@ -172,14 +172,7 @@ impl AnyPath {
         if name.is_empty() || name.contains('\0') {
             return Err(reference.not_allowed("it is empty or holds a NUL"));
         }
-        let path = if Path::new(name).is_absolute() {
-            PathBuf::from(name)
-        } else if cfg!(not(windows)) && is_windows_absolute(name) {
-            // Another machine's path: its last part may still be here.
-            folder.join(last_part(name))
-        } else {
-            name.split(['/', '\\']).fold(folder.to_path_buf(), |path, part| path.join(part))
-        };
+        let path = named(folder, name);
         match open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file))) {
             Ok((true, file)) => Ok(Some((file, path))),
             Ok((false, _)) => Err(reference.not_allowed("it is not a plain file")),
@@ -263,6 +256,18 @@ fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<Im
     let storage =
         FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
     ImageFile::at_path(Arc::new(storage), path, reference.role())
+}
+
+/// Where the file lies that an image in `folder` calls `name`, whatever that leads to.
+pub(crate) fn named(folder: &Path, name: &str) -> PathBuf {
+    if Path::new(name).is_absolute() {
+        PathBuf::from(name)
+    } else if cfg!(not(windows)) && is_windows_absolute(name) {
+        // Another machine's path: its last part may still be here.
+        folder.join(last_part(name))
+    } else {
+        name.split(['/', '\\']).fold(folder.to_path_buf(), |path, part| path.join(part))
+    }
 }
 
 /// The last part of a path of any system.
