@@ -169,6 +169,33 @@ pub enum Error {
         reason: String,
     },
 
+    /// The image is no differencing image: it has no parent to merge into or to change.
+    #[error("{file}: has no parent")]
+    NoParent {
+        /// The image.
+        file: String,
+    },
+
+    /// The image named as a parent, near or far, is none.
+    #[error("{file}: is no parent of {top}")]
+    NotInChain {
+        /// The image named.
+        file: String,
+        /// The top of the chain.
+        top: String,
+    },
+
+    /// The image cannot be the parent of that child, whatever it holds.
+    #[error("{parent}: cannot be the parent of {child}: {reason}")]
+    UnfitParent {
+        /// The differencing image.
+        child: String,
+        /// The image that was to be its parent.
+        parent: String,
+        /// What stands in the way: the format, the size, the sectors.
+        reason: String,
+    },
+
     /// Other images name this one as their parent: to change it would change them all.
     #[error("{file}: is the parent of {}", list(.children))]
     HasChildren {
@@ -270,6 +297,9 @@ impl Error {
             | Error::OutputNotPlain { .. }
             | Error::Locked { .. }
             | Error::NotWritable { .. }
+            | Error::NoParent { .. }
+            | Error::NotInChain { .. }
+            | Error::UnfitParent { .. }
             | Error::HasChildren { .. }
             | Error::SizeLimit { .. }
             | Error::ShrinkLosesData { .. }
@@ -316,7 +346,10 @@ impl Error {
             Error::ShrinkLosesData { .. } => {
                 Some("shrink the partitions and file systems first; --allow-loss cuts all the same")
             }
+            Error::NotInChain { .. } => Some("see with info which images the chain has"),
             Error::Io { .. }
+            | Error::NoParent { .. }
+            | Error::UnfitParent { .. }
             | Error::SizeLimit { .. }
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }

@@ -8,6 +8,7 @@
 //!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).
 //! * [`format`](mod@format): one folder a format.
 //! * [`check`]: what a check of an image finds, and its repairs.
+//! * [`chain`]: merging the layers of a chain, and giving a child another parent.
 //! * [`copy`]: copying a disk into another format, comparing two, digests.
 //! * [`partition`]: partition tables, as far as a growing disk needs them.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
@@ -17,6 +18,7 @@
 #![deny(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod chain;
 pub mod check;
 mod child;
 pub mod copy;

@@ -5,7 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::chain::begun;
 use crate::check::{Checked, Findings, Repairs};
+use crate::child::{Way, top_file};
+use crate::disk::write::WriteLayer;
 use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, Choices, Format, OpenContext, vhd::SizeField, vmdk::GrainTables};
@@ -170,12 +173,51 @@ impl Open {
     fn writable(&self, file: WritableFile, default: &dyn Resolver) -> Result<WritableDisk> {
         let disk = self.open_file(file.image(FileRole::Image)?, default)?;
         disk.check_complete()?;
+        begun::check_not_merging(disk.chain())?;
         let Some(top) = disk.chain().first() else {
             return Err(Error::NotRecognised { file: file.name().to_owned() });
         };
         let context = self.context(default);
         let top = format::open_writable(top.info().format, file, disk.parent(), &context)?;
         Ok(WritableDisk::new(&disk, Arc::from(top)))
+    }
+
+    /// The same options for another image of a chain, whose format is known.
+    pub(crate) fn for_layer(&self, format: Format) -> Self {
+        self.for_parent(Some(format))
+    }
+
+    /// The same options for an image that a child is to lie on.
+    pub(crate) fn for_parent(&self, format: Option<Format>) -> Self {
+        Self { format, parent: None, missing_parent_allowed: false, ..self.clone() }
+    }
+
+    /// Records `parent` in the image at `path`, of `format`, which keeps its content's identity.
+    pub(crate) fn set_parent(&self, path: &Path, format: Format, parent: &Disk) -> Result<()> {
+        let file = WritableFile::open(path)?;
+        let top = format::open_writable(format, file, Some(parent.clone()), &self.context(&SameDirectory))?;
+        if let Some(id) = top.info().data_id {
+            top.set_data_id(id);
+        }
+        let way = Way::new(path, top_file(parent)?)?;
+        top.set_parent(&way.link(parent)?)?;
+        top.close()
+    }
+
+    /// One image, by itself, at `path`: headers only.
+    pub(crate) fn layer(&self, path: &Path) -> Result<Box<dyn Layer>> {
+        let file = image_at(path)?;
+        format::open(self.format_of(&file)?, file, &self.context(&SameDirectory))
+    }
+
+    /// Opens `file`, a new child of `parent`, for writing.
+    pub(crate) fn over(&self, file: WritableFile, parent: &Disk) -> Result<WritableDisk> {
+        let context = self.context(&NoExternal);
+        let format = detect(&file.image(FileRole::Image)?)?;
+        let top = format::open_writable(format, file, Some(parent.clone()), &context)?;
+        let top: Arc<dyn WriteLayer> = Arc::from(top);
+        let layers = std::iter::once(top.clone() as _).chain(parent.chain().iter().cloned()).collect();
+        Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top))
     }
 
     /// Looks for everything that is wrong with the image at `path`, changing nothing. Parents are not looked at.
@@ -351,7 +393,12 @@ impl Chain<'_> {
         referrer: &ImageFile,
         name: &str,
     ) {
+        let merging = begun::is_merging(parent, info, self.above());
         let mut warn = |structure, message| self.warnings.push(Warning { structure, message });
+        if merging {
+            let what = "a merge into it has not ended; it does when it is run again";
+            warn("parent", format!("{name}: {what}"));
+        }
         if child.size != info.size {
             let what =
                 if child.size > info.size { "reads as zeros beyond it" } else { "hides the rest of it" };
@@ -367,6 +414,11 @@ impl Chain<'_> {
                 format!("{name} was modified after {} was made: {since}", referrer.name()),
             );
         }
+    }
+
+    /// The layers above the one opened last.
+    fn above(&self) -> &[Arc<dyn Layer>] {
+        self.layers.split_last().map_or(&[], |(_, above)| above)
     }
 
     /// The first of the recorded names that leads to a file.
@@ -420,7 +472,7 @@ impl Chain<'_> {
             expected,
             found,
         };
-        if !parent.linkage.matches(info) {
+        if !parent.linkage.matches(info) && !begun::is_merging(parent, info, self.above()) {
             let expected: Vec<_> = parent.linkage.accepted().iter().map(ToString::to_string).collect();
             let found = parent.linkage.of(info).map_or("no identity".to_owned(), |id| id.to_string());
             return Err(mismatch(expected.join(" or "), found));

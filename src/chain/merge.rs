@@ -1,0 +1,270 @@
+//! Merging layers of a chain.
+
+use std::path::{Path, PathBuf};
+
+use super::family::{folder_of, images_in, refuse_children};
+use super::layers::Layers;
+use crate::child::Child;
+use crate::copy::{Cancel, Copy, OutputFormat, Progress};
+use crate::disk::{Blocks, Data, Disk, Layer, WritableDisk};
+use crate::error::{Error, Result};
+use crate::format::vmdk::Subformat;
+use crate::format::{Allocation, Format};
+use crate::open::Open;
+use crate::storage::WritableFile;
+
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+/// Zeros that are written between two looks at the token: whole blocks of every format.
+const ZEROS: u64 = 256 << 20;
+
+/// Merges the layers of a chain, from its top down to a base: into the base ([`commit`](Self::commit)), or into a new image
+/// ([`write_file`](Self::write_file)). Any number of layers is read in one pass.
+///
+/// ```no_run
+/// use diskport::chain::Merge;
+///
+/// Merge::of("win10.3.avhdx").commit()?;                                // into its parent
+/// Merge::of("win10.3.avhdx").base("win10.vhdx").commit()?;             // with all layers between the two
+/// Merge::of("win10.3.avhdx").base("win10.vhdx").write_file("win10.new.avhdx")?; // into a new child of win10.vhdx
+/// # Ok::<(), diskport::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Merge {
+    top: PathBuf,
+    base: Option<PathBuf>,
+    open: Open,
+    block_size: Option<u64>,
+    overwrite: bool,
+    delete: bool,
+    children_ignored: bool,
+    progress: Progress,
+    cancel: Cancel,
+}
+
+/// What a merge did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Merged {
+    /// How many layers were merged.
+    pub layers: usize,
+    /// Bytes of content that were written; zeros that were known as such are not counted.
+    pub data_written: u64,
+    /// The files of merged layers that were removed.
+    pub deleted: Vec<PathBuf>,
+}
+
+impl Merge {
+    /// A merge of the image at `top` and of the layers below it.
+    pub fn of(top: impl Into<PathBuf>) -> Self {
+        Self {
+            top: top.into(),
+            base: None,
+            open: Open::new(),
+            block_size: None,
+            overwrite: false,
+            delete: false,
+            children_ignored: false,
+            progress: Progress::new(),
+            cancel: Cancel::new(),
+        }
+    }
+
+    /// The layer that stays, all above it being merged.
+    pub fn base(self, path: impl Into<PathBuf>) -> Self {
+        Self { base: Some(path.into()), ..self }
+    }
+
+    /// How the chain is opened.
+    pub fn open(self, open: Open) -> Self {
+        Self { open, ..self }
+    }
+
+    /// Bytes of a block of the new image. With the top's parent as the base, this gives a child other blocks.
+    pub fn block_size(self, block_size: u64) -> Self {
+        Self { block_size: Some(block_size), ..self }
+    }
+
+    /// Whether the new image replaces an existing file; it does not by default.
+    pub fn overwrite(self, overwrite: bool) -> Self {
+        Self { overwrite, ..self }
+    }
+
+    /// Whether [`commit`](Self::commit) removes the files of the merged layers in the end; they are kept by default.
+    pub fn delete(self, delete: bool) -> Self {
+        Self { delete, ..self }
+    }
+
+    /// Whether [`commit`](Self::commit) goes on when other images need a layer that it changes or removes; the folders of the
+    /// top and the base are looked through for such images by default.
+    pub fn ignore_children(self, ignore: bool) -> Self {
+        Self { children_ignored: ignore, ..self }
+    }
+
+    /// A handle that tells how far the merge has come.
+    pub fn progress(self, progress: &Progress) -> Self {
+        Self { progress: progress.clone(), ..self }
+    }
+
+    /// A token that stops the merge between two pieces. All images are whole then, and a merge run again goes on.
+    pub fn cancel(self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// Writes what the layers hold into the base: the top's parent, unless another was named.
+    ///
+    /// The top then lies directly on the base and reads as before, as do its children; so does the base by itself, unless the
+    /// top was smaller. Layers in between are no longer of use, since what they lie on has changed. A base that is smaller than
+    /// the top grows first. Without the top, or with [`delete`](Self::delete), a child of the top needs the base as its new
+    /// parent: by [`Rebase::unchecked`](super::Rebase::unchecked).
+    ///
+    /// A merge that was cancelled or cut short leaves a chain that reads as before from its top, with a warning, and it ends when
+    /// it is run again. Until then nothing else may be written to the top, and layers in between cannot be read by themselves.
+    /// Those of VHD alone can, and read wrongly: a VHD has no identity of its content.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoParent`], [`Error::NotInChain`]; [`Error::HasChildren`] when other images need a layer that is changed;
+    /// [`Error::Locked`] when any of them is open for writing; [`Error::NotWritable`]; [`Error::SizeLimit`];
+    /// [`Error::Cancelled`]; and all that reading and writing give rise to.
+    pub fn commit(&self) -> Result<Merged> {
+        let mut layers = Layers::open(&self.open, &self.top, self.base.as_deref())?;
+        if !self.children_ignored {
+            self.check_children(&layers)?;
+        }
+        let base = layers.base_path()?;
+        let format = layers.base.chain()[0].info().format;
+        let open = self.open.for_layer(format);
+        let begin = || open.open_writable(base).inspect(|disk| take_data_id(disk, &layers));
+        let mut into = begin()?;
+        if into.size() < layers.above.size() {
+            into.resize(layers.above.size(), false)?;
+            into = begin()?;
+        }
+        let written = self.pour(&layers.above, &into);
+        // What was written before a failure or a cancellation stays; the next run goes over it again.
+        let closed = into.close();
+        let data_written = written?;
+        closed?;
+        let base = open.open_path(base)?;
+        layers.unlock();
+        self.open.set_parent(&self.top, layers.top().info().format, &base)?;
+        let deleted = if self.delete { remove(layers.above.chain())? } else { Vec::new() };
+        Ok(Merged { layers: layers.above.chain().len(), data_written, deleted })
+    }
+
+    /// Writes what the layers hold into a new image at `path`, where it appears when it is whole: a child of the base, or,
+    /// when none was named, an image without a parent. Nothing else is changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit), [`Child::write_file`] and [`Copy::write_file`].
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Merged> {
+        let path = path.as_ref();
+        let Some(base) = &self.base else { return self.flatten(path) };
+        let layers = Layers::open(&self.open, &self.top, Some(base))?;
+        layers.above.check_not_source(path)?;
+        let mut child = Child::of(&layers.base).size(layers.above.size()).overwrite(self.overwrite);
+        if let Some(block_size) = self.block_size {
+            child = child.block_size(block_size);
+        }
+        let output = child.begin(path)?;
+        let file = WritableFile::new(output.storage().clone(), path.display().to_string());
+        let into = self.open.over(file, &layers.base)?;
+        take_data_id(&into, &layers);
+        let data_written = self.pour(&layers.above, &into)?;
+        into.close()?;
+        output.publish(true)?;
+        Ok(Merged { layers: layers.above.chain().len(), data_written, deleted: Vec::new() })
+    }
+
+    /// Copies the whole chain.
+    fn flatten(&self, path: &Path) -> Result<Merged> {
+        let disk = self.open.open_path(&self.top)?;
+        let format = match disk.chain()[0].info().format {
+            Format::Raw => OutputFormat::Raw,
+            Format::Vhd => OutputFormat::Vhd(Allocation::Dynamic),
+            Format::Vhdx => OutputFormat::Vhdx(Allocation::Dynamic),
+            Format::Vmdk => OutputFormat::Vmdk(Subformat::MonolithicSparse),
+        };
+        let mut copy = Copy::new(&disk).to(format).overwrite(self.overwrite);
+        if let Some(block_size) = self.block_size {
+            copy = copy.block_size(block_size);
+        }
+        let report = copy.progress(&self.progress).cancel(&self.cancel).write_file(path)?;
+        let (layers, data_written) = (disk.chain().len(), report.data_written);
+        Ok(Merged { layers, data_written, deleted: Vec::new() })
+    }
+
+    /// Writes what the layers of `above` say into `into`, and nothing where they say nothing.
+    fn pour(&self, above: &Disk, into: &WritableDisk) -> Result<u64> {
+        self.progress.begin("merge", above.size());
+        let mut written = 0;
+        for block in above.blocks(Blocks::of(PIECE).by_sector()) {
+            self.cancel.check()?;
+            let block = block?;
+            match &block.data {
+                Data::Bytes(bytes) => {
+                    into.write_at(bytes, block.offset)?;
+                    written += block.len();
+                }
+                Data::Zero(_) => self.pour_zeros(block.offset, block.end(), into)?,
+                Data::Absent(_) => {}
+            }
+            self.progress.set_done(block.end());
+        }
+        Ok(written)
+    }
+
+    fn pour_zeros(&self, mut at: u64, end: u64, into: &WritableDisk) -> Result<()> {
+        while at < end {
+            self.cancel.check()?;
+            let next = (at / ZEROS * ZEROS + ZEROS).min(end);
+            into.write_zeroes(at, next - at)?;
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// Looks for images outside of the chain that lie on a layer whose content changes: the base, and those in between.
+    fn check_children(&self, layers: &Layers) -> Result<()> {
+        let mut changed: Vec<&dyn Layer> = vec![&*layers.base.chain()[0]];
+        changed.extend(layers.above.chain().iter().skip(usize::from(!self.delete)).map(|layer| &**layer));
+        let folders = [folder_of(&self.top), folder_of(layers.base_path()?)];
+        let same = folders[0].canonicalize().ok() == folders[1].canonicalize().ok();
+        let folders = if same { &folders[..1] } else { &folders };
+        let mut children = vec![Vec::new(); changed.len()];
+        for folder in folders {
+            for found in images_in(folder)?.filter(|found| !layers.contain(&found.path)) {
+                let parent = changed.iter().position(|layer| found.is_child_of(*layer));
+                // One that no longer knows its parent is lost already: a layer of an earlier merge.
+                if let Some(parent) = parent.filter(|&parent| found.knows(changed[parent].info())) {
+                    children[parent].push(found.path);
+                }
+            }
+        }
+        for (layer, children) in changed.iter().zip(children) {
+            refuse_children(layer.files()[0].name(), &children)?;
+        }
+        Ok(())
+    }
+}
+
+/// Has `disk` bear the data id of the layer whose content it is given: for those that lie on that layer, the two are one.
+fn take_data_id(disk: &WritableDisk, layers: &Layers) {
+    if let Some(id) = layers.top().info().data_id {
+        disk.top().set_data_id(id);
+    }
+}
+
+/// Removes the files of `layers`: the top, which alone is still good, last.
+fn remove(layers: &[std::sync::Arc<dyn Layer>]) -> Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    for file in layers.iter().rev().flat_map(|layer| layer.files()) {
+        if let Some(path) = file.path() {
+            std::fs::remove_file(path).map_err(|e| Error::io("remove", file.name(), e))?;
+            removed.push(path.to_owned());
+        }
+    }
+    Ok(removed)
+}
