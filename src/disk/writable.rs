@@ -179,8 +179,12 @@ impl WritableDisk {
     ///
     /// # Errors
     ///
-    /// [`Error::ShrinkLosesData`], [`Error::SizeLimit`], and as [`flush`](Self::flush).
+    /// [`Error::ShrinkLosesData`], [`Error::SizeLimit`], [`Error::Unsupported`] for a size of no whole sectors, and as [`flush`](Self::flush).
     pub fn resize(self, size: u64, allow_loss: bool) -> Result<()> {
+        if size == 0 || !size.is_multiple_of(self.top.granularity()) {
+            let what = format!("a size of {size} bytes is no whole number of sectors");
+            return Err(Error::Unsupported { what });
+        }
         if size < self.size() && !allow_loss {
             self.check_zeros(size..self.size())?;
         }

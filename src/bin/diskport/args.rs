@@ -1,14 +1,15 @@
 //! The grammar of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use diskport::chain::check_no_children;
 use diskport::copy::Digest;
 use diskport::format::vhd::SizeField;
 use diskport::format::vmdk::GrainTables;
 use diskport::ops::Target;
 use diskport::storage::{AnyPath, NoExternal};
-use diskport::{Disk, Format, Open};
+use diskport::{Disk, Format, Open, WritableDisk};
 
 use crate::console::say;
 use crate::failure::Failure;
@@ -37,8 +38,20 @@ pub enum Command {
     Compare(Compare),
     /// Writes bytes of the virtual disk to standard output
     Read(Read),
-    /// Makes a new empty disk
+    /// Makes a new empty disk, or a differencing child
     Create(Create),
+    /// Writes standard input to the virtual disk
+    Write(Write),
+    /// Changes the virtual size, in place
+    Resize(Resize),
+    /// Gives the space of unused and zeroed blocks back, in place
+    Compact(Compact),
+    /// Merges an image and its parents down to a base: into the base, or into a new image
+    Merge(Merge),
+    /// Gives an image another parent
+    Rebase(Rebase),
+    /// Looks for everything that is wrong with an image, and repairs it when told
+    Check(Check),
     /// Converts an image, its chain flattened, into another format
     Convert(Convert),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
@@ -48,12 +61,19 @@ pub enum Command {
 /// How images are opened.
 #[derive(Args)]
 pub struct OpenArgs {
-    /// Where parents and extents that an image names may be opened
-    #[arg(long, value_enum, default_value_t = Resolve::SameDirectory)]
-    pub resolve: Resolve,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// The parent of the image, wherever it lies
     #[arg(long, value_name = "PATH")]
     pub parent: Option<PathBuf>,
+}
+
+/// What is accepted of images and their parents.
+#[derive(Args, Clone, Copy)]
+pub struct PolicyArgs {
+    /// Where parents and extents that an image names may be opened
+    #[arg(long, value_enum, default_value_t = Resolve::SameDirectory)]
+    pub resolve: Resolve,
     /// Read over a parent that is not the one recorded
     #[arg(long)]
     pub ignore_parent_mismatch: bool,
@@ -100,9 +120,7 @@ impl OpenArgs {
     /// Opens the image at `path`, of `format` if one is given.
     pub fn open(&self, path: &PathBuf, format: Option<Format>) -> Result<Disk, Failure> {
         let disk = self.options(format).open_path(path)?;
-        for warning in disk.warnings() {
-            say(&format!("diskport: warning: {}: {warning}", path.display()));
-        }
+        warn_of(&disk, path);
         Ok(disk)
     }
 
@@ -111,6 +129,17 @@ impl OpenArgs {
         Self { parent, ..*self }
     }
 
+    /// What the options say.
+    pub fn options(&self, format: Option<Format>) -> Open {
+        let open = self.policy.options(format);
+        match &self.parent {
+            Some(parent) => open.parent(parent),
+            None => open,
+        }
+    }
+}
+
+impl PolicyArgs {
     /// What the options say.
     pub fn options(&self, format: Option<Format>) -> Open {
         let mut open = Open::new()
@@ -130,13 +159,17 @@ impl OpenArgs {
             Resolve::None => open.resolver(NoExternal),
             Resolve::Any => open.resolver(AnyPath),
         };
-        if let Some(parent) = &self.parent {
-            open = open.parent(parent);
-        }
         match format {
             Some(format) => open.format(format),
             None => open,
         }
+    }
+}
+
+/// Says what is odd about the image at `path`.
+pub fn warn_of(disk: &Disk, path: &Path) {
+    for warning in disk.warnings() {
+        say(&format!("diskport: warning: {}: {warning}", path.display()));
     }
 }
 
@@ -294,24 +327,159 @@ pub struct Convert {
 pub struct Create {
     /// The image to make
     pub image: PathBuf,
-    /// The virtual size
-    #[arg(long, value_parser = size::parse)]
-    pub size: u64,
-    /// The format: raw, vhd, vhdx or vmdk. By default what the image's name ends in
-    #[arg(long, short = 'O')]
+    /// The virtual size; of a child, by default its parent's
+    #[arg(long, value_parser = size::parse, required_unless_present = "parent")]
+    pub size: Option<u64>,
+    /// The parent of a differencing child, which holds only what differs from it
+    #[arg(long, value_name = "PATH")]
+    pub parent: Option<PathBuf>,
+    /// The parent's format, instead of detecting it
+    #[arg(long, value_name = "FORMAT", requires = "parent")]
+    pub parent_format: Option<Format>,
+    /// The format: raw, vhd, vhdx or vmdk. By default what the image's name ends in; of a child, the parent's
+    #[arg(long, short = 'O', conflicts_with = "parent")]
     pub format: Option<Format>,
     /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat, streamOptimized or vmfs of a VMDK
-    #[arg(long)]
+    #[arg(long, conflicts_with = "parent")]
     pub subformat: Option<String>,
-    /// The block size; for formats that have one
+    /// The block size; for formats that have one. Of a child, by default its parent's
     #[arg(long, value_parser = size::parse)]
     pub block_size: Option<u64>,
     /// Bytes of a logical sector
-    #[arg(long, default_value_t = 512, value_parser = parse_sector_size)]
+    #[arg(long, default_value_t = 512, value_parser = parse_sector_size, conflicts_with = "parent")]
     pub sector_size: u32,
     /// Replace an existing image
     #[arg(long)]
     pub overwrite: bool,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// An image that is changed in place.
+#[derive(Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Refuse when another image in the folder names this one as its parent
+    #[arg(long)]
+    pub check_children: bool,
+}
+
+impl ChangeArgs {
+    /// Opens the image for writing.
+    pub fn open(&self) -> Result<WritableDisk, Failure> {
+        let disk = self.image.open()?;
+        if self.check_children {
+            check_no_children(&disk)?;
+        }
+        Ok(self.image.options.options(self.image.format).open_writable(&self.image.path)?)
+    }
+}
+
+#[derive(Args)]
+pub struct Write {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// First byte
+    #[arg(long, value_parser = size::parse)]
+    pub offset: u64,
+    /// Write this many zeros instead of standard input
+    #[arg(long, value_name = "LENGTH", value_parser = size::parse)]
+    pub zeroes: Option<u64>,
+    /// Say that this many bytes are no longer needed, instead of writing any
+    #[arg(long, value_name = "LENGTH", value_parser = size::parse, conflicts_with = "zeroes")]
+    pub discard: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct Resize {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// The new virtual size
+    #[arg(value_parser = size::parse)]
+    pub size: u64,
+    /// Cut off what is not zeros
+    #[arg(long)]
+    pub allow_loss: bool,
+}
+
+#[derive(Args)]
+pub struct Compact {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+#[derive(Args)]
+pub struct Merge {
+    /// The top of the chain
+    pub top: PathBuf,
+    /// The layer to merge into, instead of the top's parent
+    #[arg(long, value_name = "BASE")]
+    pub into: Option<PathBuf>,
+    /// A new image to merge into; without --base one that has no parent
+    #[arg(long, value_name = "NEW", conflicts_with = "into")]
+    pub output: Option<PathBuf>,
+    /// The layer that the new image is to be a child of
+    #[arg(long, value_name = "BASE", requires = "output")]
+    pub base: Option<PathBuf>,
+    /// The block size of the new image
+    #[arg(long, value_parser = size::parse, requires = "output")]
+    pub block_size: Option<u64>,
+    /// Replace an existing output
+    #[arg(long, requires = "output")]
+    pub overwrite: bool,
+    /// Remove the merged images in the end
+    #[arg(long, conflicts_with = "output")]
+    pub delete: bool,
+    /// Go on when other images need one that is changed or removed: they are lost
+    #[arg(long)]
+    pub ignore_children: bool,
+    /// The top's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Args)]
+pub struct Rebase {
+    /// The differencing image
+    pub image: PathBuf,
+    /// Its new parent
+    #[arg(long, value_name = "PATH", required_unless_present = "find")]
+    pub parent: Option<PathBuf>,
+    /// The new parent's format, instead of detecting it
+    #[arg(long, value_name = "FORMAT", requires = "parent")]
+    pub parent_format: Option<Format>,
+    /// Take the new parent for one of the same content, as one that was moved: names and identities alone are written
+    #[arg(long = "unsafe")]
+    pub unchecked: bool,
+    /// Look in these folders for the parent, which was moved
+    #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with = "parent")]
+    pub find: Vec<PathBuf>,
+    /// Where the old parent lies now
+    #[arg(long, value_name = "PATH")]
+    pub old_parent: Option<PathBuf>,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+#[derive(Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Repair what can be repaired without losing anything
+    #[arg(long)]
+    pub repair: bool,
+    /// Make repairs that lose something too
+    #[arg(long, requires = "repair")]
+    pub allow_loss: bool,
 }
 
 fn parse_sector_size(text: &str) -> Result<u32, String> {

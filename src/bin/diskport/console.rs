@@ -1,7 +1,7 @@
 //! Standard output, progress on standard error, and Ctrl-C.
 
-use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -32,6 +32,26 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Says something on standard error; that nobody listens is no reason to stop.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Standard input in pieces of at most `len` bytes. A thread of its own waits for them, so that an interrupt is seen meanwhile.
+pub fn input(len: usize) -> Receiver<io::Result<Vec<u8>>> {
+    let (pieces, received) = sync_channel(2);
+    std::thread::spawn(move || {
+        loop {
+            let mut piece = Vec::with_capacity(len);
+            let read = io::stdin().lock().take(len as u64).read_to_end(&mut piece);
+            let more = matches!(read, Ok(1..));
+            if more || read.is_err() {
+                // Whoever no longer listens has met an error, and says so.
+                let _ = pieces.send(read.map(|_| piece));
+            }
+            if !more {
+                return;
+            }
+        }
+    });
+    received
 }
 
 /// Has a write that passes the process's limit fail, as any other does, instead of ending the process: what was

@@ -24,6 +24,12 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(&args, mode),
         Command::Read(args) => commands::read::run(&args),
         Command::Create(args) => commands::create::run(&args),
+        Command::Write(args) => commands::write::run(&args),
+        Command::Resize(args) => commands::resize::run(&args),
+        Command::Compact(args) => commands::compact::run(&args),
+        Command::Merge(args) => commands::merge::run(&args, mode),
+        Command::Rebase(args) => commands::rebase::run(&args, mode),
+        Command::Check(args) => commands::check::run(&args),
         Command::Convert(args) => commands::convert::run(&args, mode),
         Command::ReverseImage(args) => commands::reverse_image::run(&args, mode),
     };

@@ -1,25 +1,47 @@
-//! `create`: a new empty disk.
+//! `create`: a new empty disk, or a differencing child.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use diskport::Disk;
 use diskport::copy::Copy;
+use diskport::{Child, Disk};
 
 use super::output;
-use crate::args::Create;
+use crate::args::{Create, warn_of};
 use crate::failure::Failure;
 
 pub fn run(args: &Create) -> Result<ExitCode, Failure> {
-    let format = output::format(&args.image, args.format, args.subformat.as_deref())?;
-    if args.size == 0 || !args.size.is_multiple_of(u64::from(args.sector_size)) {
-        let message = format!("a size of {} bytes is no whole number of sectors", args.size);
-        return Err(Failure::Usage(message));
+    match &args.parent {
+        Some(parent) => child(args, parent)?,
+        None => empty(args)?,
     }
-    let disk = Disk::empty(args.size, args.sector_size);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
+    let disk = args.policy.options(args.parent_format).open_path(parent)?;
+    warn_of(&disk, parent);
+    let mut child = Child::of(&disk).overwrite(args.overwrite);
+    if let Some(size) = args.size {
+        child = child.size(size);
+    }
+    if let Some(block_size) = args.block_size {
+        child = child.block_size(block_size);
+    }
+    Ok(child.write_file(&args.image)?)
+}
+
+fn empty(args: &Create) -> Result<(), Failure> {
+    let format = output::format(&args.image, args.format, args.subformat.as_deref())?;
+    let size = args.size.unwrap_or_default();
+    if size == 0 || !size.is_multiple_of(u64::from(args.sector_size)) {
+        return Err(Failure::Usage(format!("a size of {size} bytes is no whole number of sectors")));
+    }
+    let disk = Disk::empty(size, args.sector_size);
     let mut copy = Copy::new(&disk).to(format).overwrite(args.overwrite);
     if let Some(block_size) = args.block_size {
         copy = copy.block_size(block_size);
     }
     copy.write_file(&args.image)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -1,11 +1,17 @@
 //! One file a command.
 
+pub mod check;
+pub mod compact;
 pub mod compare;
 pub mod convert;
 pub mod create;
 pub mod hash;
 pub mod info;
 pub mod map;
+pub mod merge;
 mod output;
 pub mod read;
+pub mod rebase;
+pub mod resize;
 pub mod reverse_image;
+pub mod write;

@@ -1,88 +1,17 @@
 //! The command line as a black box: exit codes, what goes to which output, the JSON that scripts depend on.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod changing;
+mod place;
 
+use std::fs;
+use std::process::{Command, Stdio};
+
+use place::{DIFFER, DONE, IO, PRECONDITION, Place, REFUSED, USAGE, error_text, shell, small, text};
 use serde_json::Value;
-use tempfile::TempDir;
 
 const SIZE: u64 = 16 << 20;
 /// Of the content of `testdata/small.vhdx`; its README says the same.
 const SHA256: &str = "dd52907fbd317e94da42da58e076755bc6d8e66044c3e341e294ac29b85955e0";
-
-const DONE: i32 = 0;
-const DIFFER: i32 = 1;
-const USAGE: i32 = 2;
-const REFUSED: i32 = 3;
-const IO: i32 = 4;
-const PRECONDITION: i32 = 5;
-
-fn small() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/small.vhdx")
-}
-
-/// A folder of the test's own, and the program run in it.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, content).expect("room for a file");
-        path
-    }
-
-    /// Runs `diskport` and demands this exit code.
-    #[track_caller]
-    fn run(&self, arguments: &[&str], code: i32) -> Output {
-        let output = Command::new(env!("CARGO_BIN_EXE_diskport"))
-            .args(arguments)
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("diskport runs");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", error_text(&output));
-        output
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(arguments, DONE);
-        serde_json::from_slice(&output.stdout).expect("one JSON document on standard output")
-    }
-
-    /// The names of the files in the folder.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(self.0.path())
-            .expect("the folder is there")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-            .collect();
-        names.sort();
-        names
-    }
-
-    /// A small raw disk, which is a source that any version can read.
-    fn raw(&self, name: &str) -> PathBuf {
-        let content: Vec<u8> = (0..256 * 1024_u32).flat_map(u32::to_le_bytes).collect();
-        self.file(name, &content)
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path in UTF-8")
-}
-
-fn error_text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 #[test]
 fn info_gives_every_key_as_json() {
@@ -222,14 +151,6 @@ fn a_failed_conversion_leaves_nothing() {
     place.file("cut.vhdx", &image);
     place.run(&["convert", "cut.vhdx", "out.vmdk"], REFUSED);
     assert_eq!(place.names(), ["cut.vhdx"]);
-}
-
-/// Runs a shell line with our program as `$0`, in the place's folder.
-#[cfg(unix)]
-fn shell(place: &Place, line: &str) -> Option<i32> {
-    let mut shell = Command::new("bash");
-    shell.args(["-c", line, env!("CARGO_BIN_EXE_diskport")]).current_dir(place.0.path());
-    shell.status().expect("bash runs").code()
 }
 
 #[cfg(unix)]

@@ -1,0 +1,44 @@
+//! `merge`: layers of a chain become one.
+
+use std::process::ExitCode;
+
+use diskport::chain;
+use diskport::copy::Progress;
+
+use crate::args::{Merge, ProgressMode};
+use crate::console::{self, Watch, say};
+use crate::failure::Failure;
+use crate::size::show;
+
+pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let progress = Progress::new();
+    let cancel = console::cancel_on_interrupt();
+    let mut merge = chain::Merge::of(&args.top)
+        .open(args.open.options(args.format))
+        .overwrite(args.overwrite)
+        .delete(args.delete)
+        .ignore_children(args.ignore_children)
+        .progress(&progress)
+        .cancel(&cancel);
+    if let Some(base) = args.into.as_ref().or(args.base.as_ref()) {
+        merge = merge.base(base);
+    }
+    if let Some(block_size) = args.block_size {
+        merge = merge.block_size(block_size);
+    }
+    let merged = {
+        let _watch = Watch::start(mode, &progress);
+        match &args.output {
+            Some(output) => merge.write_file(output)?,
+            None => merge.commit()?,
+        }
+    };
+    say(&format!(
+        "{}: {} layers merged, {} written",
+        args.top.display(),
+        merged.layers,
+        show(merged.data_written)
+    ));
+    merged.deleted.iter().for_each(|path| say(&format!("  removed {}", path.display())));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,59 @@
+//! `rebase`: another parent.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use diskport::chain::{self, find_parents};
+use diskport::copy::Progress;
+use diskport::{Error, Open};
+
+use crate::args::{ProgressMode, Rebase};
+use crate::console::{self, Watch, say};
+use crate::failure::Failure;
+
+pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let mut open = args.policy.options(args.format);
+    if let Some(parent) = &args.old_parent {
+        open = open.parent(parent);
+    }
+    // One that is found by its identity is the old parent itself.
+    let (parent, unchecked) = match &args.parent {
+        Some(parent) => (parent.clone(), args.unchecked),
+        None => (find(args, &open)?, true),
+    };
+    let progress = Progress::new();
+    let cancel = console::cancel_on_interrupt();
+    let mut rebase = chain::Rebase::of(&args.image)
+        .onto(&parent)
+        .open(open)
+        .unchecked(unchecked)
+        .progress(&progress)
+        .cancel(&cancel);
+    if let Some(format) = args.parent_format {
+        rebase = rebase.parent_format(format);
+    }
+    {
+        let _watch = Watch::start(mode, &progress);
+        rebase.run()?;
+    }
+    say(&format!("{}: its parent is {}", args.image.display(), parent.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The one image in the folders that the image can have had as its parent.
+fn find(args: &Rebase, open: &Open) -> Result<PathBuf, Failure> {
+    let child = open.clone().allow_missing_parent(true).open_path(&args.image)?;
+    let mut found = find_parents(&child, &args.find)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(parent), true) => Ok(parent),
+        (Some(parent), false) => {
+            let others: Vec<_> = found.iter().map(|path| path.display().to_string()).collect();
+            let all = format!("{} and {}", others.join(", "), parent.display());
+            Err(Failure::Usage(format!("{all} all bear the parent's identity: name one with --parent")))
+        }
+        (None, _) => {
+            let tried = args.find.iter().map(|folder| folder.display().to_string()).collect();
+            Err(Error::ParentMissing { child: args.image.display().to_string(), tried }.into())
+        }
+    }
+}

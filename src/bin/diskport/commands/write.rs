@@ -1,0 +1,43 @@
+//! `write`: bytes of the virtual disk, from standard input.
+
+use std::process::ExitCode;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use diskport::{Error, MIB, WritableDisk};
+
+use crate::args::Write;
+use crate::console;
+use crate::failure::Failure;
+
+pub fn run(args: &Write) -> Result<ExitCode, Failure> {
+    let disk = args.change.open()?;
+    let written = match (args.zeroes, args.discard) {
+        (Some(len), _) => disk.write_zeroes(args.offset, len),
+        (None, Some(len)) => disk.discard(args.offset, len),
+        (None, None) => write(&disk, args.offset),
+    };
+    // The image is closed properly whatever happened.
+    let closed = disk.close();
+    written.and(closed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(disk: &WritableDisk, mut at: u64) -> Result<(), Error> {
+    let cancel = console::cancel_on_interrupt();
+    let pieces = console::input(MIB as usize);
+    while !cancel.is_cancelled() {
+        match pieces.recv_timeout(Duration::from_millis(100)) {
+            Ok(Ok(piece)) => {
+                disk.write_at(&piece, at)?;
+                at += piece.len() as u64;
+            }
+            Ok(Err(source)) => {
+                return Err(Error::Io { operation: "read", file: "standard input".to_owned(), source });
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+    Err(Error::Cancelled)
+}

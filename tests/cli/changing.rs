@@ -1,0 +1,83 @@
+//! The commands that change images in place.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::place::{DIFFER, DONE, PRECONDITION, Place, REFUSED, USAGE, error_text, text};
+
+const FINDINGS: i32 = DIFFER;
+
+/// What `read` gives of an image.
+fn read(place: &Place, image: &str, offset: u64, len: u64) -> Vec<u8> {
+    let (offset, len) = (offset.to_string(), len.to_string());
+    place.run(&["read", image, "--offset", &offset, "--length", &len], DONE).stdout
+}
+
+#[test]
+fn write_puts_standard_input_on_the_disk() {
+    let place = Place::new();
+    let source = place.raw("disk.raw");
+    let mut expected = fs::read(&source).expect("the disk");
+    place.feed(&["write", "disk.raw", "--offset", "1000"], b"some bytes", DONE);
+    expected[1000..1010].copy_from_slice(b"some bytes");
+    place.run(&["write", "disk.raw", "--offset", "64K", "--zeroes", "100K"], DONE);
+    expected[64 << 10..164 << 10].fill(0);
+    assert!(fs::read(&source).expect("the disk") == expected);
+    place.run(&["write", "disk.raw", "--offset", "512K", "--discard", "64K"], DONE);
+    assert_eq!(read(&place, "disk.raw", 512 << 10, 512), vec![0; 512]);
+    place.run(&["write", "disk.raw", "--offset", "0", "--zeroes", "1", "--discard", "1"], USAGE);
+    place.feed(&["write", "disk.raw", "--offset", "1M"], b"beyond", USAGE);
+    place.run(&["write", "disk.raw", "--offset", "1M", "--zeroes", "1"], USAGE);
+    assert_eq!(fs::metadata(&source).expect("the disk").len(), 1 << 20);
+}
+
+#[test]
+fn resize_cuts_nothing_but_zeros_unless_told() {
+    let place = Place::new();
+    let source = place.raw("disk.raw");
+    place.run(&["resize", "disk.raw", "2M"], DONE);
+    assert_eq!(place.json(&["info", "--json", "disk.raw"])["virtual_size"], 2 << 20);
+    place.run(&["resize", "disk.raw", "1M"], DONE);
+    let output = place.run(&["resize", "disk.raw", "512K"], PRECONDITION);
+    assert!(error_text(&output).contains("--allow-loss"), "{}", error_text(&output));
+    assert_eq!(fs::metadata(&source).expect("the disk").len(), 1 << 20);
+    place.run(&["resize", "disk.raw", "512K", "--allow-loss"], DONE);
+    assert_eq!(fs::metadata(&source).expect("the disk").len(), 512 << 10);
+    place.run(&["resize", "disk.raw", "0", "--allow-loss"], USAGE);
+}
+
+#[test]
+fn check_says_nothing_of_a_clean_image() {
+    let place = Place::new();
+    place.raw("disk.raw");
+    let report = place.json(&["check", "--json", "disk.raw"]);
+    assert_eq!((&report["format"], &report["clean"]), (&"raw".into(), &true.into()));
+    assert_eq!(report["findings"], Value::Array(Vec::new()));
+    place.run(&["check", "disk.raw", "--repair"], DONE);
+    place.run(&["check", "disk.raw", "--allow-loss"], USAGE);
+    place.file("no-disk", b"no disk at all");
+    place.run(&["check", "no-disk"], REFUSED);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_while_waiting_for_input_ends_a_write() {
+    let place = Place::new();
+    let source = place.raw("disk.raw");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
+    command.args(["write", "disk.raw", "--offset", "0"]).current_dir(place.0.path()).stdin(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().expect("diskport runs");
+    // Kept open to the end: the input does not end.
+    let mut input = child.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut input, &[7; 1 << 20]).expect("is read");
+    // The piece is on the disk: the program waits for more.
+    while fs::read(&source).expect("the disk") != [7; 1 << 20] {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(kill.success());
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    place.run(&["write", text(&source), "--offset", "0", "--zeroes", "512"], DONE);
+}
