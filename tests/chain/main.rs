@@ -1,0 +1,8 @@
+//! Chains: layers are merged and children get other parents, and what is read stays the same.
+
+mod children;
+mod family;
+mod interrupted;
+mod merge;
+mod model;
+mod rebase;
