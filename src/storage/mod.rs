@@ -21,7 +21,7 @@ mod writable;
 use std::io;
 use std::ops::Range;
 
-pub use fault::{Fault, FaultyStorage};
+pub use fault::{Fault, Faults, FaultyStorage};
 pub use file::FileStorage;
 pub use image_file::{FileRole, ImageFile};
 pub use memory::MemoryStorage;
