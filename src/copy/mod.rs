@@ -154,14 +154,14 @@ impl Copy {
             });
         }
         let disk = self.whole_sectors()?;
-        let names = Names { extent: output::recorded_name(Path::new("")) };
+        let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
         let mut sink = output::stream(self.format, &disk, &names, &self.options, Box::new(out))?;
         let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         Ok(self.report(&disk, counts))
     }
 
-    /// Writes the output to the file at `path`, where it appears when it is whole. A format with a flat extent
-    /// puts it beside, as `NAME-flat.vmdk`.
+    /// Writes the output to the file at `path`, where it appears when it is whole. A VMDK with
+    /// extents has them beside it, as `NAME-flat.vmdk`, or `NAME-s001.vmdk` or `NAME-f001.vmdk` and so on.
     ///
     /// # Errors
     ///
@@ -170,30 +170,36 @@ impl Copy {
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
         let disk = self.whole_sectors()?;
-        let extent_path = output::extent_path(self.format, path)?;
-        for path in extent_path.as_deref().into_iter().chain([path]) {
+        let extent_paths = output::extent_paths(self.format, disk.size(), path)?;
+        for path in extent_paths.iter().map(|path| path.as_path()).chain([path]) {
             self.disk.check_not_source(path)?;
         }
         let main = OutputFile::create(path, self.overwrite)?;
-        let extent = extent_path.map(|path| OutputFile::create(path, self.overwrite)).transpose()?;
-        let names = Names { extent: output::recorded_name(extent.as_ref().map_or(path, |file| file.path())) };
+        let create = |path| OutputFile::create(path, self.overwrite);
+        let mut extents = extent_paths.iter().map(create).collect::<Result<Vec<_>>>()?;
+        let recorded = extent_paths.iter().map(|path| output::recorded_name(path)).collect();
+        let names = match extents[..] {
+            [] => Names { extents: vec![output::recorded_name(path)] },
+            _ => Names { extents: recorded },
+        };
         let destination = Destination {
             main: main.storage().clone(),
-            extent: extent.as_ref().map(|file| file.storage().clone() as _),
+            extents: extents.iter().map(|file| file.storage().clone() as _).collect(),
             name: path.display().to_string(),
         };
         let mut sink = output::file(self.format, &disk, &names, &self.options, destination)?;
         let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         drop(sink);
         if self.verify {
-            let extent = extent.as_ref().map(|file| file.storage().clone() as _);
-            let written = output::reopen(self.format, main.storage().clone(), &names, extent)?;
+            let extents = extents.iter().map(|file| file.storage().clone() as _).collect();
+            let written = output::reopen(self.format, main.storage().clone(), &names, extents)?;
             if let Some(difference) = compare_as("verify", &disk, &written, &self.progress, &self.cancel)? {
                 return Err(Error::VerifyFailed { offset: difference.offset });
             }
         }
-        // The extent first: the image exists with its descriptor.
-        OutputFile::publish_all(extent.into_iter().chain([main]).collect(), self.sync)?;
+        // The extents first: the image exists with its descriptor.
+        extents.push(main);
+        OutputFile::publish_all(extents, self.sync)?;
         Ok(self.report(&disk, counts))
     }
 
@@ -203,18 +209,18 @@ impl Copy {
     ///
     /// [`Error::Unsupported`] for a format that needs more files, and all that reading and writing give rise to.
     pub fn write_storage(&self, storage: Arc<dyn WriteAt>) -> Result<Report> {
-        if output::extent_path(self.format, Path::new("image"))?.is_some() {
+        if !output::extent_paths(self.format, self.disk.size(), Path::new("image"))?.is_empty() {
             let what = format!("a {} is more than one file", self.format);
             return Err(Error::Unsupported { what });
         }
         let disk = self.whole_sectors()?;
-        let names = Names { extent: output::recorded_name(Path::new("")) };
-        let to = Destination { main: storage.clone(), extent: None, name: "(image)".to_owned() };
+        let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
+        let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
         let mut sink = output::file(self.format, &disk, &names, &self.options, to)?;
         let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
         drop(sink);
         if self.verify {
-            let written = output::reopen(self.format, storage.clone(), &names, None)?;
+            let written = output::reopen(self.format, storage.clone(), &names, Vec::new())?;
             if let Some(difference) = compare_as("verify", &disk, &written, &self.progress, &self.cancel)? {
                 return Err(Error::VerifyFailed { offset: difference.offset });
             }

@@ -33,7 +33,7 @@ impl Layer for FlatLayer {
 }
 
 /// Runs of zeros of this many bytes stay holes of the file: what file systems allocate at least.
-const GRAIN: u64 = 4096;
+pub(crate) const FLAT_GRAIN: u64 = 4096;
 
 /// Into a file: data go to their places, zeros stay holes.
 pub(crate) struct FlatFile {
@@ -45,15 +45,20 @@ impl FlatFile {
         file.set_size(size)?;
         Ok(Self { file })
     }
+
+    /// Writes data to their place.
+    pub(crate) fn put(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        self.file.write_all_at(data, offset)
+    }
 }
 
 impl Sink for FlatFile {
     fn encoding(&self) -> Encoding {
-        Encoding::Plain { grain: GRAIN }
+        Encoding::Plain { grain: FLAT_GRAIN }
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {
-        packet.iter().try_for_each(|(offset, data)| self.file.write_all_at(data, offset))
+        packet.iter().try_for_each(|(offset, data)| self.put(offset, data))
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -75,7 +80,7 @@ impl<'w> FlatStream<'w> {
 
 impl Sink for FlatStream<'_> {
     fn encoding(&self) -> Encoding {
-        Encoding::Plain { grain: GRAIN }
+        Encoding::Plain { grain: FLAT_GRAIN }
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {

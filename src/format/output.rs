@@ -102,30 +102,32 @@ pub(crate) struct OutputOptions {
 
 /// The names that an output records of its own files.
 pub(crate) struct Names {
-    /// The file that holds the data.
-    pub(crate) extent: String,
+    /// The files that hold the data.
+    pub(crate) extents: Vec<String>,
 }
 
 /// The files of an output.
 pub(crate) struct Destination {
     pub(crate) main: Arc<dyn WriteAt>,
-    pub(crate) extent: Option<Arc<dyn WriteAt>>,
+    /// Those that hold the data, where the main one does not.
+    pub(crate) extents: Vec<Arc<dyn WriteAt>>,
     /// How messages call it.
     pub(crate) name: String,
 }
 
-/// Where the data go that do not go into the file at `path` itself.
-pub(crate) fn extent_path(format: OutputFormat, path: &Path) -> Result<Option<PathBuf>> {
-    let OutputFormat::Vmdk(subformat) = format else { return Ok(None) };
-    if !subformat.is_flat() {
-        return Ok(None);
+/// Where the data of a disk of `size` bytes go that do not go into the file at `path` itself.
+pub(crate) fn extent_paths(format: OutputFormat, size: u64, path: &Path) -> Result<Vec<PathBuf>> {
+    let OutputFormat::Vmdk(subformat) = format else { return Ok(Vec::new()) };
+    let endings = subformat.extents(size.div_ceil(512))?;
+    if endings.is_empty() {
+        return Ok(Vec::new());
     }
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     let stem = stem.filter(|stem| !stem.contains(create::UNQUOTABLE));
     let stem = stem.ok_or_else(|| Error::Unsupported {
         what: format!("{}: a descriptor cannot record such a name", path.display()),
     })?;
-    Ok(Some(path.with_file_name(format!("{stem}-flat.vmdk"))))
+    Ok(endings.iter().map(|ending| path.with_file_name(format!("{stem}-{ending}.vmdk"))).collect())
 }
 
 /// The name that the file at `path` is recorded by.
@@ -149,7 +151,7 @@ pub(crate) fn file(
     };
     let main = WritableFile::new(to.main.clone(), &to.name);
     let (size, sector_size) = (disk.size(), disk.logical_sector_size());
-    Ok(match (format, to.extent) {
+    Ok(match (format, to.extents) {
         (OutputFormat::Raw, _) => Box::new(FlatFile::new(main, size)?),
         (OutputFormat::Vhd(allocation), _) => {
             Box::new(vhd::create::Vhd::new(main, allocation, size, sector_size, block_size)?)
@@ -157,17 +159,19 @@ pub(crate) fn file(
         (OutputFormat::Vhdx(allocation), _) => {
             Box::new(vhdx::create::Vhdx::new(main, allocation, size, sector_size, block_size)?)
         }
-        (OutputFormat::Vmdk(subformat), Some(extent)) => {
-            let extent = WritableFile::new(extent, &to.name);
-            Box::new(create::Flat::new(main, extent, descriptor(subformat, disk, names)?)?)
-        }
-        (OutputFormat::Vmdk(Subformat::StreamOptimized), None) => {
+        (OutputFormat::Vmdk(Subformat::StreamOptimized), _) => {
             let out = SinkStream::new(Forward { storage: to.main, at: 0 }, &to.name);
             let descriptor = descriptor(Subformat::StreamOptimized, disk, names)?;
             Box::new(create::Stream::new(out, &descriptor, options.level)?)
         }
-        (OutputFormat::Vmdk(subformat), None) => {
-            Box::new(create::Sparse::new(main, descriptor(subformat, disk, names)?)?)
+        (OutputFormat::Vmdk(subformat), extents) => {
+            let descriptor = descriptor(subformat, disk, names)?;
+            if extents.is_empty() {
+                Box::new(create::Sparse::new(main, descriptor.sectors, Some(descriptor))?)
+            } else {
+                let extents = extents.into_iter().map(|extent| WritableFile::new(extent, &to.name)).collect();
+                Box::new(create::Extents::new(main, extents, descriptor)?)
+            }
         }
     })
 }
@@ -196,9 +200,9 @@ pub(crate) fn reopen(
     format: OutputFormat,
     main: Arc<dyn ReadAt>,
     names: &Names,
-    extent: Option<Arc<dyn ReadAt>>,
+    extents: Vec<Arc<dyn ReadAt>>,
 ) -> Result<Disk> {
-    let resolver: Explicit = extent.map(|storage| (names.extent.clone(), storage)).into_iter().collect();
+    let resolver: Explicit = names.extents.iter().cloned().zip(extents).collect();
     crate::Open::new().format(format.format()).resolver(resolver).open(main)
 }
 
@@ -207,7 +211,7 @@ fn descriptor(subformat: Subformat, disk: &Disk, names: &Names) -> Result<create
         subformat,
         sectors: disk.size().div_ceil(512),
         sector_size: disk.logical_sector_size(),
-        extent: names.extent.clone(),
+        extents: names.extents.clone(),
         id: uuid::Uuid::new_v4().as_u128(),
         parent: None,
     };

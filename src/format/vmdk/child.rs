@@ -31,10 +31,10 @@ pub(super) fn create(file: &WritableFile, parent: &ParentLink<'_>, options: &Chi
         subformat: Subformat::MonolithicSparse,
         sectors: info.size / SECTOR,
         sector_size: info.logical_sector_size,
-        extent: own.unwrap_or(NAMELESS).to_owned(),
+        extents: vec![own.unwrap_or(NAMELESS).to_owned()],
         id: uuid::Uuid::new_v4().as_u128(),
         parent: Some(Parent { cid, name: name.to_owned(), uuid, geometry: info.geometry }),
     };
     descriptor.check()?;
-    Sparse::new(file.clone(), descriptor)?.finish()
+    Sparse::new(file.clone(), descriptor.sectors, Some(descriptor))?.finish()
 }

@@ -13,7 +13,7 @@ fn disks_too_large_to_be_read_are_not_written() {
         let disk = Disk::empty(size, 512);
         let refused = crate::support::within_limits(|| Copy::new(&disk).to(stream).write_to(std::io::sink()));
         match refused {
-            Err(Error::Unsupported { what }) => assert!(what.contains("137438953472 (64 TiB)"), "{what}"),
+            Err(Error::SizeLimit { limit, .. }) => assert!(limit.contains("137438953472 sectors (64 TiB)"), "{limit}"),
             other => panic!("{other:?}"),
         }
     }
@@ -23,7 +23,7 @@ fn disks_too_large_to_be_read_are_not_written() {
         let disk = Disk::empty(64 * TIB + 512, 512);
         let path = folder.path().join("disk.vmdk");
         let refused = Copy::new(&disk).to(OutputFormat::Vmdk(subformat)).write_file(&path);
-        assert!(matches!(refused, Err(Error::Unsupported { .. })), "{subformat}: {refused:?}");
+        assert!(matches!(refused, Err(Error::SizeLimit { .. })), "{subformat}: {refused:?}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 0);
 }

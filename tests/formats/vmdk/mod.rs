@@ -2,6 +2,7 @@
 
 mod builder;
 mod cost;
+mod crash;
 mod create;
 mod descriptor;
 mod hostile;

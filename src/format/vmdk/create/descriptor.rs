@@ -29,8 +29,8 @@ pub(crate) struct Descriptor {
     pub(crate) sectors: u64,
     /// Bytes of a logical sector.
     pub(crate) sector_size: u32,
-    /// The file of the extent.
-    pub(crate) extent: String,
+    /// The files of the extents.
+    pub(crate) extents: Vec<String>,
     /// Random: the content id is taken from it.
     pub(crate) id: u128,
     /// For a child.
@@ -56,17 +56,27 @@ impl Descriptor {
         }
     }
 
+    /// The sectors of each extent.
+    pub(super) fn extent_sizes(&self) -> impl Iterator<Item = u64> + use<> {
+        let (sectors, most) = (self.sectors, self.subformat.extent_sectors());
+        (0..sectors.div_ceil(most)).map(move |number| (sectors - number * most).min(most))
+    }
+
     /// The text.
     pub(super) fn text(&self) -> String {
-        let Self { subformat, sectors, sector_size, extent, id, parent } = self;
+        let Self { subformat, sectors, sector_size, extents, id, parent } = self;
         let (cid, long) = (self.cid(), id >> 32);
         let kind = match subformat {
-            Subformat::MonolithicSparse | Subformat::StreamOptimized => "SPARSE",
-            Subformat::MonolithicFlat => "FLAT",
+            Subformat::MonolithicSparse | Subformat::StreamOptimized | Subformat::TwoGbMaxExtentSparse => {
+                "SPARSE"
+            }
+            Subformat::MonolithicFlat | Subformat::TwoGbMaxExtentFlat => "FLAT",
             Subformat::Vmfs => "VMFS",
         };
         // QEMU refuses the offset on a VMFS extent, VMware wants it on a FLAT one.
-        let offset = if *subformat == Subformat::MonolithicFlat { " 0" } else { "" };
+        let offset = if kind == "FLAT" { " 0" } else { "" };
+        let lines = extents.iter().zip(self.extent_sizes());
+        let lines: String = lines.map(|(name, sectors)| format!("RW {sectors} {kind} \"{name}\"{offset}\n")).collect();
         let (parent_cid, hint) = match parent {
             None => (NO_PARENT, String::new()),
             Some(Parent { cid, name, .. }) => (*cid, format!("parentFileNameHint=\"{name}\"\n")),
@@ -86,7 +96,7 @@ impl Descriptor {
              {hint}\
              \n\
              # Extent description\n\
-             RW {sectors} {kind} \"{extent}\"{offset}\n\
+             {lines}\
              \n\
              # The Disk Data Base\n\
              #DDB\n\
@@ -132,8 +142,8 @@ impl Descriptor {
     pub(super) fn embedded(&self) -> Vec<u8> {
         let room = (EMBEDDED_SECTORS * SECTOR) as usize;
         let mut text = self.text();
-        if text.len() > room / 2 || self.extent.contains(UNQUOTABLE) {
-            text = Self { extent: NAMELESS.to_owned(), ..self.clone() }.text();
+        if text.len() > room / 2 || self.extents.iter().any(|name| name.contains(UNQUOTABLE)) {
+            text = Self { extents: vec![NAMELESS.to_owned()], ..self.clone() }.text();
         }
         let mut bytes = text.into_bytes();
         bytes.resize(room, 0);
@@ -152,7 +162,7 @@ mod tests {
                 subformat: Subformat::Vmfs,
                 sectors: 8,
                 sector_size: 512,
-                extent: "x-flat.vmdk".to_owned(),
+                extents: vec!["x-flat.vmdk".to_owned()],
                 id,
                 parent: None,
             };

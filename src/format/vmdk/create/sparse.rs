@@ -1,4 +1,4 @@
-//! monolithicSparse, from front to back.
+//! monolithicSparse, and the extents of twoGbMaxExtentSparse, from front to back.
 //!
 //! The places of all tables follow from the capacity, so the file is header, descriptor, redundant directory and
 //! tables, directory and tables, and then the grains in the order of the disk ("Virtual Disk Format 5.0", section
@@ -28,10 +28,12 @@ const HOLE: u64 = 16 * 1024;
 /// Sectors of a grain table.
 const GT_SECTORS: u64 = GTES_PER_GT as u64 * 4 / SECTOR;
 
-/// A monolithicSparse VMDK being written.
+/// A sparse extent being written.
 pub(crate) struct Sparse {
     file: WritableFile,
-    descriptor: Descriptor,
+    sectors: u64,
+    /// For the only extent of a disk.
+    descriptor: Option<Descriptor>,
     places: Places,
     /// The sector after the last grain written.
     next: u64,
@@ -49,10 +51,10 @@ struct Places {
 }
 
 impl Places {
-    fn new(sectors: u64) -> Self {
+    fn new(sectors: u64, descriptor_sectors: u64) -> Self {
         let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
         let directory = (tables * 4).div_ceil(SECTOR);
-        let rgd = 1 + EMBEDDED_SECTORS;
+        let rgd = 1 + descriptor_sectors;
         let gd = rgd + directory + tables * GT_SECTORS;
         let grains = (gd + directory + tables * GT_SECTORS).next_multiple_of(GRAIN_SECTORS);
         Self { tables, rgd, gd, grains }
@@ -79,10 +81,27 @@ pub(super) fn sector32(sector: u64) -> Result<u32> {
 }
 
 impl Sparse {
-    pub(crate) fn new(file: WritableFile, descriptor: Descriptor) -> Result<Self> {
-        let places = Places::new(descriptor.sectors);
+    /// An extent of `sectors` in `file`, with the descriptor inside when it is the only one.
+    pub(crate) fn new(file: WritableFile, sectors: u64, descriptor: Option<Descriptor>) -> Result<Self> {
+        let places = Places::new(sectors, descriptor.as_ref().map_or(0, |_| EMBEDDED_SECTORS));
         sector32(places.grains)?;
-        Ok(Self { file, next: places.grains, descriptor, places, table: grain_tables(), pieces: Vec::new() })
+        let (table, pieces) = (grain_tables(), Vec::new());
+        Ok(Self { file, sectors, descriptor, next: places.grains, places, table, pieces })
+    }
+
+    /// Writes the next data, which begin with a grain.
+    pub(super) fn put(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        // Grains that are partly zeros keep holes: the file is new, and writing zeros costs as much as data.
+        nonzero_pieces(&mut self.pieces, self.next * SECTOR, 0, data, HOLE);
+        for piece in self.pieces.drain(..) {
+            self.file.write_all_at(&data[piece.at..piece.at + piece.len], piece.offset)?;
+        }
+        for grain in offset / GRAIN..(offset + data.len() as u64).div_ceil(GRAIN) {
+            self.turn_to(Some(grain))?;
+            self.table.set(grain, &sector32(self.next)?.to_le_bytes());
+            self.next += GRAIN_SECTORS;
+        }
+        Ok(())
     }
 
     /// Goes on to the table of `grain`, and writes both copies of the one that the data have passed.
@@ -102,19 +121,7 @@ impl Sink for Sparse {
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {
-        for (offset, data) in packet.iter() {
-            // Grains that are partly zeros keep holes: the file is new, and writing zeros costs as much as data.
-            nonzero_pieces(&mut self.pieces, self.next * SECTOR, 0, data, HOLE);
-            for piece in self.pieces.drain(..) {
-                self.file.write_all_at(&data[piece.at..piece.at + piece.len], piece.offset)?;
-            }
-            for grain in offset / GRAIN..(offset + data.len() as u64).div_ceil(GRAIN) {
-                self.turn_to(Some(grain))?;
-                self.table.set(grain, &sector32(self.next)?.to_le_bytes());
-                self.next += GRAIN_SECTORS;
-            }
-        }
-        Ok(())
+        packet.iter().try_for_each(|(offset, data)| self.put(offset, data))
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -130,15 +137,18 @@ impl Sink for Sparse {
             LittleEndian::write_u32_into(&entries, &mut bytes);
             self.file.write_all_at(&bytes, directory * SECTOR)?;
         }
-        self.file.write_all_at(&self.descriptor.embedded(), SECTOR)?;
+        if let Some(descriptor) = &self.descriptor {
+            self.file.write_all_at(&descriptor.embedded(), SECTOR)?;
+        }
+        let embedded = u64::from(self.descriptor.is_some());
         let header = SparseExtentHeader {
             magic: KDMV,
             version: 1.into(),
             flags: (HeaderFlags::NEWLINE_TEST | HeaderFlags::REDUNDANT_TABLES).bits().into(),
-            capacity: self.descriptor.sectors.into(),
+            capacity: self.sectors.into(),
             grain_size: GRAIN_SECTORS.into(),
-            descriptor_offset: 1.into(),
-            descriptor_size: EMBEDDED_SECTORS.into(),
+            descriptor_offset: embedded.into(),
+            descriptor_size: (embedded * EMBEDDED_SECTORS).into(),
             num_gtes_per_gt: GTES_PER_GT.into(),
             rgd_offset: self.places.rgd.into(),
             gd_offset: self.places.gd.into(),
