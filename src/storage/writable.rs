@@ -80,6 +80,10 @@ impl WritableFile {
     /// Makes `range` zeros, as a hole where the storage can.
     pub(crate) fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
         static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        if range.is_empty() {
+            // Linux refuses an empty hole.
+            return Ok(());
+        }
         match self.storage.punch_hole(range.clone()) {
             Ok(()) => return Ok(()),
             Err(e) if is_unsupported(&e) => {}

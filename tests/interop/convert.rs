@@ -12,10 +12,12 @@ use crate::source::Source;
 use crate::{Trouble, trial};
 
 /// Format and kind.
-const OUTPUTS: [(&str, &str); 8] = [
+const OUTPUTS: [(&str, &str); 10] = [
     ("vmdk", "streamOptimized"),
     ("vmdk", "monolithicSparse"),
     ("vmdk", "monolithicFlat"),
+    ("vmdk", "twoGbMaxExtentSparse"),
+    ("vmdk", "twoGbMaxExtentFlat"),
     ("vmdk", "vmfs"),
     ("vhd", "fixed"),
     ("vhd", "dynamic"),

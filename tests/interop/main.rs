@@ -5,6 +5,7 @@
 //! | streamOptimized  | reads          | reads   |         | reads         | reads, from standard input |
 //! | monolithicSparse | reads          | reads   |         | reads         |                            |
 //! | monolithicFlat   | reads          | reads   |         | reads         |                            |
+//! | twoGbMaxExtent…  | reads          | reads   |         | reads         |                            |
 //! | vmfs             | reads          | reads   |         | reads         |                            |
 //! | VHD              | reads          |         | reads   | reads         |                            |
 //! | VHDX             | 512 B sectors  |         | reads   | of whole 4 KiB |                           |
@@ -21,6 +22,7 @@ mod convert;
 mod reader;
 mod reverse;
 mod source;
+mod vmdk_written;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use source::Source;
@@ -41,6 +43,7 @@ fn main() {
         }
     }
     trials.extend(reverse::trials(folder.path()));
+    trials.extend(vmdk_written::trials(folder.path()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);
     conclusion.exit();

@@ -305,7 +305,8 @@ pub struct Convert {
     /// The output's format: raw, vhd, vhdx or vmdk. By default what the output's name ends in
     #[arg(long, short = 'O')]
     pub format: Option<Format>,
-    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat, streamOptimized or vmfs of a VMDK
+    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat,
+    /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
     #[arg(long)]
     pub subformat: Option<String>,
     /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
@@ -339,7 +340,8 @@ pub struct Create {
     /// The format: raw, vhd, vhdx or vmdk. By default what the image's name ends in; of a child, the parent's
     #[arg(long, short = 'O', conflicts_with = "parent")]
     pub format: Option<Format>,
-    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat, streamOptimized or vmfs of a VMDK
+    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat,
+    /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
     #[arg(long, conflicts_with = "parent")]
     pub subformat: Option<String>,
     /// The block size; for formats that have one. Of a child, by default its parent's

@@ -117,7 +117,9 @@ fn states(original: &[u8], log: &[Op], cut: usize, numbers: &mut Numbers) -> Vec
     let open = &log[synced..cut];
     let mut masks: Vec<Vec<bool>> = vec![vec![true; open.len()], vec![false; open.len()]];
     if open.len() <= 4 {
-        masks.extend((1..(1 << open.len()) - 1).map(|bits| (0..open.len()).map(|n| bits >> n & 1 == 1).collect()));
+        masks.extend(
+            (1..(1 << open.len()) - 1).map(|bits| (0..open.len()).map(|n| bits >> n & 1 == 1).collect()),
+        );
     } else {
         for n in 0..open.len() {
             masks.push((0..open.len()).map(|other| other != n).collect());
@@ -135,7 +137,8 @@ fn states(original: &[u8], log: &[Op], cut: usize, numbers: &mut Numbers) -> Vec
                     Op::Write(at, data) if torn == Some(n) => {
                         // Torn between two sectors: the first or the last part is there.
                         let sectors = (at + data.len()).div_ceil(SECTOR) - at / SECTOR;
-                        let middle = ((at / SECTOR + numbers.next(sectors.max(1))) * SECTOR).clamp(*at, at + data.len());
+                        let middle = ((at / SECTOR + numbers.next(sectors.max(1))) * SECTOR)
+                            .clamp(*at, at + data.len());
                         if numbers.next(2) == 0 {
                             apply(&mut bytes, &Op::Write(*at, data[..middle - at].to_vec()), stale);
                         } else {
@@ -196,7 +199,10 @@ fn run(original: Vec<u8>, parent: Option<&[u8]>, steps: &[Step]) -> Run {
                 for sector in (0..SIZE).step_by(SECTOR) {
                     let (found, before) = (&found[sector..sector + SECTOR], &model[sector..sector + SECTOR]);
                     let inside = sector >= at && sector + SECTOR <= at + len;
-                    assert!(found == before || inside && found.iter().all(|&byte| byte == 0), "a discarded sector");
+                    assert!(
+                        found == before || inside && found.iter().all(|&byte| byte == 0),
+                        "a discarded sector"
+                    );
                 }
                 model = found;
             }
@@ -218,7 +224,8 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
     let mut count = 0;
     for cut in 0..=run.log.len() {
         // The last content that was durable, and all that may be there since.
-        let durable = run.snapshots.iter().rposition(|(end, _, durable)| *durable && *end <= cut).expect("the first");
+        let durable =
+            run.snapshots.iter().rposition(|(end, _, durable)| *durable && *end <= cut).expect("the first");
         let last = run.snapshots.iter().position(|(end, ..)| *end >= cut).unwrap_or(run.snapshots.len() - 1);
         let allowed = &run.snapshots[durable..=last.max(durable)];
         for bytes in states(&run.original, &run.log, cut, numbers) {
@@ -267,9 +274,8 @@ fn steps(numbers: &mut Numbers, count: usize) -> Vec<Step> {
 }
 
 fn base(scattered: bool, redundant: bool, zeroed: bool) -> Vec<u8> {
-    let grains: Vec<_> = (0..41)
-        .map(|n| if n % 3 == 1 { Grain::Data(pattern(n, 8)) } else { Grain::Absent })
-        .collect();
+    let grains: Vec<_> =
+        (0..41).map(|n| if n % 3 == 1 { Grain::Data(pattern(n, 8)) } else { Grain::Absent }).collect();
     let text = Text::new("monolithicSparse", [format!("RW {} SPARSE \"disk.vmdk\"", SIZE / SECTOR)]);
     let mut disk = Hosted::new((SIZE / SECTOR) as u64, 8, grains).monolithic(&text);
     (disk.scattered, disk.redundant, disk.zeroed_flag) = (scattered, redundant, zeroed);

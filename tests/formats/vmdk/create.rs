@@ -13,7 +13,9 @@ fn disks_too_large_to_be_read_are_not_written() {
         let disk = Disk::empty(size, 512);
         let refused = crate::support::within_limits(|| Copy::new(&disk).to(stream).write_to(std::io::sink()));
         match refused {
-            Err(Error::SizeLimit { limit, .. }) => assert!(limit.contains("137438953472 sectors (64 TiB)"), "{limit}"),
+            Err(Error::SizeLimit { limit, .. }) => {
+                assert!(limit.contains("137438953472 sectors (64 TiB)"), "{limit}")
+            }
             other => panic!("{other:?}"),
         }
     }

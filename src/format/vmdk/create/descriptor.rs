@@ -76,7 +76,8 @@ impl Descriptor {
         // QEMU refuses the offset on a VMFS extent, VMware wants it on a FLAT one.
         let offset = if kind == "FLAT" { " 0" } else { "" };
         let lines = extents.iter().zip(self.extent_sizes());
-        let lines: String = lines.map(|(name, sectors)| format!("RW {sectors} {kind} \"{name}\"{offset}\n")).collect();
+        let lines: String =
+            lines.map(|(name, sectors)| format!("RW {sectors} {kind} \"{name}\"{offset}\n")).collect();
         let (parent_cid, hint) = match parent {
             None => (NO_PARENT, String::new()),
             Some(Parent { cid, name, .. }) => (*cid, format!("parentFileNameHint=\"{name}\"\n")),

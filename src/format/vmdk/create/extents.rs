@@ -23,7 +23,11 @@ enum Extent {
 
 impl Extents {
     /// The descriptor goes to `file`, the data to `extents`, as many as the descriptor names.
-    pub(crate) fn new(file: WritableFile, extents: Vec<WritableFile>, descriptor: Descriptor) -> Result<Self> {
+    pub(crate) fn new(
+        file: WritableFile,
+        extents: Vec<WritableFile>,
+        descriptor: Descriptor,
+    ) -> Result<Self> {
         let mut start = 0;
         let lines = extents.into_iter().zip(descriptor.extent_sizes());
         let extents = lines.map(|(file, sectors)| {

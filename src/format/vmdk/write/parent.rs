@@ -51,7 +51,10 @@ pub(in super::super) fn identify<'a>(parent: &ParentLink<'a>) -> Result<(u32, &'
         let reason = "the parent's content id (CID) is ffffffff, which means that there is none".to_owned();
         return Err(Error::Layout { reason });
     }
-    let name = parent.relative.or(parent.absolute).filter(|name| !name.contains(UNQUOTABLE) && name.len() <= MAX_NAME);
+    let name = parent
+        .relative
+        .or(parent.absolute)
+        .filter(|name| !name.contains(UNQUOTABLE) && name.len() <= MAX_NAME);
     let what = "a descriptor cannot record the parent's name".to_owned();
     name.map(|name| (cid, name)).ok_or(Error::Unsupported { what })
 }

@@ -4,6 +4,7 @@ use super::super::capacity::MAX_SECTORS;
 use super::super::layout::SECTOR;
 use super::disk::{WritableVmdk, Writer};
 use super::sparse::Sparse;
+use crate::disk::Layer;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::storage::WritableFile;
@@ -13,6 +14,9 @@ pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
     let [part] = &disk.parts[..] else {
         return Err(unsupported("a disk of several extents cannot be resized: convert it"));
     };
+    if disk.info().subformat.starts_with("twoGb") {
+        return Err(unsupported("a disk that is split into extents of 2 GiB cannot be resized: convert it"));
+    }
     if !size.is_multiple_of(SECTOR) || size == 0 || size / SECTOR > MAX_SECTORS {
         let limit = format!("a VMDK has whole sectors of 512 bytes, 1 to {MAX_SECTORS} of them");
         return Err(Error::SizeLimit { format: Format::Vmdk, size, limit });
