@@ -156,9 +156,9 @@ pub(crate) fn check(
 ) -> Result<()> {
     match format {
         Format::Raw => Ok(()),
+        Format::Vhd => vhd::check(file, context, findings),
         Format::Vhdx => vhdx::check(file, findings),
         Format::Vmdk => vmdk::check(file, context, findings),
-        _ => Err(Error::Unsupported { what: format!("{format} images are not checked yet") }),
     }
 }
 
@@ -171,6 +171,7 @@ pub(crate) fn repair(
 ) -> Result<()> {
     match format {
         Format::Raw => Ok(()),
+        Format::Vhd => vhd::repair(file, context, repairs),
         Format::Vmdk => vmdk::repair(file, context, repairs),
         _ => Err(Error::Unsupported { what: format!("{format} images are not repaired yet") }),
     }

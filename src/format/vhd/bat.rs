@@ -9,6 +9,7 @@ use super::footer::{Found, PIECES};
 use super::header::{HEADER, Header};
 use super::layout::*;
 use crate::disk::LayerInfo;
+use crate::disk::space::Space;
 use crate::disk::table::{PagedTable, TableCursor};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
@@ -85,6 +86,16 @@ impl Bat {
             data_end: found.data_end,
             batmap,
         })
+    }
+
+    /// What the structures take of the file that no block may lie over.
+    pub(super) fn structures(&self) -> Space {
+        let mut space = Space::default();
+        for (_, range) in &self.structures {
+            // That they do not overlap was checked.
+            let _ = space.take(range.clone());
+        }
+        space
     }
 
     pub(super) fn cursor<'a>(&'a self, file: &'a ImageFile) -> TableCursor<'a, u32> {

@@ -14,6 +14,12 @@ use crate::format::Format;
 use crate::storage::{ImageFile, WritableFile};
 
 pub(super) fn open(file: ImageFile, found: &Found, mut info: LayerInfo) -> Result<FlatLayer> {
+    check(&file, found, &mut info)?;
+    Ok(FlatLayer::new(info, file))
+}
+
+/// That the disk is all there.
+pub(super) fn check(file: &ImageFile, found: &Found, info: &mut LayerInfo) -> Result<()> {
     let stored = found.data_end;
     if stored < info.size {
         let expected = format!("{} bytes of data before the footer", info.size);
@@ -31,7 +37,7 @@ pub(super) fn open(file: ImageFile, found: &Found, mut info: LayerInfo) -> Resul
             format!("{extra} bytes between the disk's end and the footer are no part of the disk"),
         );
     }
-    Ok(FlatLayer::new(info, file))
+    Ok(())
 }
 
 /// A fixed disk that is open for writing. Its writes need no order: only a change of the size moves the footer.

@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
 use crate::disk::{Geometry, Warning};
@@ -17,6 +17,9 @@ pub(super) const COPY: &str = "copy of the footer";
 /// last of them has a footer, and none says that there are others.
 pub(super) const PIECES: &str = "the file was cut, or is one piece of a split disk (.vhd, .v01, .v02, …): \
      join the pieces in this order into one file";
+
+/// Bytes that are searched at once.
+const PIECE: u64 = 1 << 20;
 
 /// The footer that counts.
 pub(super) struct Found {
@@ -127,6 +130,33 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
             ))
         }
     }
+}
+
+/// The footer of a fixed disk that does not end its file, and where it lies: where it says that the disk ends. A cut
+/// while the file grew leaves it so.
+///
+/// Reads all data of the file.
+pub(super) fn lost(file: &ImageFile) -> Result<Option<(Footer, u64)>> {
+    let mut lost = None;
+    let mut buf = vec![0; PIECE as usize];
+    let mut at = 0;
+    while at + SECTOR < file.size() {
+        // What the storage knows to be zeros holds no footer.
+        let data = file.storage().next_data(at).unwrap_or(Some(at..file.size()));
+        let Some(data) = data else { break };
+        at = data.start.max(at) / SECTOR * SECTOR;
+        let piece = &mut buf[..PIECE.min(file.size().saturating_sub(at)) as usize];
+        file.read_exact_at(piece, at)?;
+        for (place, sector) in (at..).step_by(SECTOR as usize).zip(piece.chunks_exact(SECTOR as usize)) {
+            let footer = Footer::read_from_bytes(sector).ok().filter(|footer| {
+                let here = footer.current_size == place && footer.disk_type == FIXED;
+                here && footer.cookie == FOOTER_COOKIE && is_good(footer)
+            });
+            lost = footer.map(|footer| (footer, place)).or(lost);
+        }
+        at += PIECE;
+    }
+    Ok(lost)
 }
 
 impl Found {

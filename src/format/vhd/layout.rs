@@ -84,7 +84,9 @@ pub(super) struct DynamicHeader {
 }
 
 /// A parent locator entry of the dynamic disk header.
-#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
 #[repr(C)]
 pub(super) struct ParentLocator {
     pub(super) platform_code: [u8; 4],

@@ -12,7 +12,7 @@ use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::storage::ImageFile;
 
-const LOCATOR: &str = "parent locator";
+pub(super) const LOCATOR: &str = "parent locator";
 const UNICODE_NAME: &str = "parent unicode name";
 /// Bytes of a locator's data; no path is longer.
 const LONGEST: u64 = 64 << 10;
@@ -122,14 +122,31 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
     }
 }
 
-/// What the locators claim of the file.
-pub(super) fn places(header: &DynamicHeader) -> impl Iterator<Item = Range<u64>> {
-    header.parent_locators.iter().filter(|locator| locator.platform_code != [0; 4]).map(|locator| {
+/// Whether anyone uses this platform code.
+pub(super) fn is_known(platform_code: &[u8; 4]) -> bool {
+    Form::of(platform_code).is_some() || platform_code == b"Mac "
+}
+
+/// The locators that are used.
+fn used(header: &DynamicHeader) -> impl Iterator<Item = &ParentLocator> {
+    header.parent_locators.iter().filter(|locator| locator.platform_code != [0; 4])
+}
+
+/// Where the locators' data lie.
+pub(super) fn data(header: &DynamicHeader) -> impl Iterator<Item = Range<u64>> {
+    used(header).map(|locator| {
         let start = locator.platform_data_offset.get();
+        start..start.saturating_add(locator.platform_data_length.get().into())
+    })
+}
+
+/// What the locators claim of the file: their data, and room for longer ones.
+pub(super) fn places(header: &DynamicHeader) -> impl Iterator<Item = Range<u64>> {
+    used(header).zip(data(header)).map(|(locator, data)| {
         let space = u64::from(locator.platform_data_space.get());
         // Sectors by the specification, bytes by most writers.
         let space = if space < SECTOR { space * SECTOR } else { space };
-        start..start.saturating_add(space.max(locator.platform_data_length.get().into()))
+        data.start..data.end.max(data.start.saturating_add(space))
     })
 }
 

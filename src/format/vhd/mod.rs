@@ -3,6 +3,7 @@
 //! The chapters named in this folder are those of Microsoft's "Virtual Hard Disk Image Format Specification" 1.0.
 
 mod bat;
+mod check;
 pub(crate) mod create;
 mod dynamic;
 mod ends;
@@ -15,14 +16,18 @@ mod link;
 mod locator;
 mod open;
 mod pending;
+mod repair;
 mod resize;
 mod room;
+mod rules;
 mod write;
 
+pub(crate) use check::check;
 pub(crate) use footer::probe;
 pub(crate) use fresh::DEFAULT_BLOCK_SIZE;
 pub(crate) use link::create_child;
 pub(crate) use open::{open, open_writable};
+pub(crate) use repair::repair;
 
 /// Which field gives the size of a VHD whose footer disagrees with itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use super::footer::{FOOTER, Found};
 use super::header::{HEADER, Header};
 use super::layout::*;
 use super::write::Writer;
-use super::{SizeField, fixed, footer, locator};
+use super::{SizeField, check, fixed, footer, locator};
+use crate::check::Findings;
 use crate::disk::write::WriteLayer;
 use crate::disk::{Geometry, Identity, Layer, LayerInfo};
 use crate::error::{Error, Problem, Result};
@@ -48,7 +49,11 @@ pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn
 /// Opens a VHD for writing.
 pub(crate) fn open_writable(file: WritableFile, context: &OpenContext<'_>) -> Result<Box<dyn WriteLayer>> {
     let image = file.image(FileRole::Image)?;
-    let Image { found, info, blocks } = read(&image, context)?;
+    let mut findings = Findings::default();
+    let opened = check::structures(&image, context, &mut findings)?;
+    findings.refuse()?;
+    // What does not open is an error among the findings.
+    let Image { found, info, blocks } = opened.map_or_else(|| read(&image, context), Ok)?;
     let refuse =
         |reason: &str| Err(Error::NotWritable { file: file.name().to_owned(), reason: reason.to_owned() });
     if found.footer.saved_state != 0 {
@@ -69,7 +74,7 @@ pub(crate) fn open_writable(file: WritableFile, context: &OpenContext<'_>) -> Re
 /// Reads what an image says of itself and its blocks.
 pub(super) fn read(file: &ImageFile, context: &OpenContext<'_>) -> Result<Image> {
     let found = footer::find(file)?;
-    check(file, &found)?;
+    check_support(file, &found)?;
     let disk_type = found.footer.disk_type.get();
     let subformat = match disk_type {
         FIXED => "fixed",
@@ -97,7 +102,7 @@ pub(super) fn read(file: &ImageFile, context: &OpenContext<'_>) -> Result<Image>
 }
 
 /// Refuses what cannot be read.
-fn check(file: &ImageFile, found: &Found) -> Result<()> {
+fn check_support(file: &ImageFile, found: &Found) -> Result<()> {
     let Footer { features, file_format_version, disk_type, creator_version, .. } = &found.footer;
     let refuse = |field, expected: &str, what: String| {
         Err(found.defect(file, Problem::Unsupported, field, expected, what))

@@ -1,6 +1,7 @@
 //! VHD.
 
 mod builder;
+mod crash;
 mod hostile;
 mod model;
 mod oddities;

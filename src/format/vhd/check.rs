@@ -1,0 +1,261 @@
+//! Checking: everything that is wrong with an image, also with one that does not open.
+
+use std::ops::Range;
+
+use zerocopy::IntoBytes;
+
+use super::bat::{BAT, BATMAP, Bat};
+use super::footer::{self, COPY, FOOTER, Found};
+use super::header::Header;
+use super::layout::*;
+use super::locator::{self, LOCATOR};
+use super::open::{self, Image};
+use super::{fixed, rules};
+use crate::check::{Findings, Repair, Severity};
+use crate::disk::bitmap::{self, BitOrder};
+use crate::disk::is_zero;
+use crate::disk::space::Space;
+use crate::error::{Defect, Error, Problem, Result};
+use crate::format::{Format, OpenContext};
+use crate::storage::ImageFile;
+
+/// Bytes that are looked at for zeros at once.
+const PIECE: u64 = 256 << 10;
+const LOST: &str = "the image is not opened";
+
+/// Looks for everything that is wrong with the image.
+pub(crate) fn check(file: &ImageFile, context: &OpenContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(image) = structures(file, context, findings)? else { return Ok(()) };
+    let Some((_, bat)) = &image.blocks else { return Ok(()) };
+    if image.info.parent.is_some() {
+        return Ok(());
+    }
+    for_hidden_data(file, bat, |index, data| {
+        let expected = format!("zeros in block {index} where its bitmap is clear");
+        let defect =
+            file.defect_box(Format::Vhd, Problem::Value, "data", data.start, expected, "other bytes");
+        let consequence = "the bits decide here: the sectors are zeros; other readers return the bytes";
+        let repair = Repair::lossless("write zeros where the bits are clear");
+        findings.add(Severity::Warning, defect, consequence, Some(repair));
+        Ok(())
+    })
+}
+
+/// Checks all but the data. `None` when the image does not open.
+pub(super) fn structures(
+    file: &ImageFile,
+    context: &OpenContext<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Image>> {
+    let found = match footer::find(file) {
+        Ok(found) => found,
+        Err(error) => {
+            let repair = footer::lost(file)?.map(|(_, at)| {
+                Repair::lossless(format!("cut what follows the footer of a fixed disk at {at}"))
+            });
+            findings.catch(error, LOST, repair)?;
+            return Ok(None);
+        }
+    };
+    check_footers(file, &found, findings)?;
+    rules::footer(file, &found, findings);
+    let image = match open::read(file, context) {
+        Ok(image) => image,
+        Err(error) => {
+            findings.catch(error, LOST, None)?;
+            return Ok(None);
+        }
+    };
+    match &image.blocks {
+        None => {
+            if let Err(error) = fixed::check(file, &found, &mut image.info.clone()) {
+                findings.catch(error, LOST, None)?;
+            }
+            check_slack(file, &found, findings);
+        }
+        Some((header, bat)) => {
+            rules::header(file, header, bat, &image.info, findings);
+            rules::batmap(file, bat, findings)?;
+            check_blocks(file, &found, header, bat, findings)?;
+        }
+    }
+    Ok(Some(image))
+}
+
+/// That both footers are there, whole and equal. [`Ends::restore`](super::ends::Ends::restore) makes them so.
+fn check_footers(file: &ImageFile, found: &Found, findings: &mut Findings) -> Result<()> {
+    let mut warn = |structure, at, expected: &str, what: &str, consequence: &str, action: &str| {
+        let defect = file.defect_box(Format::Vhd, Problem::Checksum, structure, at, expected, what);
+        findings.add(Severity::Warning, defect, consequence, Some(Repair::lossless(action)));
+    };
+    let refused = "other readers refuse the image";
+    if found.footer.disk_type != FIXED {
+        let copy: Footer = file.read_struct(Format::Vhd, COPY, 0)?;
+        if found.offset == 0 {
+            warn(FOOTER, file.size(), "a good footer", "none", refused, "write the copy at 0 to the end");
+        } else if copy.as_bytes() != found.footer.as_bytes() {
+            let consequence = "readers that look at the copy alone refuse the image or read it otherwise";
+            warn(COPY, 0, "the same as at the end", "another", consequence, "write the footer over it");
+        }
+    }
+    if found.offset != 0 && found.offset + SECTOR != file.size() {
+        warn(FOOTER, found.offset, "512 bytes", "511 bytes", refused, "write it with 512 bytes");
+    }
+    Ok(())
+}
+
+/// That the footer of a fixed disk follows the disk.
+fn check_slack(file: &ImageFile, found: &Found, findings: &mut Findings) {
+    let end = found.footer.current_size.get();
+    if found.data_end > end {
+        let what = format!("{} bytes before it", found.data_end - end);
+        let expected = "the footer where the disk ends";
+        let defect = file.defect_box(Format::Vhd, Problem::Value, "data", end, expected, what);
+        let repair = Repair::lossless("write the footer there, and cut the file");
+        findings.add(Severity::Warning, defect, "other readers may refuse the image", Some(repair));
+    }
+}
+
+/// That what the image names lies in the file, apart from everything else.
+fn check_blocks(
+    file: &ImageFile,
+    found: &Found,
+    header: &Header,
+    bat: &Bat,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut space = bat.structures();
+    for_misplaced(file, bat, &mut space, |index, defect| {
+        let start = index * bat.block_size;
+        let loses = format!("the bytes {start} to {} of the disk", start + bat.used(index));
+        let repair = Repair::losing(format!("take block {index} out of the BAT"), loses);
+        findings.add(Severity::Error, defect, "what the block reads as is in doubt", Some(repair));
+        Ok(())
+    })?;
+    let mut clash = |severity, structure, range: &Range<u64>, consequence: &str| {
+        let expected = "one apart from everything else";
+        let what = format!("one at {} to {}", range.start, range.end);
+        let defect = file.defect_box(Format::Vhd, Problem::Overlap, structure, range.start, expected, what);
+        findings.add(severity, defect, consequence, None);
+    };
+    for range in locator::data(&header.fields) {
+        if space.take(range.clone()).is_err() {
+            clash(
+                Severity::Error,
+                LOCATOR,
+                &range,
+                "a name of the parent and what it lies over change each other",
+            );
+        }
+    }
+    for range in &bat.batmap {
+        if space.take(range.clone()).is_err() {
+            clash(
+                Severity::Warning,
+                BATMAP,
+                range,
+                "XenServer's tools refuse the image or read it otherwise",
+            );
+        }
+    }
+    // What a locator keeps free for a longer name is in use.
+    for range in locator::places(&header.fields) {
+        space.free(range.clone());
+        let _ = space.take(range);
+    }
+    let _ = space.take(found.data_end..found.data_end + 1);
+    // Smaller gaps align blocks, or follow a last one that ends with the disk.
+    let whole = bat.bitmap_size + bat.block_size;
+    let leaked: u64 = space.gaps().map(|gap| gap.end - gap.start).filter(|&len| len >= whole).sum();
+    if leaked > 0 {
+        let what = format!("{leaked} bytes");
+        let defect =
+            file.defect_box(Format::Vhd, Problem::Value, "file", 0, "no space that nothing uses", what);
+        findings.add(Severity::Note, defect, "the file is larger than it needs to be", None);
+    }
+    rules::padding(file, header, findings)
+}
+
+/// Calls `each` for every block that lies out of the file, or over something that comes before it; `space` is what structures take.
+pub(super) fn for_misplaced(
+    file: &ImageFile,
+    bat: &Bat,
+    space: &mut Space,
+    mut each: impl FnMut(u64, Box<Defect>) -> Result<()>,
+) -> Result<()> {
+    let mut cursor = bat.cursor(file);
+    for index in 0..bat.blocks() {
+        let place = match bat.block(file, &mut cursor, index) {
+            Ok(None) => continue,
+            Ok(Some(place)) => place,
+            Err(Error::Defect(defect)) => {
+                each(index, defect)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if let Err(hit) = space.take(bat.extent(index, place)) {
+            let expected = format!("a block apart from what lies at {} to {}", hit.start, hit.end);
+            let what = format!("block {index} at {place}");
+            let at = bat.entry_offset(index);
+            each(index, file.defect_box(Format::Vhd, Problem::Overlap, BAT, at, expected, what))?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `each` for every block of a dynamic disk that holds data in sectors whose bits are clear, with the first of
+/// the runs of such sectors that do.
+pub(super) fn for_hidden_data(
+    file: &ImageFile,
+    bat: &Bat,
+    mut each: impl FnMut(u64, Range<u64>) -> Result<()>,
+) -> Result<()> {
+    let mut cursor = bat.cursor(file);
+    let mut bits = vec![0; bat.bitmap_size as usize];
+    for index in 0..bat.blocks() {
+        let place = match bat.block(file, &mut cursor, index) {
+            Ok(Some(place)) => place,
+            Ok(None) | Err(Error::Defect(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        file.read_exact_at(&mut bits, place)?;
+        for run in clear_runs(&bits, bat.used(index)) {
+            let data = place + bat.bitmap_size;
+            let run = data + run.start..data + run.end;
+            if !is_zeros(file, &run)? {
+                each(index, run)?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a block's `used` bytes whose bits are clear.
+pub(super) fn clear_runs(bits: &[u8], used: u64) -> impl Iterator<Item = Range<u64>> {
+    let (mut at, end) = (0, used.div_ceil(SECTOR));
+    std::iter::from_fn(move || {
+        while at < end {
+            let (set, len) = bitmap::run(bits, BitOrder::MsbFirst, at as usize, end as usize);
+            let start = at;
+            at += len as u64;
+            if !set {
+                return Some(start * SECTOR..(at * SECTOR).min(used));
+            }
+        }
+        None
+    })
+}
+
+fn is_zeros(file: &ImageFile, range: &Range<u64>) -> Result<bool> {
+    let mut buf = vec![0; PIECE.min(range.end - range.start) as usize];
+    for at in range.clone().step_by(buf.len()) {
+        let piece = &mut buf[..(range.end - at).min(PIECE) as usize];
+        file.read_exact_at(piece, at)?;
+        if !is_zero(piece) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

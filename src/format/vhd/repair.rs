@@ -1,0 +1,67 @@
+//! Repairing: what [`check`](super::check) names.
+
+use super::check;
+use super::ends::Ends;
+use super::footer;
+use super::layout::*;
+use super::open::{self, Image};
+use crate::check::Repairs;
+use crate::error::{Error, Result};
+use crate::format::OpenContext;
+use crate::storage::{FileRole, WritableFile};
+
+/// Repairs the image as far as `repairs` allows. What cannot be repaired stays as it is.
+pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Repairs) -> Result<()> {
+    let image = file.image(FileRole::Image)?;
+    let found = match footer::find(&image) {
+        Ok(found) => found,
+        Err(Error::Defect(_)) => {
+            if let Some((_, at)) = footer::lost(&image)? {
+                file.set_size(at + SECTOR)?;
+                file.sync()?;
+            }
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut ends = Ends::new(file.clone(), &found);
+    ends.restore()?;
+    if found.footer.disk_type == FIXED {
+        let end = found.footer.current_size.get();
+        return if end.is_multiple_of(SECTOR) { ends.cut(end) } else { Ok(()) };
+    }
+
+    let image = file.image(FileRole::Image)?;
+    let (bat, is_child) = match open::read(&image, context) {
+        Ok(Image { blocks: Some((_, bat)), info, .. }) => (bat, info.parent.is_some()),
+        Ok(_) | Err(Error::Defect(_)) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut in_doubt = false;
+    check::for_misplaced(&image, &bat, &mut bat.structures(), |index, _| {
+        if repairs != Repairs::All {
+            in_doubt = true;
+            return Ok(());
+        }
+        file.write_all_at(&UNUSED.to_be_bytes(), bat.entry_offset(index))?;
+        bat.forget(index);
+        Ok(())
+    })?;
+    file.sync()?;
+    // What lies under a clear bit may be another block's.
+    if in_doubt {
+        return Ok(());
+    }
+    if !is_child {
+        check::for_hidden_data(&image, &bat, |index, _| {
+            let Some(place) = bat.block(&image, &mut bat.cursor(&image), index)? else { return Ok(()) };
+            let mut bits = vec![0; bat.bitmap_size as usize];
+            image.read_exact_at(&mut bits, place)?;
+            let data = place + bat.bitmap_size;
+            check::clear_runs(&bits, bat.used(index))
+                .try_for_each(|run| file.zero(data + run.start..data + run.end))
+        })?;
+        file.sync()?;
+    }
+    Ok(())
+}
