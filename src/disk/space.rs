@@ -33,6 +33,13 @@ impl Space {
         Ok(())
     }
 
+    /// Notes that `range` is taken, where it was not.
+    pub(crate) fn cover(&mut self, range: Range<u64>) {
+        self.free(range.clone());
+        let taken = self.take(range);
+        debug_assert_eq!(taken, Ok(()));
+    }
+
     /// Notes that nothing lies in `range` any more.
     pub(crate) fn free(&mut self, range: Range<u64>) {
         while let Some((&start, &end)) = self.taken.range(..range.end).next_back() {

@@ -160,9 +160,9 @@ fn check_blocks(
     }
     // What a locator keeps free for a longer name is in use.
     for range in locator::places(&header.fields) {
-        space.free(range.clone());
-        let _ = space.take(range);
+        space.cover(range);
     }
+    space.free(found.data_end..u64::MAX);
     let _ = space.take(found.data_end..found.data_end + 1);
     // Smaller gaps align blocks, or follow a last one that ends with the disk.
     let whole = bat.bitmap_size + bat.block_size;

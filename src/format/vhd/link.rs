@@ -158,3 +158,125 @@ impl Writer {
         self.watch(pending, |pending| pending.ends.replace(footer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::Open;
+    use crate::check::Repairs;
+    use crate::disk::{LayerInfo, Linkage};
+    use crate::format::{OpenContext, vhd};
+    use crate::storage::{MemoryStorage, NoExternal, ReadAt, WriteAt};
+
+    /// Keeps what the file held after every write.
+    struct Snapshots {
+        now: MemoryStorage,
+        all: Arc<Mutex<Vec<Vec<u8>>>>,
+    }
+
+    impl Snapshots {
+        fn keep(&self) -> io::Result<()> {
+            self.all.lock().unwrap().push(self.now.to_vec());
+            Ok(())
+        }
+    }
+
+    impl ReadAt for Snapshots {
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.now.read_at(buf, offset)
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            self.now.size()
+        }
+    }
+
+    impl WriteAt for Snapshots {
+        fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+            // A sector at a time, as the storage below may be cut.
+            for (at, sector) in (offset..).step_by(512).zip(data.chunks(512)) {
+                self.now.write_all_at(sector, at)?;
+                self.keep()?;
+            }
+            Ok(())
+        }
+
+        fn set_size(&self, size: u64) -> io::Result<()> {
+            self.now.set_size(size)?;
+            self.keep()
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn info(id: u128) -> LayerInfo {
+        let mut info = LayerInfo::new(Format::Vhd, "dynamic", 3 << 20);
+        info.id = Some(Identity::Uuid(Uuid::from_u128(id)));
+        info
+    }
+
+    fn link(info: &LayerInfo) -> ParentLink<'_> {
+        let long =
+            "/a long path that takes more room than there is between the header and the old names/base.vhd";
+        ParentLink { info, relative: Some("../base.vhd"), absolute: Some(long), modified: Some(EPOCH + 5) }
+    }
+
+    /// Whatever was written when the cut came, the child has the old parent or the new one, and its blocks.
+    #[test]
+    fn another_parent_comes_whole_or_not_at_all() {
+        let all = Arc::new(Mutex::new(Vec::new()));
+        let storage = Arc::new(Snapshots { now: MemoryStorage::default(), all: all.clone() });
+        let file = WritableFile::new(storage.clone(), "child");
+        let options = ChildOptions { size: 3 << 20, block_size: Some(512 << 10) };
+        create_child(&file, &link(&info(1)), &options).expect("creates");
+        let open = || {
+            let context = OpenContext { resolver: &NoExternal, choices: Default::default() };
+            vhd::open_writable(file.clone(), &context).expect("opens for writing")
+        };
+        let child = open();
+        (0..3).for_each(|n| child.write(&[n + 1; 512], u64::from(n) << 20).expect("writes"));
+        child.close().expect("closes");
+        let opened = |bytes: &[u8]| {
+            Open::new().allow_missing_parent(true).open(MemoryStorage::new(bytes)).expect("opens")
+        };
+        let parent = |bytes: &[u8]| opened(bytes).chain()[0].info().parent.clone().expect("a parent");
+        for id in 2..6_u128 {
+            all.lock().unwrap().clear();
+            let child = open();
+            child.set_parent(&link(&info(id))).expect("records");
+            child.close().expect("closes");
+            let linkage = |id| Linkage::Id(vec![Identity::Uuid(Uuid::from_u128(id))]);
+            for mut bytes in all.lock().unwrap().iter().cloned() {
+                let found = parent(&bytes).linkage;
+                assert!(found == linkage(id - 1) || found == linkage(id));
+                let file = Arc::new(MemoryStorage::new(bytes));
+                let repaired = WritableFile::new(file.clone(), "child");
+                let context = OpenContext { resolver: &NoExternal, choices: Default::default() };
+                vhd::repair(&repaired, &context, Repairs::Lossless).expect("repairs");
+                bytes = file.to_vec();
+                assert_eq!(parent(&bytes).linkage, found);
+                assert!(
+                    Open::new()
+                        .check_storage(MemoryStorage::new(bytes.as_slice()))
+                        .expect("checks")
+                        .is_clean()
+                );
+                for n in 0..3_u8 {
+                    let at = u64::from(n) << 20;
+                    let run = opened(&bytes).chain()[0].map(at, 512).expect("maps");
+                    let crate::disk::MappingKind::Stored { offset, .. } = run.kind else { panic!("{run:?}") };
+                    assert_eq!(bytes[offset as usize..][..512], [n + 1; 512]);
+                }
+            }
+            assert_eq!(parent(&storage.now.to_vec()).linkage, linkage(id));
+        }
+        assert!(storage.now.size().expect("a size") < 4 << 20, "no space is lost each time");
+    }
+}

@@ -161,6 +161,7 @@ impl Writer {
         if pending.entries.is_empty() && pending.bitmaps.is_empty() {
             return Ok(());
         }
+        self.watch(pending, |pending| pending.ends.restore())?;
         let mut cursor = self.dynamic.cursor();
         for (&index, bits) in &pending.bitmaps {
             if !pending.entries.contains_key(&index)
@@ -169,9 +170,7 @@ impl Writer {
                 self.file.write_all_at(bits, place)?;
             }
         }
-        for (&index, entry) in &pending.entries {
-            self.file.write_all_at(&entry.to_be_bytes(), self.dynamic.bat.entry_offset(index))?;
-        }
+        self.write_entries(&pending.entries)?;
         self.watch(pending, |_| self.file.sync())?;
         pending.bitmaps.keys().for_each(|&index| self.dynamic.bitmaps.forget(index));
         pending.entries.keys().for_each(|&index| self.dynamic.bat.forget(index));
@@ -179,6 +178,24 @@ impl Writer {
         pending.entries.clear();
         let left = std::mem::take(&mut pending.left);
         pending.free.extend(left);
+        Ok(())
+    }
+
+    /// Writes entries into the BAT, by whole sectors: a cut leaves each as it was or as it is to be.
+    fn write_entries(&self, entries: &BTreeMap<u64, u32>) -> Result<()> {
+        let mut entries = entries.iter().map(|(&index, entry)| (self.dynamic.bat.entry_offset(index), entry));
+        let mut next = entries.next();
+        while let Some((first, _)) = next {
+            let start = first / SECTOR * SECTOR;
+            let mut sector = [0; SECTOR as usize];
+            self.file.read_exact_at(&mut sector, start)?;
+            while let Some((at, entry)) = next.filter(|(at, _)| *at < start + SECTOR) {
+                let at = (at - start) as usize;
+                sector[at..at + size_of::<u32>()].copy_from_slice(&entry.to_be_bytes());
+                next = entries.next();
+            }
+            self.file.write_all_at(&sector, start)?;
+        }
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl Writer {
         }
         // Where the block was cut with the disk, its tail may be another's, or the file's end.
         let own = tail.end <= pending.end
-            && self.structures().take(tail.clone()).is_ok()
+            && self.structures(pending).take(tail.clone()).is_ok()
             && self.blocks_in(pending, &tail)?.is_empty();
         if own {
             self.file.zero(tail)?;
@@ -76,7 +76,7 @@ impl Writer {
         let table = self.header.table();
         let len = (blocks * 4).next_multiple_of(SECTOR);
         let in_place = table.start..table.start + len;
-        let mut space = self.structures();
+        let mut space = self.structures(pending);
         space.free(table.clone());
         let at = if space.take(in_place.clone()).is_ok() {
             self.clear(pending, in_place)?;

@@ -14,15 +14,14 @@ const PIECE: u64 = 256 << 10;
 
 impl Writer {
     /// What structures take of the file.
-    pub(super) fn structures(&self) -> Space {
+    pub(super) fn structures(&self, pending: &Pending) -> Space {
         let header = self.header.offset..self.header.offset + size_of::<DynamicHeader>() as u64;
         let mut space = Space::default();
         let locators = locator::places(&self.header.fields);
         let ranges = [0..SECTOR, header, self.header.table()].into_iter().chain(locators);
         for range in ranges.chain(self.dynamic.bat.batmap.iter().cloned()) {
-            // Of what a locator or the batmap claims beyond its data, others may lie in a part.
-            space.free(range.clone());
-            let _ = space.take(range);
+            // A locator or a batmap may claim more than there is.
+            space.cover(range.start.min(pending.ends.at)..range.end.min(pending.ends.at));
         }
         space
     }
@@ -30,7 +29,7 @@ impl Writer {
     /// Makes room for a structure of `len` bytes, in front of all blocks where there is a gap: readers that go by the end of the
     /// last structure take a block before it for one that lies over them.
     pub(super) fn room(&self, pending: &mut Pending, len: u64) -> Result<u64> {
-        let space = self.structures();
+        let space = self.structures(pending);
         let fits = |gap: &Range<u64>| gap.start + len <= gap.end;
         let gaps = space.gaps().map(|gap| gap.start.next_multiple_of(SECTOR)..gap.end);
         let at = { gaps }.find(fits).map_or(space.end().next_multiple_of(SECTOR), |gap| gap.start);
@@ -84,7 +83,7 @@ impl Writer {
     pub(super) fn move_into_gaps(&self, pending: &mut Pending) -> Result<()> {
         self.publish(pending)?;
         let bat = &self.dynamic.bat;
-        let mut space = self.structures();
+        let mut space = self.structures(pending);
         // Eight bytes a block: 32 MiB for the largest disk in the smallest blocks in use.
         let mut blocks = Vec::new();
         let mut cursor = self.dynamic.cursor();
@@ -122,7 +121,7 @@ impl Writer {
     pub(super) fn cut(&self, pending: &mut Pending, blocks: u64) -> Result<()> {
         let bat = &self.dynamic.bat;
         let mut cursor = self.dynamic.cursor();
-        let mut end = self.structures().end();
+        let mut end = self.structures(pending).end();
         for index in 0..blocks {
             // The last block whole too, where the file has room for it: others read it so.
             let place = self.place(pending, &mut cursor, index)?;

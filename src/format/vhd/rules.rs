@@ -185,15 +185,17 @@ pub(super) fn batmap(file: &ImageFile, bat: &Bat, findings: &mut Findings) -> Re
     if !inside || room < bat.blocks() {
         return Ok(());
     }
+    // The checksum is over the bits that the disk needs, in whole sectors.
+    let end = map.end.min(map.start + bat.blocks().div_ceil(8).next_multiple_of(SECTOR));
     let mut sum = 0_u32;
     let mut cursor = bat.cursor(file);
     let mut lost = None;
-    for at in map.clone().step_by(PIECE as usize) {
-        let mut bytes = vec![0; (map.end - at).min(PIECE) as usize];
+    for at in (map.start..end).step_by(PIECE as usize) {
+        let mut bytes = vec![0; (end - at).min(PIECE) as usize];
         file.read_exact_at(&mut bytes, at)?;
         for (number, &byte) in ((at - map.start)..).zip(&bytes) {
-            let byte_value = if version == BATMAP_1_1 { byte as i8 as u32 } else { byte.into() };
-            sum = sum.wrapping_add(byte_value);
+            let signed = version == BATMAP_1_1;
+            sum = sum.wrapping_add(if signed { byte as i8 as u32 } else { byte.into() });
             for bit in (0..8).filter(|bit| byte & 0x80 >> bit != 0) {
                 let index = number * 8 + bit;
                 if index < bat.blocks()

@@ -128,9 +128,9 @@ impl Story {
                 }
                 Event::Begin(at, data) => {
                     current[*at..at + data.len()].copy_from_slice(data);
-                    for sector in at / SECTOR..(at + data.len()).div_ceil(SECTOR) {
-                        allowed[sector].push(current.as_chunks().0[sector]);
-                    }
+                    let sectors = at / SECTOR..(at + data.len()).div_ceil(SECTOR);
+                    let now = &current.as_chunks().0[sectors.clone()];
+                    allowed[sectors].iter_mut().zip(now).for_each(|(allowed, now)| allowed.push(*now));
                 }
                 Event::Resize(size) => {
                     sizes.push(*size);

@@ -1,7 +1,10 @@
 //! VHD.
 
 mod builder;
+mod check;
+mod child;
 mod crash;
+mod faults;
 mod hostile;
 mod model;
 mod oddities;
