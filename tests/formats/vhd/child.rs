@@ -83,7 +83,7 @@ fn over_every_parent() {
 }
 
 /// The digest of the disk that the first image, over the others, has for libvhdi.
-fn libvhdi(chain: &[&Path]) -> String {
+pub fn libvhdi(chain: &[&Path]) -> String {
     let script = "
 import sys, hashlib, pyvhdi
 files = []

@@ -8,4 +8,5 @@ mod faults;
 mod hostile;
 mod model;
 mod oddities;
+mod peers;
 mod write;
