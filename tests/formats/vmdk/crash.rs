@@ -94,6 +94,14 @@ enum Step {
     Flush,
 }
 
+/// What ends a workload.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Close,
+    Compact,
+    Resize(usize),
+}
+
 /// A generator that gives the same numbers each time.
 struct Numbers(u64);
 
@@ -108,6 +116,9 @@ impl Numbers {
 
 /// Bytes of the disk: 40 grains of 4 KiB and a half.
 const SIZE: usize = 40 * 4096 + 2048;
+
+/// Bytes that are looked at of a disk that grew.
+const SEEN: usize = SIZE + 64 * 1024;
 
 /// The states of the file after a cut behind the first `cut` operations.
 fn states(original: &[u8], log: &[Op], cut: usize, numbers: &mut Numbers) -> Vec<Vec<u8>> {
@@ -170,12 +181,12 @@ fn open_options(parent: Option<&[u8]>) -> Open {
 
 fn content(open: &Open, bytes: Vec<u8>) -> diskport::Result<Vec<u8>> {
     let disk = open.open(MemoryStorage::new(bytes))?;
-    let mut content = vec![0; disk.size() as usize];
+    let mut content = vec![0; (disk.size() as usize).min(SEEN)];
     disk.read_at(&mut content, 0)?;
     Ok(content)
 }
 
-fn run(original: Vec<u8>, parent: Option<&[u8]>, steps: &[Step]) -> Run {
+fn run(original: Vec<u8>, parent: Option<&[u8]>, steps: &[Step], end: End) -> Run {
     let open = open_options(parent);
     let file = Recorder::new(original.clone());
     let mut model = content(&open, original.clone()).expect("reads");
@@ -213,7 +224,17 @@ fn run(original: Vec<u8>, parent: Option<&[u8]>, steps: &[Step]) -> Run {
         assert!(found == model, "{step:?} shows at once");
         snapshots.push((file.log().len(), model.clone(), matches!(step, Step::Flush)));
     }
-    disk.close().expect("closes");
+    match end {
+        End::Close => disk.close().expect("closes"),
+        End::Compact => {
+            let compaction = disk.compact().expect("compacts");
+            assert!(compaction.after <= compaction.before);
+        }
+        End::Resize(size) => {
+            disk.resize(size as u64, true).expect("resizes");
+            model.resize(size.min(SEEN), 0);
+        }
+    }
     snapshots.push((file.log().len(), model, true));
     Run { original, log: file.log(), snapshots }
 }
@@ -243,10 +264,13 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
                 bytes
             };
             let found = content(&open, bytes).unwrap_or_else(|e| panic!("cut {cut}: {e}"));
-            for at in (0..SIZE).step_by(SECTOR) {
+            let sizes = allowed.iter().map(|(_, content, _)| content.len());
+            assert!(sizes.clone().any(|size| size == found.len()), "cut {cut}: {} bytes", found.len());
+            for at in (0..found.len()).step_by(SECTOR) {
                 let sector = &found[at..at + SECTOR];
+                let zeros = [0; SECTOR];
                 assert!(
-                    allowed.iter().any(|(_, content, _)| &content[at..at + SECTOR] == sector),
+                    allowed.iter().any(|(_, content, _)| content.get(at..at + SECTOR).unwrap_or(&zeros) == sector),
                     "cut {cut} of {}: sector at {at} is neither old nor new",
                     run.log.len()
                 );
@@ -297,25 +321,53 @@ fn child(scattered: bool, zeroed: bool) -> Vec<u8> {
     disk.build().bytes
 }
 
+const LAYOUTS: [(bool, bool, bool); 4] =
+    [(false, true, false), (true, true, false), (true, true, true), (false, false, false)];
+
 #[test]
 fn cut_at_any_write() {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let mut count = 0;
     for round in 0..8 {
-        for (scattered, redundant, zeroed) in
-            [(false, true, false), (true, true, false), (true, true, true), (false, false, false)]
-        {
+        for (scattered, redundant, zeroed) in LAYOUTS {
             let steps = steps(&mut numbers, 4 + round);
-            let run = run(base(scattered, redundant, zeroed), None, &steps);
+            let run = run(base(scattered, redundant, zeroed), None, &steps, End::Close);
             count += verify(&run, None, &mut numbers);
         }
         for (scattered, zeroed) in [(false, false), (true, false), (false, true)] {
             let parent = base(false, true, false);
             let steps = steps(&mut numbers, 4 + round);
-            let run = run(child(scattered, zeroed), Some(&parent), &steps);
+            let run = run(child(scattered, zeroed), Some(&parent), &steps, End::Close);
             count += verify(&run, Some(&parent), &mut numbers);
         }
     }
     assert!(count > 10_000, "{count} states");
+    println!("{count} states");
+}
+
+#[test]
+fn cut_while_resized_or_packed() {
+    let mut numbers = Numbers(0x1234_5678_9abc_def1);
+    let ends = [
+        End::Compact,
+        End::Resize(SIZE + 512),
+        End::Resize(SIZE + 48 * 1024),
+        End::Resize(3 << 20),
+        End::Resize(300 << 20),
+        End::Resize(SIZE - 512),
+        End::Resize(21 * 4096 + 1024),
+    ];
+    let mut count = 0;
+    for end in ends {
+        for (scattered, redundant, zeroed) in LAYOUTS {
+            let steps = steps(&mut numbers, 4);
+            let run = run(base(scattered, redundant, zeroed), None, &steps, end);
+            count += verify(&run, None, &mut numbers);
+        }
+        let parent = base(false, true, false);
+        let run = run(child(false, false), Some(&parent), &steps(&mut numbers, 4), end);
+        count += verify(&run, Some(&parent), &mut numbers);
+    }
+    assert!(count > 5000, "{count} states");
     println!("{count} states");
 }
