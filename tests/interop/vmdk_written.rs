@@ -38,9 +38,11 @@ const CORPUS: [&[&str]; 8] = [
     &["vmdk/dfvfs-ext2.vmdk"],
 ];
 
+type Case = Box<dyn FnOnce(&Path) -> Result<(), Trouble> + Send>;
+
 pub fn trials(folder: &Path) -> Vec<Trial> {
     let mut trials = Vec::new();
-    let mut case = |name: String, run: Box<dyn FnOnce(&Path) -> Result<(), Trouble> + Send>| {
+    let mut case = |name: String, run: Case| {
         let folder = folder.join(name.replace(['/', ' ', ','], "-"));
         trials.push(trial(name, move || {
             fs::create_dir(&folder)?;

@@ -29,6 +29,9 @@ pub(super) struct Audit<'a> {
     differs: bool,
 }
 
+/// A copy of a table: where it lies, and its entries; `None` where there is none, or none that can be used.
+type Copy = Option<(u64, Vec<u32>)>;
+
 /// Of two entries of a grain, what is to be done.
 enum Choice {
     /// They are the same.
@@ -166,8 +169,8 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// The entries of a table, by side; `None` where there is no table, or none that can be used.
-    fn entries(&self, table: u64) -> Result<Vec<Option<(u64, Vec<u32>)>>> {
+    /// The copies of a table, by side.
+    fn entries(&self, table: u64) -> Result<Vec<Copy>> {
         let used = sides::used(self.map, table) as usize;
         let read = |(number, side): (usize, &Side)| {
             let usable = !self.unusable.contains(&(number, table));
@@ -210,9 +213,7 @@ impl<'a> Audit<'a> {
         let copies = self.entries(table)?;
         let used = sides::used(self.map, table) as usize;
         let zeros = vec![0; used];
-        let of = |copy: &'_ Option<(u64, Vec<u32>)>| {
-            copy.as_ref().map_or(zeros.clone(), |(_, entries)| entries.clone())
-        };
+        let of = |copy: &Copy| copy.as_ref().map_or(zeros.clone(), |(_, entries)| entries.clone());
         let (mut merged, last) = match &copies[..] {
             [redundant, primary] => (of(redundant), of(primary)),
             [only] => (of(only), of(only)),
@@ -316,8 +317,8 @@ impl<'a> Audit<'a> {
     }
 
     /// Says how the copies of a table differ.
-    fn report(&mut self, table: u64, copies: &[Option<(u64, Vec<u32>)>], decided: u64, undecided: u64) {
-        let at = copies.iter().flatten().map(|(at, _)| *at).last().unwrap_or(self.map.directory);
+    fn report(&mut self, table: u64, copies: &[Copy], decided: u64, undecided: u64) {
+        let at = copies.iter().flatten().next_back().map(|(at, _)| *at).unwrap_or(self.map.directory);
         let expected = "the same in both copies".to_owned();
         if undecided > 0 {
             let found = format!("{undecided} entries of table {table} that name different grains");

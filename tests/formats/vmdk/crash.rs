@@ -31,6 +31,10 @@ impl Recorder {
         self.0.lock().expect("no panic").1.clone()
     }
 
+    fn bytes(&self) -> Vec<u8> {
+        self.0.lock().expect("no panic").0.clone()
+    }
+
     fn apply(&self, op: Op) {
         let mut state = self.0.lock().expect("no panic");
         apply(&mut state.0, &op, 0);
@@ -254,14 +258,16 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
             let checked = open.check_storage(MemoryStorage::new(bytes.clone())).expect("checks");
             let errors = checked.findings.iter().filter(|finding| finding.severity == Severity::Error);
             assert_eq!(errors.count(), 0, "cut {cut}: {:#?}", checked.findings);
+            if count % 16 == 0 {
+                goes_on(&open, bytes.clone());
+            }
             let bytes = if checked.is_clean() {
                 bytes
             } else {
                 let file = Recorder::new(bytes);
                 let after = open.repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
                 assert!(after.is_clean(), "cut {cut}: {:#?}", after.findings);
-                let bytes = file.0.lock().expect("no panic").0.clone();
-                bytes
+                file.bytes()
             };
             let found = content(&open, bytes).unwrap_or_else(|e| panic!("cut {cut}: {e}"));
             let sizes = allowed.iter().map(|(_, content, _)| content.len());
@@ -270,7 +276,9 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
                 let sector = &found[at..at + SECTOR];
                 let zeros = [0; SECTOR];
                 assert!(
-                    allowed.iter().any(|(_, content, _)| content.get(at..at + SECTOR).unwrap_or(&zeros) == sector),
+                    allowed
+                        .iter()
+                        .any(|(_, content, _)| content.get(at..at + SECTOR).unwrap_or(&zeros) == sector),
                     "cut {cut} of {}: sector at {at} is neither old nor new",
                     run.log.len()
                 );
@@ -278,6 +286,22 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
         }
     }
     count
+}
+
+/// That a disk as a cut leaves it can be written to at once, whatever there is to repair.
+fn goes_on(open: &Open, bytes: Vec<u8>) {
+    let file = Recorder::new(bytes);
+    let disk = open.open_writable_storage(file.clone()).expect("opens");
+    let mut model = vec![0; disk.size() as usize];
+    disk.read_at(&mut model, 0).expect("reads");
+    model[1024..20_480].fill(0x77);
+    disk.write_at(&model[1024..20_480], 1024).expect("writes");
+    disk.close().expect("closes");
+    // The descriptor may still lie where a resize that was cut has left it.
+    let checked = open.repair_storage(file.clone(), Repairs::Lossless).expect("checks");
+    assert!(checked.is_clean(), "{:#?}", checked.findings);
+    let found = content(open, file.bytes()).expect("reads");
+    assert!(found == model[..found.len()]);
 }
 
 fn steps(numbers: &mut Numbers, count: usize) -> Vec<Step> {

@@ -9,6 +9,7 @@ mod hostile;
 mod model;
 mod oddities;
 mod stream;
+mod write;
 
 use diskport::{Defect, Error, Open};
 

@@ -18,7 +18,7 @@ pub(crate) struct Extents {
 
 enum Extent {
     Flat(FlatFile),
-    Sparse(Sparse),
+    Sparse(Box<Sparse>),
 }
 
 impl Extents {
@@ -32,7 +32,9 @@ impl Extents {
         let lines = extents.into_iter().zip(descriptor.extent_sizes());
         let extents = lines.map(|(file, sectors)| {
             let extent = match descriptor.subformat {
-                Subformat::TwoGbMaxExtentSparse => Extent::Sparse(Sparse::new(file, sectors, None)?),
+                Subformat::TwoGbMaxExtentSparse => {
+                    Extent::Sparse(Box::new(Sparse::new(file, sectors, None)?))
+                }
                 _ => Extent::Flat(FlatFile::new(file, sectors * SECTOR)?),
             };
             start += sectors * SECTOR;

@@ -19,8 +19,8 @@ impl Beneath {
         let (inside, beyond) = buf.split_at_mut((end - start) as usize);
         beyond.fill(0);
         match &self.parent {
-            Some(parent) if start < end => parent.read_at(inside, start),
-            _ => Ok(inside.fill(0)),
+            Some(parent) => parent.read_at(inside, start),
+            None => Ok(()),
         }
     }
 

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use zerocopy::{FromZeros, IntoBytes};
+
 use super::super::descriptor::{self, NO_PARENT};
 use super::super::layout::{SECTOR, SparseExtentHeader};
 use crate::disk::Identity;
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::storage::{FileRole, OutputFile, WritableFile};
-use zerocopy::{FromZeros, IntoBytes};
 
 /// Where an embedded descriptor lies: qemu reads it there, whatever the header says.
 pub(in super::super) const HOME: u64 = SECTOR;
@@ -105,8 +106,15 @@ impl DescriptorText {
     /// It is written in place. Torn, it is yet another identity, of content that has not changed yet; the parts that repeat
     /// it are for the user to compare.
     pub(super) fn change_cid(&mut self, cid: Option<Identity>) -> Result<()> {
-        let Some(old) = self.find("CID") else { return Ok(()) };
         let before = self.clone();
+        self.set_cid(cid);
+        let same_length = self.text.len() == before.text.len();
+        let written = if same_length { self.write_changes(&before) } else { self.store(&before) };
+        written.inspect_err(|_| *self = before)
+    }
+
+    fn set_cid(&mut self, cid: Option<Identity>) {
+        let Some(old) = self.find("CID") else { return };
         let digits = old.len();
         let random = uuid::Uuid::new_v4();
         let new = match cid {
@@ -123,7 +131,6 @@ impl DescriptorText {
         if let Some(modification) = self.find("ddb.uuid.modification").filter(|range| range.len() == 36) {
             self.text[modification].copy_from_slice(random.to_string().as_bytes());
         }
-        if self.text.len() == before.text.len() { self.write_changes(&before) } else { self.store(&before) }
     }
 
     pub(super) fn sync(&self) -> Result<()> {
@@ -147,11 +154,45 @@ impl DescriptorText {
 
     /// Makes the text durable in place of `before`: after a cut, one of them is there.
     pub(in super::super) fn store(&mut self, before: &Self) -> Result<()> {
+        if !self.embedded {
+            self.fit(before);
+        }
         if self.text.len() == before.text.len() && self.changed_sectors(before).len() <= 1 {
             self.write_changes(before)?;
             return self.file.sync();
         }
         if self.embedded { self.store_with(|_| {}) } else { self.replace() }
+    }
+
+    /// Makes the text as long as that of `before`, if blank lines and comments behind the change allow it, so that one sector
+    /// may be all that is written.
+    fn fit(&mut self, before: &Self) {
+        let same = self.text.iter().zip(&before.text).take_while(|(a, b)| a == b).count();
+        let line_end =
+            |from: usize| self.text[from..].iter().position(|&byte| byte == b'\n').map(|at| from + at + 1);
+        let Some(mut at) = line_end(same) else { return };
+        let (have, want) = (self.text.len(), before.text.len());
+        if have < want {
+            self.text.splice(at..at, std::iter::repeat_n(b'\n', want - have));
+            return;
+        }
+        let mut spare = have - want;
+        while spare > 0 && at < self.text.len() {
+            let end = self.text[at..]
+                .iter()
+                .position(|&byte| byte == b'\n')
+                .map_or(self.text.len(), |end| at + end + 1);
+            if matches!(self.text[at], b'#' | b'\n') {
+                let len = spare.min(end - at);
+                // A comment that is cut short stays one.
+                let cut = if len == end - at { at..end } else { end - 1 - len..end - 1 };
+                self.text.drain(cut.clone());
+                spare -= len;
+                at = if len == end - at { at } else { end - len };
+            } else {
+                at = end;
+            }
+        }
     }
 
     /// Makes the text of an embedded descriptor durable together with a change of the header: first it goes to the

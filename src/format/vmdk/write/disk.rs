@@ -53,7 +53,7 @@ pub(super) enum Writer {
         index: FileIndex,
         offset: u64,
     },
-    Sparse(Sparse),
+    Sparse(Box<Sparse>),
     ReadOnlySparse(GrainMap),
 }
 
@@ -82,7 +82,7 @@ impl WritableVmdk {
 
     pub(super) fn sparse(&self) -> impl Iterator<Item = &Sparse> {
         self.parts.iter().filter_map(|part| match &part.writer {
-            Writer::Sparse(sparse) => Some(sparse),
+            Writer::Sparse(sparse) => Some(&**sparse),
             _ => None,
         })
     }

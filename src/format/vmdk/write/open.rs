@@ -56,7 +56,9 @@ pub(in super::super) fn open(
             }
             Content::Flat { file: index, offset } => Writer::ReadOnlyFlat { index, offset },
             Content::Grains(map) => match (writable(map.file), taken) {
-                (Some(file), Some(taken)) => Writer::Sparse(Sparse::new(file, map, beneath, taken)?),
+                (Some(file), Some(taken)) => {
+                    Writer::Sparse(Box::new(Sparse::new(file, map, beneath, taken)?))
+                }
                 _ => Writer::ReadOnlySparse(map),
             },
             Content::SeSparse(_) => return Err(not_writable(&file, "nobody writes seSparse disks")),

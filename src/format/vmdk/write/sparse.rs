@@ -89,10 +89,6 @@ impl Sparse {
         self.index
     }
 
-    pub(super) fn sides(&self) -> &[Side] {
-        &self.sides
-    }
-
     pub(super) fn beneath(&self) -> &Beneath {
         &self.beneath
     }
