@@ -112,12 +112,17 @@ impl Writer {
     /// A place at the file's end. The footer has made room for it before.
     pub(super) fn fresh(&self, pending: &mut Pending) -> Result<u64> {
         let bat = &self.dynamic.bat;
-        let data = (pending.end + bat.bitmap_size).next_multiple_of(ALIGNMENT);
-        let (place, end) = (data - bat.bitmap_size, data + bat.block_size);
+        let whole = bat.bitmap_size + bat.block_size;
+        let after = |end: u64| (end + bat.bitmap_size).next_multiple_of(ALIGNMENT) - bat.bitmap_size;
+        // A footer may lie under the bitmap that is to be written, but not under data that are taken for zeros.
+        let kept = Some(after(pending.end)).filter(|place| place + whole <= pending.ends.at);
+        let place = kept.unwrap_or(after(pending.ends.at));
+        let end = place + whole;
         if u32::try_from(place / SECTOR).is_ok_and(|sector| sector != UNUSED) {
-            let stride = (bat.bitmap_size + bat.block_size).next_multiple_of(ALIGNMENT);
-            let ahead = if end > pending.ends.at { pending.placed.min(AHEAD / stride) } else { 0 };
-            self.watch(pending, |pending| pending.ends.make_room(end + ahead * stride))?;
+            if kept.is_none() {
+                let ahead = pending.placed.min(AHEAD / whole) * whole.next_multiple_of(ALIGNMENT);
+                self.watch(pending, |pending| pending.ends.move_to(end + ahead))?;
+            }
             pending.end = end;
             pending.placed += 1;
             return Ok(place);
