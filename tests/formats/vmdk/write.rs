@@ -6,7 +6,7 @@ use diskport::check::{Repairs, Severity};
 use diskport::copy::{Copy, OutputFormat};
 use diskport::disk::Identity;
 use diskport::format::vmdk::Subformat;
-use diskport::storage::{Explicit, FileStorage, MemoryStorage, ReadAt, WriteAt};
+use diskport::storage::{Explicit, Fault, FaultyStorage, FileStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Child, Disk, Error, Open, Problem};
 
 use super::builder::{Built, Grain, Hosted, SECTOR, Text, cowd, field, put, put32};
@@ -421,4 +421,65 @@ fn sparse_files_end_at_two_tib() {
         other => panic!("{other:?}"),
     }
     disk.close().expect("closes");
+}
+
+#[test]
+fn a_descriptor_in_no_folder_keeps_its_length() {
+    let text = Text::new("monolithicFlat", ["RW 2048 FLAT \"a-flat.vmdk\" 0"]).render();
+    let file = Shared::new(text.clone().into_bytes());
+    let extent = Arc::new(MemoryStorage::new(vec![3; 1 << 20]));
+    let mut resolver = Explicit::default();
+    resolver.insert_writable("a-flat.vmdk", extent.clone());
+    let open = Open::new().resolver(resolver);
+    for size in [1 << 30, 4 << 20, 512_u64] {
+        open.open_writable_storage(file.clone()).expect("opens").resize(size, true).expect("resizes");
+        assert_eq!(file.0.to_vec().len(), text.len());
+        assert_eq!(extent.size().expect("has one"), size);
+        assert_eq!(open.open(file.clone()).expect("opens").size(), size);
+    }
+}
+
+#[test]
+fn any_storage_call_may_fail() {
+    let steps = |disk: &diskport::WritableDisk| -> diskport::Result<()> {
+        disk.write_at(&[1; 5000], 70_000)?;
+        disk.flush()?;
+        disk.write_at(&[2; 90_000], 300_000)?;
+        disk.write_zeroes(65_536, 65_536)?;
+        disk.flush()
+    };
+    let bytes = monolithic().build().bytes;
+    let models: Vec<Vec<u8>> = {
+        let mut model = content();
+        let mut models = vec![model.clone()];
+        model[70_000..75_000].fill(1);
+        models.push(model.clone());
+        model[300_000..390_000].fill(2);
+        model[65_536..131_072].fill(0);
+        models.push(model);
+        models
+    };
+    for fault in [Fault::Error(std::io::ErrorKind::StorageFull), Fault::Short] {
+        for call in 1.. {
+            let file = Shared::new(bytes.clone());
+            let faulty = FaultyStorage::new(file.clone(), call, fault);
+            let done = Open::new().open_writable_storage(faulty).and_then(|disk| {
+                steps(&disk)?;
+                disk.close()
+            });
+            let checked = Open::new().repair_storage(file.clone(), Repairs::Lossless).expect("checks");
+            assert!(checked.is_clean(), "call {call}: {:#?}", checked.findings);
+            let disk = Open::new().open(file).expect("opens");
+            let mut found = vec![0; disk.size() as usize];
+            disk.read_at(&mut found, 0).expect("reads");
+            // A write that fails may end within a sector.
+            for (at, byte) in found.iter().enumerate() {
+                assert!(models.iter().any(|model| model[at] == *byte), "call {call}: byte {at}");
+            }
+            if done.is_ok() && call > 40 {
+                assert!(found == models[2]);
+                break;
+            }
+        }
+    }
 }

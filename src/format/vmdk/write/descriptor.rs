@@ -154,14 +154,30 @@ impl DescriptorText {
 
     /// Makes the text durable in place of `before`: after a cut, one of them is there.
     pub(in super::super) fn store(&mut self, before: &Self) -> Result<()> {
-        if !self.embedded {
-            self.fit(before);
-        }
-        if self.text.len() == before.text.len() && self.changed_sectors(before).len() <= 1 {
+        self.prepare(before)?;
+        if self.fits(before) {
             self.write_changes(before)?;
             return self.file.sync();
         }
         if self.embedded { self.store_with(|_| {}) } else { self.replace() }
+    }
+
+    /// That the text can be stored in place of `before`.
+    pub(super) fn prepare(&mut self, before: &Self) -> Result<()> {
+        if self.embedded {
+            return Ok(());
+        }
+        self.fit(before);
+        if self.fits(before) || self.file.path().is_some() {
+            return Ok(());
+        }
+        let what = format!("{}: a descriptor that lies in no folder keeps its length", self.file.name());
+        Err(Error::Unsupported { what })
+    }
+
+    /// Whether it takes one sector to make `before` this text.
+    fn fits(&self, before: &Self) -> bool {
+        self.text.len() == before.text.len() && self.changed_sectors(before).len() <= 1
     }
 
     /// Makes the text as long as that of `before`, if blank lines and comments behind the change allow it, so that one sector
@@ -239,10 +255,7 @@ impl DescriptorText {
 
     /// Puts a new file in the place of a descriptor that is a file of its own.
     fn replace(&mut self) -> Result<()> {
-        let Some(path) = self.file.path() else {
-            let what = format!("{}: a descriptor that lies in no folder keeps its length", self.file.name());
-            return Err(Error::Unsupported { what });
-        };
+        let Some(path) = self.file.path() else { return Ok(()) };
         let output = OutputFile::create(path, true)?;
         let storage = output.storage().clone();
         let file = WritableFile::at_path(Arc::clone(&storage) as _, path);

@@ -58,3 +58,54 @@ pub(in super::super) fn identify<'a>(parent: &ParentLink<'a>) -> Result<(u32, &'
     let what = "a descriptor cannot record the parent's name".to_owned();
     name.map(|name| (cid, name)).ok_or(Error::Unsupported { what })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::copy::{Copy, OutputFormat};
+    use crate::disk::LayerInfo;
+    use crate::format::vmdk::Subformat;
+    use crate::{Disk, MIB, Open};
+
+    fn rebase(path: &Path, cid: u32, name: &str) -> Result<()> {
+        let mut info = LayerInfo::new(Format::Vmdk, "monolithicSparse", MIB);
+        info.data_id = Some(Identity::Cid(cid));
+        let parent = ParentLink { info: &info, relative: Some(name), absolute: None, modified: None };
+        let disk = Open::new().allow_missing_parent(true).open_path(path)?;
+        assert!(disk.chain().len() == 1);
+        // Opened as a disk without parents would be: only the descriptor is looked at.
+        let file = crate::storage::WritableFile::open(path)?;
+        let context = crate::format::OpenContext {
+            resolver: &crate::storage::SameDirectory,
+            choices: crate::format::Choices::default(),
+        };
+        let layer = super::super::open(file, None, &context)?;
+        crate::disk::write::WriteLayer::set_parent(&layer, &parent)?;
+        crate::disk::write::WriteLayer::close(&layer)
+    }
+
+    #[test]
+    fn names_of_any_length() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for kind in [Subformat::MonolithicSparse, Subformat::MonolithicFlat, Subformat::TwoGbMaxExtentSparse]
+        {
+            let path = folder.path().join(format!("{kind}.vmdk"));
+            Copy::new(&Disk::empty(MIB, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path).expect("writes");
+            let long = format!("{}/base.vmdk", "a".repeat(2000));
+            for (cid, name) in
+                [(1, "base.vmdk"), (2, "base.vmdk"), (0xabcd_ef01, &long), (4, "b"), (5, "größe.vmdk")]
+            {
+                rebase(&path, cid, name).expect("is recorded");
+                let disk = Open::new().allow_missing_parent(true).open_path(&path).expect("opens");
+                let found = disk.chain()[0].info().parent.clone().expect("a parent");
+                assert_eq!(found.names, [name]);
+                assert_eq!(found.linkage.accepted(), [Identity::Cid(cid)]);
+                assert!(Open::new().check(&path).expect("checks").is_clean());
+            }
+            assert!(matches!(rebase(&path, 6, "a\nb"), Err(Error::Unsupported { .. })));
+            assert!(matches!(rebase(&path, u32::MAX, "b"), Err(Error::Layout { .. })));
+        }
+    }
+}

@@ -51,6 +51,7 @@ fn resize_flat(
     let before = disk.descriptor().clone();
     let mut descriptor = before.clone();
     descriptor.set_sectors(line, size / SECTOR);
+    descriptor.prepare(&before)?;
     let found = file.size()?;
     if size > old {
         // What lies behind the extent is not part of the disk yet.
