@@ -210,6 +210,8 @@ impl WritableDisk {
     pub(crate) fn finish(&self, last: impl FnOnce(&dyn WriteLayer) -> Result<()>) -> Result<()> {
         let mut state = self.alone()?;
         *state = State::Poisoned;
+        // What was written before is not lost when the last step is refused.
+        self.top.flush()?;
         last(&*self.top)?;
         self.top.close()?;
         *state = State::Closed;
