@@ -7,7 +7,6 @@ use byteorder::{ByteOrder, LittleEndian};
 use super::metadata::Metadata;
 use super::region::Reserved;
 use crate::MIB;
-use crate::disk::is_zero;
 use crate::disk::table::{ChunkCache, PagedTable, TableCursor};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format::Vhdx;
@@ -17,6 +16,12 @@ use crate::storage::ImageFile;
 const ENTRY: u64 = 8;
 /// Sectors whose bits fill a sector bitmap block: the sectors of a chunk.
 const CHUNK_SECTORS_SHIFT: u32 = 23;
+/// PAYLOAD_BLOCK_ZERO without an offset: Hyper-V does not open files that have one with.
+pub(super) const ZERO: u64 = 2;
+/// PAYLOAD_BLOCK_FULLY_PRESENT, and SB_BLOCK_PRESENT.
+pub(super) const PRESENT: u64 = 6;
+/// PAYLOAD_BLOCK_PARTIALLY_PRESENT.
+pub(super) const PARTIALLY_PRESENT: u64 = 7;
 /// Pieces of sector bitmaps kept.
 const BITMAPS: u64 = 64;
 
@@ -42,6 +47,17 @@ pub(crate) struct Bat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BatEntry(u64);
 
+/// A walk through a BAT, page by page.
+#[derive(Default)]
+pub(super) struct Page {
+    /// The entries of the page that are not zero, with their indices.
+    pub(super) entries: Vec<(u64, BatEntry)>,
+    /// The first entry after the page.
+    next: u64,
+    /// How far the storage has data, as far as it was asked.
+    data_end: u64,
+}
+
 /// The states of a payload block, 2.5.1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PayloadState {
@@ -51,6 +67,13 @@ pub(crate) enum PayloadState {
     Zero,
     FullyPresent,
     PartiallyPresent,
+}
+
+impl PayloadState {
+    /// Whether the block has a place in the file.
+    pub(super) fn is_present(self) -> bool {
+        matches!(self, Self::FullyPresent | Self::PartiallyPresent)
+    }
 }
 
 impl BatEntry {
@@ -73,6 +96,23 @@ impl BatEntry {
     }
 }
 
+/// The logarithm of the chunk ratio, 2.5: 2^23 * logical sector size / block size, from 16 to 32768.
+fn chunk_shift(block_shift: u32, sector_shift: u32) -> u32 {
+    CHUNK_SECTORS_SHIFT + sector_shift - block_shift
+}
+
+/// How many entries the BAT of a disk of `size` bytes, at least 1, needs. A differencing disk has that of the last chunk's sector
+/// bitmap block too.
+pub(super) fn entries(size: u64, block_shift: u32, sector_shift: u32, differencing: bool) -> u64 {
+    let chunk_shift = chunk_shift(block_shift, sector_shift);
+    let blocks = size.div_ceil(1 << block_shift);
+    if differencing {
+        blocks.div_ceil(1 << chunk_shift) * ((1 << chunk_shift) + 1)
+    } else {
+        blocks + ((blocks - 1) >> chunk_shift)
+    }
+}
+
 impl Bat {
     /// The BAT in `region`, which lies in `file`.
     pub(crate) fn new(
@@ -83,15 +123,10 @@ impl Bat {
     ) -> Result<Self> {
         let block_shift = metadata.block_size.trailing_zeros();
         let sector_shift = metadata.logical_sector_size.trailing_zeros();
-        // 2.5: chunk ratio = 2^23 * logical sector size / block size, here from 16 to 32768.
-        let chunk_shift = CHUNK_SECTORS_SHIFT + sector_shift - block_shift;
+        let chunk_shift = chunk_shift(block_shift, sector_shift);
         let blocks = metadata.size.div_ceil(metadata.block_size);
         let differencing = metadata.parent.is_some();
-        let entries = if differencing {
-            blocks.div_ceil(1 << chunk_shift) * ((1 << chunk_shift) + 1)
-        } else {
-            blocks + ((blocks - 1) >> chunk_shift)
-        };
+        let entries = entries(metadata.size, block_shift, sector_shift, differencing);
         if entries * ENTRY > region.end - region.start {
             return Err(file.defect(
                 Vhdx,
@@ -149,9 +184,9 @@ impl Bat {
             _ if entry.reserved() != 0 => Err("reserved bits that are zero"),
             0 => Ok(PayloadState::NotPresent),
             1..=3 => Ok(PayloadState::Zero),
-            6 => Ok(PayloadState::FullyPresent),
-            7 if self.differencing => Ok(PayloadState::PartiallyPresent),
-            7 => Err("no PARTIALLY_PRESENT block without a parent"),
+            PRESENT => Ok(PayloadState::FullyPresent),
+            PARTIALLY_PRESENT if self.differencing => Ok(PayloadState::PartiallyPresent),
+            PARTIALLY_PRESENT => Err("no PARTIALLY_PRESENT block without a parent"),
             _ => Err("one of the states 0, 1, 2, 3, 6 and 7"),
         };
         match state {
@@ -176,7 +211,7 @@ impl Bat {
         index: u64,
         entry: BatEntry,
     ) -> Result<u64> {
-        if entry.state() != 6 || entry.reserved() != 0 {
+        if entry.state() != PRESENT || entry.reserved() != 0 {
             let expected = "a sector bitmap block that is PRESENT, for a PARTIALLY_PRESENT block";
             return Err(self.defect(cursor, Problem::Value, index, expected, format!("{:#x}", entry.0)));
         }
@@ -271,24 +306,30 @@ impl Bat {
         file: &ImageFile,
         mut visit: impl FnMut(u64, BatEntry) -> Result<()>,
     ) -> Result<()> {
-        let mut cursor = self.table.cursor(file);
-        let mut data_end = 0;
-        let mut index = 0;
-        while index < self.entries {
-            let bytes = cursor.page_from(index)?;
-            let count = bytes.len() as u64 / ENTRY;
-            if is_zero(bytes) {
-                index = self.skip_hole(file, index + count, &mut data_end);
-                continue;
-            }
-            // What is visited may change the table.
-            let entries: Vec<_> = bytes.chunks_exact(ENTRY as usize).map(LittleEndian::read_u64).collect();
-            for (entry, index) in entries.into_iter().zip(index..).filter(|&(entry, _)| entry != 0) {
-                visit(index, BatEntry(entry))?;
-            }
-            index += count;
+        let mut page = Page::default();
+        while self.next_page(file, &mut page)? {
+            page.entries.iter().try_for_each(|&(index, entry)| visit(index, entry))?;
         }
         Ok(())
+    }
+
+    /// Goes on to the entries of the next page that are not zero; says `false` after the last. The table may be changed between
+    /// two calls.
+    pub(super) fn next_page(&self, file: &ImageFile, page: &mut Page) -> Result<bool> {
+        page.entries.clear();
+        while page.entries.is_empty() {
+            page.next = self.skip_hole(file, page.next, &mut page.data_end);
+            if page.next == self.entries {
+                return Ok(false);
+            }
+            let mut cursor = self.table.cursor(file);
+            let bytes = cursor.page_from(page.next)?;
+            let entries = bytes.chunks_exact(ENTRY as usize).map(LittleEndian::read_u64);
+            let entries = (page.next..).zip(entries).filter(|&(_, entry)| entry != 0);
+            page.entries.extend(entries.map(|(index, entry)| (index, BatEntry(entry))));
+            page.next += bytes.len() as u64 / ENTRY;
+        }
+        Ok(true)
     }
 
     /// The first entry from `index` on that does not lie in a hole of the file, or the end: those in holes are zero, and

@@ -1,7 +1,7 @@
 //! Looking for what is wrong with the BAT, [MS-VHDX] 2.5.
 
 use super::allocation::Allocation;
-use super::bat::{BatEntry, PayloadState};
+use super::bat::{BatEntry, PayloadState, ZERO};
 use super::contents::Contents;
 use crate::MIB;
 use crate::check::{Repair, Severity};
@@ -76,19 +76,16 @@ fn use_of(file: &ImageFile, contents: &Contents, index: u64, entry: BatEntry) ->
         }
         return bat.bitmap_at(&cursor, index, entry).map(|_| Use::Bytes(MIB));
     };
-    if block << bat.block_shift >= bat.size {
-        // The last chunk of a differencing disk is whole in the BAT.
-        return Ok(Use::Nothing);
-    }
+    // The last chunk of a differencing disk is whole in the BAT.
+    let beyond = block << bat.block_shift >= bat.size;
     let (_, state) = bat.payload(&mut cursor, block)?;
-    match state {
-        PayloadState::FullyPresent => bat.check_payload(&cursor, block, entry)?,
-        PayloadState::PartiallyPresent => {
-            bat.check_payload(&cursor, block, entry)?;
-            bat.bitmap(&mut cursor, block)?;
-        }
-        _ if entry.file_offset() != 0 => return Ok(Use::Nothing),
-        _ => return Ok(Use::None),
+    if !state.is_present() || beyond {
+        let named = state.is_present() || entry.file_offset() != 0;
+        return Ok(if named { Use::Nothing } else { Use::None });
+    }
+    bat.check_payload(&cursor, block, entry)?;
+    if state == PayloadState::PartiallyPresent {
+        bat.bitmap(&mut cursor, block)?;
     }
     Ok(Use::Bytes(1 << bat.block_shift))
 }
@@ -105,7 +102,7 @@ fn lost(contents: &Contents, index: u64, defect: Box<Defect>) -> Fault {
     let bat = &contents.bat;
     // Zeros can be told from what was there; what a parent had there long ago cannot.
     let (entry, action) = match bat.block_of(index) {
-        Some(_) if bat.differencing => (2, "make the block zeros"),
+        Some(_) if bat.differencing => (ZERO, "make the block zeros"),
         Some(_) => (0, "make the block zeros"),
         None => (0, "take the sector bitmap block away"),
     };

@@ -36,7 +36,7 @@ pub(super) const LOGICAL_SECTOR_SIZE: Item =
     Item { id: uuid!("8141bf1d-a96f-4709-ba47-f233a8faab5f"), name: "logical sector size" };
 pub(super) const PHYSICAL_SECTOR_SIZE: Item =
     Item { id: uuid!("cda348c7-445d-4471-9cc9-e9885251c556"), name: "physical sector size" };
-const PARENT_LOCATOR: Item =
+pub(super) const PARENT_LOCATOR: Item =
     Item { id: uuid!("a8d35f2d-b30b-454d-abf7-d3d84834ab0c"), name: "parent locator" };
 /// Hyper-V's own mark of a file that is still being made; not in [MS-VHDX].
 const INCOMPLETE_FILE: Uuid = uuid!("71cc85f0-1b69-4e28-9558-c3bf83ae75d3");

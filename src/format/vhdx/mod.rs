@@ -20,6 +20,7 @@ mod open;
 mod overlay;
 mod region;
 mod replay;
+mod skeleton;
 mod write;
 
 pub(crate) use check::check;

@@ -17,7 +17,6 @@ pub(crate) use open::open;
 
 use self::journal::Session;
 use self::state::{State, Target};
-use super::bat::PayloadState;
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
 use crate::error::Result;
@@ -156,10 +155,9 @@ impl Writer {
             let block = at >> state.bat().block_shift;
             let piece = at..end.min(state.block_end(block));
             let (present, _) = state.payload(block)?;
-            let present = matches!(present, PayloadState::FullyPresent | PayloadState::PartiallyPresent);
             let frees = state.covers(&piece, block) && self.frees(&state, block);
             drop(state);
-            if reads_zeros && !(present && frees) {
+            if reads_zeros && !(present.is_present() && frees) {
                 at += run.len;
                 continue;
             }

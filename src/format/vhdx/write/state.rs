@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::allocation::{Allocation, MAX_FILE};
-use super::super::bat::{Bat, PayloadState};
+use super::super::bat::{Bat, PARTIALLY_PRESENT, PRESENT, PayloadState, ZERO};
 use super::super::contents::Contents;
 use super::super::map::PIECE;
 use super::journal::Journal;
@@ -13,12 +13,6 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::storage::{ImageFile, WritableFile};
 
-/// PAYLOAD_BLOCK_ZERO without an offset: Hyper-V does not open files that have one with.
-pub(super) const ZERO: u64 = 2;
-/// PAYLOAD_BLOCK_FULLY_PRESENT, and SB_BLOCK_PRESENT.
-pub(super) const PRESENT: u64 = 6;
-/// PAYLOAD_BLOCK_PARTIALLY_PRESENT.
-pub(super) const PARTIALLY_PRESENT: u64 = 7;
 /// Sectors of the metadata that a change of one block can touch: the bits of a block of 256 MiB, and two entries of the BAT.
 const BLOCK_SECTORS: usize = 16 + 2;
 
@@ -120,12 +114,11 @@ impl State {
         self.make_room(BLOCK_SECTORS)?;
         let block = range.start >> self.bat().block_shift;
         let (state, place) = self.payload(block)?;
-        let there = matches!(state, PayloadState::FullyPresent | PayloadState::PartiallyPresent);
         match target {
             Target::Block(_) if state == PayloadState::FullyPresent => {}
             Target::Block(_) if self.covers(range, block) => self.set_payload(block, place | PRESENT)?,
             Target::Block(_) => self.set_bits(block, range, false)?,
-            Target::Part(_) | Target::Whole(_) if there => return Ok(false),
+            Target::Part(_) | Target::Whole(_) if state.is_present() => return Ok(false),
             Target::Whole(room) => self.set_payload(block, room.place | PRESENT)?,
             Target::Part(room) => {
                 self.set_bits(block, range, true)?;
@@ -145,7 +138,7 @@ impl State {
         self.make_room(1)?;
         let (state, place) = self.payload(block)?;
         self.set_payload(block, ZERO)?;
-        if matches!(state, PayloadState::FullyPresent | PayloadState::PartiallyPresent) {
+        if state.is_present() {
             self.freed.push(place..place + self.block_size());
         }
         Ok(())

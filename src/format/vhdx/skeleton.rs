@@ -1,0 +1,169 @@
+//! A new file without payload.
+
+use byteorder::{ByteOrder, LittleEndian};
+use uuid::Uuid;
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::bat;
+use super::header::{self, HEADER_SECTION};
+use super::layout::{
+    FileFlags, FileParameters, FileTypeIdentifier, Header, ItemFlags, MetadataTableEntry,
+    MetadataTableHeader, RegionTableEntry, RegionTableHeader,
+};
+use super::metadata::{self, MAX_BLOCK, MAX_SIZE, MIN_BLOCK};
+use super::region;
+use crate::MIB;
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::storage::WritableFile;
+
+const LOG_LENGTH: u64 = MIB;
+const METADATA_OFFSET: u64 = HEADER_SECTION + LOG_LENGTH;
+const METADATA_LENGTH: u64 = MIB;
+pub(super) const BAT_OFFSET: u64 = METADATA_OFFSET + METADATA_LENGTH;
+
+/// The shape of a new file.
+pub(super) struct Skeleton {
+    pub(super) size: u64,
+    pub(super) block_size: u64,
+    sector_size: u32,
+    flags: FileFlags,
+    bat_length: u64,
+}
+
+impl Skeleton {
+    /// A file for a disk of `size` bytes, rounded up to whole sectors.
+    pub(super) fn new(size: u64, sector_size: u32, block_size: u64, flags: FileFlags) -> Result<Self> {
+        let size = check_size(size, sector_size)?;
+        if !block_size.is_power_of_two() || !(MIN_BLOCK..=MAX_BLOCK).contains(&block_size) {
+            return Err(Error::Unsupported {
+                what: format!(
+                    "a block size of {block_size} bytes: a VHDX takes a power of two from 1 to 256 MiB"
+                ),
+            });
+        }
+        let (block_shift, sector_shift) = (block_size.trailing_zeros(), sector_size.trailing_zeros());
+        let entries = bat::entries(size, block_shift, sector_shift, flags.contains(FileFlags::HAS_PARENT));
+        let bat_length = (entries * 8).next_multiple_of(MIB);
+        Ok(Self { size, block_size, sector_size, flags, bat_length })
+    }
+
+    /// The number of payload blocks.
+    pub(super) fn blocks(&self) -> u64 {
+        self.size.div_ceil(self.block_size)
+    }
+
+    /// The index of a payload block's entry in the BAT.
+    pub(super) fn index(&self, block: u64) -> u64 {
+        block + block / ((1 << 23) * u64::from(self.sector_size) / self.block_size)
+    }
+
+    /// The first byte behind all of it.
+    pub(super) fn end(&self) -> u64 {
+        BAT_OFFSET + self.bat_length
+    }
+
+    /// Writes all but BAT and payload; what makes the file a VHDX comes last.
+    pub(super) fn write(&self, file: &WritableFile, id: Uuid, locator: Option<&[u8]>) -> Result<()> {
+        self.write_metadata(file, id, locator)?;
+        self.write_regions(file)?;
+        write_headers(file)?;
+        write_identifier(file)
+    }
+
+    fn write_metadata(&self, file: &WritableFile, id: Uuid, locator: Option<&[u8]>) -> Result<()> {
+        // Packed one after the other, as Windows does. The flags: 2.6.1.2 and the items' own sections.
+        let virtual_disk = ItemFlags::IS_VIRTUAL_DISK | ItemFlags::IS_REQUIRED;
+        let parameters =
+            FileParameters { block_size: (self.block_size as u32).into(), flags: self.flags.bits().into() };
+        let sector_size = self.sector_size.to_le_bytes();
+        // Guests of 512-byte disks are told to write 4 KiB at a time, as by Windows.
+        let physical = 4096_u32.to_le_bytes();
+        let id = id.to_bytes_le();
+        let size = self.size.to_le_bytes();
+        let mut items: Vec<(Uuid, ItemFlags, &[u8])> = vec![
+            (metadata::FILE_PARAMETERS.id, ItemFlags::IS_REQUIRED, parameters.as_bytes()),
+            (metadata::VIRTUAL_DISK_SIZE.id, virtual_disk, &size),
+            (metadata::LOGICAL_SECTOR_SIZE.id, virtual_disk, &sector_size),
+            (metadata::PHYSICAL_SECTOR_SIZE.id, virtual_disk, &physical),
+            (metadata::VIRTUAL_DISK_ID.id, virtual_disk, &id),
+        ];
+        items.extend(locator.map(|locator| (metadata::PARENT_LOCATOR.id, ItemFlags::IS_REQUIRED, locator)));
+        let mut table = MetadataTableHeader::new_zeroed();
+        table.signature = *b"metadata";
+        table.entry_count = (items.len() as u16).into();
+        let mut bytes = table.as_bytes().to_vec();
+        let mut content = Vec::new();
+        for (id, flags, item) in items {
+            let entry = MetadataTableEntry {
+                item_id: id.to_bytes_le(),
+                offset: (metadata::TABLE as u32 + content.len() as u32).into(),
+                length: (item.len() as u32).into(),
+                flags: flags.bits().into(),
+                reserved: 0.into(),
+            };
+            bytes.extend_from_slice(entry.as_bytes());
+            content.extend_from_slice(item);
+        }
+        bytes.resize(metadata::TABLE as usize, 0);
+        bytes.extend_from_slice(&content);
+        file.write_all_at(&bytes, METADATA_OFFSET)
+    }
+
+    fn write_regions(&self, file: &WritableFile) -> Result<()> {
+        // Both marked as required: VirtualBox refuses files in which they are not.
+        let region = |guid: Uuid, offset: u64, length: u64| RegionTableEntry {
+            guid: guid.to_bytes_le(),
+            file_offset: offset.into(),
+            length: (length as u32).into(),
+            required: 1.into(),
+        };
+        let entries = [
+            region(region::BAT, BAT_OFFSET, self.bat_length),
+            region(region::METADATA, METADATA_OFFSET, METADATA_LENGTH),
+        ];
+        let mut table = RegionTableHeader::new_zeroed();
+        table.signature = *b"regi";
+        table.entry_count = (entries.len() as u32).into();
+        let mut bytes = table.as_bytes().to_vec();
+        entries.iter().for_each(|entry| bytes.extend_from_slice(entry.as_bytes()));
+        bytes.resize(region::TABLE, 0);
+        let crc = crc32c::crc32c(&bytes);
+        LittleEndian::write_u32(&mut bytes[4..8], crc);
+        region::OFFSETS.into_iter().try_for_each(|offset| file.write_all_at(&bytes, offset))
+    }
+}
+
+/// The virtual size rounded up to whole sectors, if a VHDX can be so large.
+pub(super) fn check_size(size: u64, sector_size: u32) -> Result<u64> {
+    let whole = size.checked_next_multiple_of(sector_size.into()).unwrap_or(u64::MAX);
+    if (1..=MAX_SIZE).contains(&whole) {
+        return Ok(whole);
+    }
+    Err(Error::SizeLimit { format: Format::Vhdx, size, limit: format!("it takes 1 to {MAX_SIZE} bytes") })
+}
+
+/// Two valid headers with different sequence numbers; the log is empty.
+fn write_headers(file: &WritableFile) -> Result<()> {
+    let (file_write, data_write) = (Uuid::new_v4().to_bytes_le(), Uuid::new_v4().to_bytes_le());
+    (1_u64..).zip(header::OFFSETS).try_for_each(|(sequence_number, offset)| {
+        let mut header = Header::new_zeroed();
+        header.signature = *b"head";
+        header.sequence_number = sequence_number.into();
+        header.file_write_guid = file_write;
+        header.data_write_guid = data_write;
+        header.version = header::VERSION.into();
+        header.log_length = (LOG_LENGTH as u32).into();
+        header.log_offset = HEADER_SECTION.into();
+        header.checksum = crc32c::crc32c(header.as_bytes()).into();
+        file.write_all_at(header.as_bytes(), offset)
+    })
+}
+
+fn write_identifier(file: &WritableFile) -> Result<()> {
+    let mut identifier = FileTypeIdentifier::new_zeroed();
+    identifier.signature = *header::SIGNATURE;
+    let creator = concat!("diskport ", env!("CARGO_PKG_VERSION"));
+    identifier.creator.iter_mut().zip(creator.encode_utf16()).for_each(|(to, unit)| *to = unit.into());
+    file.write_all_at(identifier.as_bytes(), 0)
+}
