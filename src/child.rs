@@ -88,8 +88,7 @@ impl Child {
     ///
     /// As [`write_file`](Self::write_file).
     pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<()> {
-        let way = Way { relative: Some(name.to_owned()), absolute: None };
-        self.write(&WritableFile::new(storage, "(image)"), &way)
+        self.write(&WritableFile::new(storage, "(image)"), &Way::named(name))
     }
 
     fn write(&self, file: &WritableFile, way: &Way) -> Result<()> {
@@ -111,6 +110,11 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// One name, for a parent that lies in no file system.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { relative: Some(name.to_owned()), absolute: None }
+    }
+
     /// The names for a child at `child`.
     pub(crate) fn new(child: &Path, parent: &ImageFile) -> Result<Self> {
         let absolute = |path: &Path| {

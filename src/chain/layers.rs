@@ -62,12 +62,20 @@ fn cut(disk: &Disk, base: Option<&Path>) -> Result<(Disk, Disk)> {
             1 + below.ok_or_else(|| Error::NotInChain { file: file(), top: top.to_owned() })?
         }
     };
-    if disk.chain().len() <= at {
-        return Err(Error::NoParent { file: top.to_owned() });
+    split(disk, at)
+}
+
+/// The upper `layers` of a chain, over nothing, and those below.
+pub(super) fn split(chain: &Disk, layers: usize) -> Result<(Disk, Disk)> {
+    chain.check_complete()?;
+    if layers == 0 || chain.chain().len() <= layers {
+        let top = chain.chain().first().and_then(|top| top.files().first());
+        let file = top.map_or("(no image)", |file| file.name()).to_owned();
+        return Err(Error::NoParent { file });
     }
     let part = |layers: &[Arc<dyn Layer>]| Disk::new(layers.to_vec(), None, Vec::new());
-    let (above, base) = disk.chain().split_at(at);
-    Ok((part(above), part(base)))
+    let (above, below) = chain.chain().split_at(layers);
+    Ok((part(above), part(below)))
 }
 
 /// Locks the file of `layer` against writers.

@@ -4,19 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::family::{folder_of, images_in, refuse_children};
 use super::layers::Layers;
+use super::pour::{pour_and_close, take_data_id};
 use crate::child::Child;
 use crate::copy::{Cancel, Copy, OutputFormat, Progress};
-use crate::disk::{Blocks, Data, Disk, Layer, WritableDisk};
+use crate::disk::Layer;
 use crate::error::{Error, Result};
 use crate::format::vmdk::Subformat;
 use crate::format::{Allocation, Format};
 use crate::open::Open;
 use crate::storage::WritableFile;
-
-/// Bytes that are read at once.
-const PIECE: u64 = 1 << 20;
-/// Zeros that are written between two looks at the token: whole blocks of every format.
-const ZEROS: u64 = 256 << 20;
 
 /// Merges the layers of a chain, from its top down to a base: into the base ([`commit`](Self::commit)), or into a new image
 /// ([`write_file`](Self::write_file)). Any number of layers is read in one pass.
@@ -135,17 +131,13 @@ impl Merge {
         let base = layers.base_path()?;
         let format = layers.base.chain()[0].info().format;
         let open = self.open.for_layer(format);
-        let begin = || open.open_writable(base).inspect(|disk| take_data_id(disk, &layers));
+        let begin = || open.open_writable(base).inspect(|disk| take_data_id(disk, &layers.above));
         let mut into = begin()?;
         if into.size() < layers.above.size() {
             into.resize(layers.above.size(), false)?;
             into = begin()?;
         }
-        let written = self.pour(&layers.above, &into);
-        // What was written before a failure or a cancellation stays; the next run goes over it again.
-        let closed = into.close();
-        let data_written = written?;
-        closed?;
+        let data_written = pour_and_close(&layers.above, into, &self.progress, &self.cancel)?;
         let base = open.open_path(base)?;
         layers.unlock();
         self.open.set_parent(&self.top, layers.top().info().format, &base)?;
@@ -171,9 +163,8 @@ impl Merge {
         let output = child.begin(path)?;
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
         let into = self.open.over(file, &layers.base)?;
-        take_data_id(&into, &layers);
-        let data_written = self.pour(&layers.above, &into)?;
-        into.close()?;
+        take_data_id(&into, &layers.above);
+        let data_written = pour_and_close(&layers.above, into, &self.progress, &self.cancel)?;
         output.publish(true)?;
         Ok(Merged { layers: layers.above.chain().len(), data_written, deleted: Vec::new() })
     }
@@ -194,36 +185,6 @@ impl Merge {
         let report = copy.progress(&self.progress).cancel(&self.cancel).write_file(path)?;
         let (layers, data_written) = (disk.chain().len(), report.data_written);
         Ok(Merged { layers, data_written, deleted: Vec::new() })
-    }
-
-    /// Writes what the layers of `above` say into `into`, and nothing where they say nothing.
-    fn pour(&self, above: &Disk, into: &WritableDisk) -> Result<u64> {
-        self.progress.begin("merge", above.size());
-        let mut written = 0;
-        for block in above.blocks(Blocks::of(PIECE).by_sector()) {
-            self.cancel.check()?;
-            let block = block?;
-            match &block.data {
-                Data::Bytes(bytes) => {
-                    into.write_at(bytes, block.offset)?;
-                    written += block.len();
-                }
-                Data::Zero(_) => self.pour_zeros(block.offset, block.end(), into)?,
-                Data::Absent(_) => {}
-            }
-            self.progress.set_done(block.end());
-        }
-        Ok(written)
-    }
-
-    fn pour_zeros(&self, mut at: u64, end: u64, into: &WritableDisk) -> Result<()> {
-        while at < end {
-            self.cancel.check()?;
-            let next = (at / ZEROS * ZEROS + ZEROS).min(end);
-            into.write_zeroes(at, next - at)?;
-            at = next;
-        }
-        Ok(())
     }
 
     /// Looks for images outside of the chain that lie on a layer whose content changes: the base, and those in between.
@@ -247,13 +208,6 @@ impl Merge {
             refuse_children(layer.files()[0].name(), &children)?;
         }
         Ok(())
-    }
-}
-
-/// Has `disk` bear the data id of the layer whose content it is given: for those that lie on that layer, the two are one.
-fn take_data_id(disk: &WritableDisk, layers: &Layers) {
-    if let Some(id) = layers.top().info().data_id {
-        disk.top().set_data_id(id);
     }
 }
 

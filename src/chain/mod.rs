@@ -8,8 +8,10 @@ pub(crate) mod begun;
 mod family;
 mod layers;
 mod merge;
+mod pour;
 mod rebase;
 
 pub use family::{check_no_children, children_of, find_parents};
 pub use merge::{Merge, Merged};
+pub use pour::{merge_into, record_parent};
 pub use rebase::Rebase;

@@ -1,0 +1,100 @@
+//! Writing what layers hold into what lies below them; and the same for images that lie in no file system.
+
+use std::sync::Arc;
+
+use super::layers::split;
+use crate::copy::{Cancel, Progress};
+use crate::disk::{Blocks, Data, Disk, WritableDisk};
+use crate::error::{Error, Result};
+use crate::open::Open;
+use crate::storage::WriteAt;
+
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+/// Zeros that are written between two looks at the token: whole blocks of every format.
+const ZEROS: u64 = 256 << 20;
+
+/// Writes what the upper `layers` of `chain` hold into `base`, which is the layer below them, opened for writing, and at least as large.
+/// Gives the bytes of content that were written.
+///
+/// This is what [`Merge::commit`](super::Merge::commit) does, for images that lie in no file system: [`record_parent`] is to
+/// follow, since `base` has become another.
+///
+/// # Errors
+///
+/// [`Error::NoParent`] for fewer than one layer, or all; [`Error::OutputTooSmall`]; [`Error::Cancelled`]; and all that reading and
+/// writing give rise to.
+pub fn merge_into(
+    chain: &Disk,
+    layers: usize,
+    base: WritableDisk,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<u64> {
+    let (above, _) = split(chain, layers)?;
+    let (needed, given) = (above.size(), base.size());
+    if given < needed {
+        return Err(Error::OutputTooSmall { needed, given });
+    }
+    take_data_id(&base, &above);
+    pour_and_close(&above, base, progress, cancel)
+}
+
+/// Records `parent`, under `name`, in the differencing image in `storage`, and changes nothing else.
+///
+/// This is what [`Rebase::unchecked`](super::Rebase::unchecked) does, for images that lie in no file system.
+///
+/// # Errors
+///
+/// As [`Open::open_writable`].
+pub fn record_parent(storage: impl WriteAt + 'static, parent: &Disk, name: &str) -> Result<()> {
+    Open::new().set_parent_storage(Arc::new(storage), parent, name)
+}
+
+/// Has `disk` bear the data id of the layer whose content it is given: for those that lie on that layer, the two are one.
+pub(super) fn take_data_id(disk: &WritableDisk, above: &Disk) {
+    if let Some(id) = above.chain()[0].info().data_id {
+        disk.top().set_data_id(id);
+    }
+}
+
+/// Writes what the layers of `above` say into `into`, and nothing where they say nothing.
+pub(super) fn pour_and_close(
+    above: &Disk,
+    into: WritableDisk,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<u64> {
+    progress.begin("merge", above.size());
+    let written = pour(above, &into, progress, cancel);
+    // What was written before a failure or a cancellation stays; the next run goes over it again.
+    let closed = into.close();
+    let written = written?;
+    closed.map(|()| written)
+}
+
+fn pour(above: &Disk, into: &WritableDisk, progress: &Progress, cancel: &Cancel) -> Result<u64> {
+    let mut written = 0;
+    for block in above.blocks(Blocks::of(PIECE).by_sector()) {
+        cancel.check()?;
+        let block = block?;
+        match &block.data {
+            Data::Bytes(bytes) => {
+                into.write_at(bytes, block.offset)?;
+                written += block.len();
+            }
+            Data::Zero(_) => {
+                let mut at = block.offset;
+                while at < block.end() {
+                    cancel.check()?;
+                    let next = (at / ZEROS * ZEROS + ZEROS).min(block.end());
+                    into.write_zeroes(at, next - at)?;
+                    at = next;
+                }
+            }
+            Data::Absent(_) => {}
+        }
+        progress.set_done(block.end());
+    }
+    Ok(written)
+}

@@ -1,0 +1,220 @@
+//! Opening a chain: an image, and the parents that it and they name.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Open, detect, image_at};
+use crate::chain::begun;
+use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning};
+use crate::error::{Error, Result};
+use crate::format::{self, Format, OpenContext};
+use crate::storage::{FileIdentity, ImageFile, Reference, ReferenceKind};
+
+/// A chain while it is being opened.
+pub(super) struct Chain<'a> {
+    open: &'a Open,
+    context: OpenContext<'a>,
+    layers: Vec<Arc<dyn Layer>>,
+    /// The files that are part of the chain.
+    seen: HashSet<FileIdentity>,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Chain<'a> {
+    pub(super) fn new(open: &'a Open, context: OpenContext<'a>) -> Self {
+        Self { open, context, layers: Vec::new(), seen: HashSet::new(), warnings: Vec::new() }
+    }
+
+    /// Opens `file` and its parents.
+    pub(super) fn open(mut self, file: ImageFile) -> Result<Disk> {
+        let problem = self.open_all(file)?;
+        Ok(Disk::new(self.layers, problem, self.warnings))
+    }
+
+    /// Opens `file` and its parents. What keeps the chain from being whole is returned when the caller allows it.
+    fn open_all(&mut self, file: ImageFile) -> Result<Option<Error>> {
+        self.push(file, self.open.format)?;
+        while let Some(top) = self.layers.last().cloned() {
+            let Some(parent) = &top.info().parent else {
+                if self.layers.len() == 1 && self.open.parent.is_some() {
+                    let message = "one was named, but the image has none: it is not used".to_owned();
+                    self.warnings.push(Warning { structure: "parent", message });
+                }
+                break;
+            };
+            if let Err(problem) = self.push_parent(&*top, parent) {
+                let missing = matches!(
+                    problem,
+                    Error::ParentMissing { .. } | Error::ParentMismatch { .. } | Error::NotAllowed { .. }
+                );
+                return if missing && self.open.missing_parent_allowed {
+                    Ok(Some(problem))
+                } else {
+                    Err(problem)
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, file: ImageFile, format: Option<Format>) -> Result<()> {
+        if let Some(identity) = file.storage().identity()
+            && !self.seen.insert(identity)
+        {
+            return Err(Error::Cycle { file: file.name().to_owned() });
+        }
+        if self.layers.len() >= self.open.max_depth {
+            return Err(Error::ChainTooDeep { file: file.name().to_owned(), limit: self.open.max_depth });
+        }
+        let format = format.map_or_else(|| detect(&file), Ok)?;
+        self.layers.push(Arc::from(format::open(format, file, &self.context)?));
+        Ok(())
+    }
+
+    fn push_parent(&mut self, child: &dyn Layer, parent: &ParentRef) -> Result<()> {
+        let referrer = &child.files()[0];
+        let file = match &self.open.parent {
+            Some(path) if self.layers.len() == 1 => image_at(path)?,
+            _ => self.find(referrer, parent)?,
+        };
+        let name = file.name().to_owned();
+        let modified = file.storage().modified();
+        let format = self.parent_format(&file, parent, referrer)?;
+        self.push(file, Some(format))?;
+        if let Some(layer) = self.layers.last().cloned() {
+            if let Err(problem) = self.check(child.info(), layer.info(), parent, referrer, &name) {
+                // Another image is no part of this chain.
+                self.layers.pop();
+                return Err(problem);
+            }
+            self.compare(child.info(), layer.info(), parent, modified, referrer, &name);
+        }
+        Ok(())
+    }
+
+    /// The format of a parent: the one that its content shows. A file without any is raw when the child records no
+    /// identity of its parent, and no parent at all otherwise.
+    fn parent_format(&self, file: &ImageFile, parent: &ParentRef, referrer: &ImageFile) -> Result<Format> {
+        let mismatch = |expected: &str, found: String| Error::ParentMismatch {
+            child: referrer.name().to_owned(),
+            parent: file.name().to_owned(),
+            expected: expected.to_owned(),
+            found,
+        };
+        let unguarded = parent.linkage == Linkage::None;
+        match format::probe(file)?[..] {
+            [] if unguarded => Ok(Format::Raw),
+            // The child of an image that has no identity records none either; read as raw, its parent would give
+            // the container's bytes as the disk's.
+            [format, ..] if unguarded && !self.open.ignore_parent_mismatch => {
+                Err(mismatch("a raw disk", format!("a {format} image")))
+            }
+            [format] => Ok(format),
+            [] => Err(mismatch("a disk image", "a file of no known format".to_owned())),
+            _ => Err(mismatch("a disk image", "a file that matches more than one format".to_owned())),
+        }
+    }
+
+    /// Notes what differs between child and parent without making the parent another one.
+    fn compare(
+        &mut self,
+        child: &LayerInfo,
+        info: &LayerInfo,
+        parent: &ParentRef,
+        modified: Option<i64>,
+        referrer: &ImageFile,
+        name: &str,
+    ) {
+        let merging = begun::is_merging(parent, info, self.above());
+        let mut warn = |structure, message| self.warnings.push(Warning { structure, message });
+        if merging {
+            let what = "a merge into it has not ended; it does when it is run again";
+            warn("parent", format!("{name}: {what}"));
+        }
+        if child.size != info.size {
+            let what =
+                if child.size > info.size { "reads as zeros beyond it" } else { "hides the rest of it" };
+            let (child, parent) = (child.size, info.size);
+            warn("virtual size", format!("{} ({child} bytes) {what}: {name} has {parent}", referrer.name()));
+        }
+        if let (Some(recorded), Some(found)) = (parent.modified, modified)
+            && recorded != found
+        {
+            let since = format!("recorded {recorded}, found {found}, in seconds since 1970");
+            warn(
+                "parent timestamp",
+                format!("{name} was modified after {} was made: {since}", referrer.name()),
+            );
+        }
+    }
+
+    /// The layers above the one opened last.
+    fn above(&self) -> &[Arc<dyn Layer>] {
+        self.layers.split_last().map_or(&[], |(_, above)| above)
+    }
+
+    /// The first of the recorded names that leads to a file.
+    fn find(&self, referrer: &ImageFile, parent: &ParentRef) -> Result<ImageFile> {
+        let guarded = parent.linkage != Linkage::None;
+        let mut refusal = None;
+        let mut failure = None;
+        let mut missing = parent.names.is_empty();
+        let mut tried = Vec::new();
+        for name in &parent.names {
+            let reference = Reference { name, kind: ReferenceKind::Parent, guarded, referrer };
+            match self.context.resolver.open(&reference) {
+                Ok(Some(file)) => return Ok(file),
+                Ok(None) => {
+                    missing = true;
+                    tried.push(format!("{name:?} (no such file)"));
+                }
+                Err(e) => {
+                    tried.push(e.to_string());
+                    let kept =
+                        if matches!(e, Error::NotAllowed { .. }) { &mut refusal } else { &mut failure };
+                    kept.get_or_insert(e);
+                }
+            }
+        }
+        if parent.names.is_empty() {
+            tried.push("no name: none is recorded".to_owned());
+        }
+        match (failure, refusal) {
+            (Some(failure), _) => Err(failure),
+            // Every name was refused: the policy is what stands in the way.
+            (None, Some(refusal)) if !missing => Err(refusal),
+            _ => Err(Error::ParentMissing { child: referrer.name().to_owned(), tried }),
+        }
+    }
+
+    fn check(
+        &self,
+        child: &LayerInfo,
+        info: &LayerInfo,
+        parent: &ParentRef,
+        referrer: &ImageFile,
+        name: &str,
+    ) -> Result<()> {
+        if self.open.ignore_parent_mismatch {
+            return Ok(());
+        }
+        let mismatch = |expected: String, found: String| Error::ParentMismatch {
+            child: referrer.name().to_owned(),
+            parent: name.to_owned(),
+            expected,
+            found,
+        };
+        if !parent.linkage.matches(info) && !begun::is_merging(parent, info, self.above()) {
+            let expected: Vec<_> = parent.linkage.accepted().iter().map(ToString::to_string).collect();
+            let found = parent.linkage.of(info).map_or("no identity".to_owned(), |id| id.to_string());
+            return Err(mismatch(expected.join(" or "), found));
+        }
+        if child.logical_sector_size != info.logical_sector_size {
+            return Err(mismatch(
+                format!("sectors of {} bytes", child.logical_sector_size),
+                format!("sectors of {} bytes", info.logical_sector_size),
+            ));
+        }
+        Ok(())
+    }
+}
