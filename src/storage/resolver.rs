@@ -263,8 +263,9 @@ pub(crate) fn named(folder: &Path, name: &str) -> PathBuf {
     if Path::new(name).is_absolute() {
         PathBuf::from(name)
     } else if cfg!(not(windows)) && is_windows_absolute(name) {
-        // Another machine's path: its last part may still be here.
-        folder.join(last_part(name))
+        // A VHD writes all absolute names so, wherever it was made. Of another machine's the last part may still be here.
+        let from_root = name.starts_with('\\').then(|| PathBuf::from(name.replace('\\', "/")));
+        from_root.filter(|path| path.is_file()).unwrap_or_else(|| folder.join(last_part(name)))
     } else {
         name.split(['/', '\\']).fold(folder.to_path_buf(), |path, part| path.join(part))
     }
