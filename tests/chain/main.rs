@@ -6,3 +6,4 @@ mod interrupted;
 mod merge;
 mod model;
 mod rebase;
+mod storages;

@@ -7,7 +7,8 @@ use diskport::{Child, Disk, Error, Format, KIB, MIB, Open};
 use crate::model::{
     Chain,
     Change::{self, Data, Zeros},
-    FORMATS, SIZE, VHD, VHDX, assert_clean, assert_reads, assert_same, open, tells_changes, write,
+    FORMATS, SIZE, VHD, VHDX, assert_clean, assert_reads, assert_same, bond_warnings, open, tells_changes,
+    write,
 };
 
 /// Four layers that lie over each other and over the base in every way: data over data, zeros over data, data over zeros, parts of
@@ -29,7 +30,7 @@ fn any_number_of_layers_goes_into_the_base() {
         assert_reads(&chain.images[0], chain.content());
         let top = open(chain.top());
         assert_eq!(top.chain().len(), 2, "{format}: the top lies on the base");
-        assert_eq!(top.warnings().count(), 0, "{format}: {:?}", top.warnings().next());
+        assert_eq!(bond_warnings(&top), [""; 0], "{format}");
         for image in [chain.top(), &chain.images[0]] {
             assert_clean(image);
         }
@@ -141,7 +142,7 @@ fn a_new_child_holds_what_the_layers_hold() {
         let own = disk.extents(..).map(|extent| extent.expect("maps"));
         let own: u64 =
             own.filter(|extent| extent.depth == 0 && extent.is_data()).map(|extent| extent.len).sum();
-        assert!(own < MIB, "{format}: {own} bytes");
+        assert!(own < 2 * MIB, "{format}: {own} bytes");
         assert!(matches!(merge.write_file(&new), Err(Error::OutputExists { .. })));
         assert!(matches!(
             merge.overwrite(true).write_file(&chain.images[2]),

@@ -7,7 +7,7 @@ use diskport::copy::{Copy, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::MemoryStorage;
-use diskport::{Child, Disk, Format, KIB, MIB, Open};
+use diskport::{Child, Disk, Format, KIB, MIB, Open, WritableDisk};
 use tempfile::TempDir;
 
 /// Virtual size of the disks: several blocks of every format, and a part of one.
@@ -31,6 +31,17 @@ pub enum Change {
     Data(u64, u64),
     /// Zeros.
     Zeros(u64, u64),
+}
+
+impl Change {
+    /// Makes the change to `disk`, which is to read as `content` afterwards.
+    pub fn make(self, disk: &WritableDisk, content: &[u8]) {
+        match self {
+            Self::Data(at, len) => disk.write_at(&content[at as usize..(at + len) as usize], at),
+            Self::Zeros(at, len) => disk.write_zeroes(at, len),
+        }
+        .expect("writes");
+    }
 }
 
 pub struct Chain {
@@ -106,13 +117,16 @@ impl Chain {
 pub fn make(content: &[u8], format: OutputFormat, path: &Path) {
     let storage = MemoryStorage::new(content);
     let source = Open::new().format(Format::Raw).open(storage).expect("any bytes are a raw disk");
-    let copy = Copy::new(&source).to(format).sync(false);
-    let copy = match format {
+    smallest_blocks(Copy::new(&source).to(format).sync(false)).write_file(path).expect("writes");
+}
+
+/// The copy with blocks as small as the format allows.
+pub fn smallest_blocks(copy: Copy) -> Copy {
+    match copy.format() {
         OutputFormat::Vhd(_) => copy.block_size(512 * KIB),
         OutputFormat::Vhdx(_) => copy.block_size(MIB),
         _ => copy,
-    };
-    copy.write_file(path).expect("writes");
+    }
 }
 
 /// Makes `changes` to the image at `path`, and to `content`, what it reads as.
@@ -121,19 +135,14 @@ pub fn write(path: &Path, changes: &[Change], content: &mut [u8]) {
     let before = content.to_vec();
     apply(content, changes, path.as_os_str().len() as u64);
     for change in changes {
-        match *change {
-            Change::Data(at, len) => {
-                let bytes = &content[at as usize..(at + len) as usize];
-                disk.write_at(bytes, at).expect("writes");
-            }
-            Change::Zeros(at, len) => disk.write_zeroes(at, len).expect("writes"),
-        }
+        change.make(&disk, content);
     }
     assert!(before != content || changes.is_empty(), "the changes change something");
     disk.close().expect("closes");
 }
 
-fn apply(content: &mut [u8], changes: &[Change], seed: u64) {
+/// Makes the changes to bytes in memory.
+pub fn apply(content: &mut [u8], changes: &[Change], seed: u64) {
     for (index, change) in changes.iter().enumerate() {
         match *change {
             Change::Data(at, len) => {
@@ -156,6 +165,12 @@ pub fn noise(len: usize, mut seed: u64) -> Vec<u8> {
 
 pub fn open(path: &Path) -> Disk {
     diskport::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// What is odd about the bonds between the layers.
+pub fn bond_warnings(disk: &Disk) -> Vec<String> {
+    let of_bonds = disk.warnings().filter(|warning| warning.structure.starts_with("parent"));
+    of_bonds.map(ToString::to_string).collect()
 }
 
 /// The whole content.

@@ -1,5 +1,6 @@
 //! The command line as a black box: exit codes, what goes to which output, the JSON that scripts depend on.
 
+mod chains;
 mod changing;
 mod place;
 
