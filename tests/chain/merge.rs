@@ -66,7 +66,7 @@ fn the_parent_is_the_base_unless_another_is_named() {
 #[test]
 fn an_empty_top_changes_nothing() {
     for format in FORMATS {
-        let chain = Chain::with(format, &[&LAYERS[0], &[]]);
+        let chain = Chain::with(format, &[LAYERS[0], &[]]);
         let merged = Merge::of(chain.top()).commit().expect("merges");
         assert_eq!(merged.data_written, 0);
         assert_reads(chain.top(), chain.content());

@@ -80,7 +80,7 @@ fn a_moved_parent_is_found_and_recorded() {
         assert!(matches!(diskport::open(chain.top()), Err(Error::ParentMissing { .. })));
         let child = Open::new().allow_missing_parent(true).open_path(chain.top()).expect("opens");
         let found = find_parents(&child, [chain.folder.path(), &elsewhere]).expect("looks");
-        assert_eq!(found, [moved.clone()], "{format}");
+        assert_eq!(found, std::slice::from_ref(&moved), "{format}");
         fs::rename(&chain.images[0], elsewhere.join(chain.images[0].file_name().expect("a name")))
             .expect("moves");
         let content_before = fs::read(&moved).expect("reads");

@@ -61,6 +61,34 @@ fn check_says_nothing_of_a_clean_image() {
     place.run(&["check", "no-disk"], REFUSED);
 }
 
+#[test]
+fn check_lists_what_is_wrong_and_repairs_it() {
+    let place = Place::new();
+    place.raw("source.raw");
+    place.run(&["convert", "source.raw", "disk.vhd"], DONE);
+    let mut image = fs::read(place.path("disk.vhd")).expect("the image");
+    let footer = image.len() - 512;
+    image[footer..].fill(0);
+    place.file("disk.vhd", &image);
+    let output = place.run(&["check", "--json", "disk.vhd"], FINDINGS);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    assert_eq!(report["clean"], false);
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["severity"], &finding["structure"]), (&"warning".into(), &"footer".into()));
+    assert!(finding["offset"].is_u64() && finding["repaired"] == false, "{finding}");
+    for key in ["problem", "expected", "found", "consequence"] {
+        assert!(finding[key].is_string(), "{key}: {finding}");
+    }
+    assert!(finding["repair"]["action"].is_string() && finding["repair"]["loses"].is_null(), "{finding}");
+    let shown = place.run(&["check", "disk.vhd"], FINDINGS).stdout;
+    assert!(String::from_utf8_lossy(&shown).contains("--repair would"));
+    assert!(fs::read(place.path("disk.vhd")).expect("the image") == image, "nothing is changed unless told");
+    let report = place.json(&["check", "--json", "--repair", "disk.vhd"]);
+    assert_eq!((&report["clean"], &report["findings"][0]["repaired"]), (&true.into(), &true.into()));
+    place.run(&["check", "disk.vhd"], DONE);
+    place.run(&["compare", "disk.vhd", "source.raw"], DONE);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_while_waiting_for_input_ends_a_write() {
