@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{FileRole, FileStorage, ImageFile, WriteAt};
 use crate::error::{Error, Result};
@@ -12,6 +13,8 @@ pub struct WritableFile {
     storage: Arc<dyn WriteAt>,
     name: String,
     path: Option<PathBuf>,
+    /// A sync failed: what is durable is unknown, and the system may say otherwise when it is asked again.
+    broken: Arc<AtomicBool>,
 }
 
 impl WritableFile {
@@ -20,13 +23,13 @@ impl WritableFile {
 
     /// The file behind `storage`, called `name` in messages.
     pub fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
-        Self { storage, name: name.into(), path: None }
+        Self { storage, name: name.into(), path: None, broken: Arc::default() }
     }
 
     /// The same, lying at `path` in the file system.
     pub fn at_path(storage: Arc<dyn WriteAt>, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { storage, name: path.display().to_string(), path: Some(path) }
+        Self { storage, name: path.display().to_string(), path: Some(path), broken: Arc::default() }
     }
 
     /// Opens the plain file or block device at `path` for writing, and locks it against other writers that ask.
@@ -102,9 +105,15 @@ impl WritableFile {
         self.storage.set_size(size).map_err(|e| Error::io("set the size of", &self.name, e))
     }
 
-    /// Returns when everything written before is durable.
+    /// Returns when everything written before is durable. Once that failed, it always does.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.storage.sync().map_err(|e| Error::io(Self::SYNC, &self.name, e))
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Error::Poisoned { file: self.name.clone() });
+        }
+        self.storage.sync().map_err(|e| {
+            self.broken.store(true, Ordering::Relaxed);
+            Error::io(Self::SYNC, &self.name, e)
+        })
     }
 }
 
