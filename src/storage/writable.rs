@@ -18,9 +18,6 @@ pub struct WritableFile {
 }
 
 impl WritableFile {
-    /// The operation that an error of [`sync`](Self::sync) names.
-    pub(crate) const SYNC: &'static str = "sync";
-
     /// The file behind `storage`, called `name` in messages.
     pub fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
         Self { storage, name: name.into(), path: None, broken: Arc::default() }
@@ -112,7 +109,7 @@ impl WritableFile {
         }
         self.storage.sync().map_err(|e| {
             self.broken.store(true, Ordering::Relaxed);
-            Error::io(Self::SYNC, &self.name, e)
+            Error::io("sync", &self.name, e)
         })
     }
 }

@@ -152,10 +152,10 @@ impl Writer {
         let data = link.record(&mut header, at + HEADER);
         self.file.write_all_at(header.as_bytes(), at)?;
         self.file.write_all_at(&data, at + HEADER)?;
-        self.watch(pending, |_| self.file.sync())?;
+        self.file.sync()?;
         let mut footer = pending.ends.footer;
         footer.data_offset = at.into();
-        self.watch(pending, |pending| pending.ends.replace(footer))
+        pending.ends.replace(footer)
     }
 }
 

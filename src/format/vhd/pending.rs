@@ -10,8 +10,7 @@ use super::fresh;
 use super::layout::{SECTOR, UNUSED};
 use super::write::Writer;
 use crate::disk::table::TableCursor;
-use crate::error::{Error, Result};
-use crate::storage::WritableFile;
+use crate::error::Result;
 
 /// Data begin at multiples of this in the file, as Windows places them: guests write 4 KiB at a time.
 pub(super) const ALIGNMENT: u64 = 4096;
@@ -36,8 +35,6 @@ pub(super) struct Pending {
     free: Vec<u64>,
     /// Blocks that got fresh space.
     placed: u64,
-    /// Whether a sync failed: what is durable is not known.
-    failed: bool,
 }
 
 impl Pending {
@@ -51,7 +48,6 @@ impl Pending {
             left: Vec::new(),
             free: Vec::new(),
             placed: 0,
-            failed: false,
         }
     }
 
@@ -121,7 +117,7 @@ impl Writer {
         if u32::try_from(place / SECTOR).is_ok_and(|sector| sector != UNUSED) {
             if kept.is_none() {
                 let ahead = pending.placed.min(AHEAD / whole) * whole.next_multiple_of(ALIGNMENT);
-                self.watch(pending, |pending| pending.ends.move_to(end + ahead))?;
+                pending.ends.move_to(end + ahead)?;
             }
             pending.end = end;
             pending.placed += 1;
@@ -162,11 +158,11 @@ impl Writer {
                 self.file.write_all_at(bits, place)?;
             }
         }
-        self.watch(pending, |_| self.file.sync())?;
+        self.file.sync()?;
         if pending.entries.is_empty() && pending.bitmaps.is_empty() {
             return Ok(());
         }
-        self.watch(pending, |pending| pending.ends.restore())?;
+        pending.ends.restore()?;
         let mut cursor = self.dynamic.cursor();
         for (&index, bits) in &pending.bitmaps {
             if !pending.entries.contains_key(&index)
@@ -176,7 +172,7 @@ impl Writer {
             }
         }
         self.write_entries(&pending.entries)?;
-        self.watch(pending, |_| self.file.sync())?;
+        self.file.sync()?;
         pending.bitmaps.keys().for_each(|&index| self.dynamic.bitmaps.forget(index));
         pending.entries.keys().for_each(|&index| self.dynamic.bat.forget(index));
         pending.bitmaps.clear();
@@ -202,18 +198,5 @@ impl Writer {
             self.file.write_all_at(&sector, start)?;
         }
         Ok(())
-    }
-
-    /// Does what syncs, unless a sync failed before: what is durable is not known then, whatever a later one says.
-    pub(super) fn watch(
-        &self,
-        pending: &mut Pending,
-        work: impl FnOnce(&mut Pending) -> Result<()>,
-    ) -> Result<()> {
-        if pending.failed {
-            return Err(Error::Poisoned { file: self.file.name().to_owned() });
-        }
-        work(pending)
-            .inspect_err(|e| pending.failed = matches!(e, Error::Io { operation: WritableFile::SYNC, .. }))
     }
 }

@@ -37,12 +37,12 @@ impl Writer {
             self.extend_table(pending, before, blocks)?;
         }
         let footer = fresh::resized(&pending.ends.footer, size);
-        self.watch(pending, |pending| pending.ends.replace(footer))?;
+        pending.ends.replace(footer)?;
         if size < old {
             let at = self.header.fields.table_offset.get();
             fresh::unused(&self.file, at + blocks * 4..at + before * 4)?;
-            self.watch(pending, |_| self.file.sync())?;
-            self.write_header(pending, at, blocks)?;
+            self.file.sync()?;
+            self.write_header(at, blocks)?;
             self.cut(pending, blocks)?;
         }
         Ok(())
@@ -92,18 +92,18 @@ impl Writer {
             at
         };
         fresh::unused(&self.file, at + before * 4..at + len)?;
-        self.watch(pending, |_| self.file.sync())?;
-        self.write_header(pending, at, blocks)
+        self.file.sync()?;
+        self.write_header(at, blocks)
     }
 
     /// Says where the table lies and how many entries it has. Both and the checksum stand in the header's first sector,
     /// which is written in one piece.
-    fn write_header(&self, pending: &mut Pending, table: u64, entries: u64) -> Result<()> {
+    fn write_header(&self, table: u64, entries: u64) -> Result<()> {
         let Header { mut fields, offset } = self.header;
         fields.table_offset = table.into();
         fields.max_table_entries = (entries as u32).into();
         fields.checksum = fields.computed_checksum().into();
         self.file.write_all_at(&fields.as_bytes()[..SECTOR as usize], offset)?;
-        self.watch(pending, |_| self.file.sync())
+        self.file.sync()
     }
 }

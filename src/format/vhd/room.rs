@@ -40,7 +40,7 @@ impl Writer {
     /// Moves the blocks that lie in `range` to the file's end.
     pub(super) fn clear(&self, pending: &mut Pending, range: Range<u64>) -> Result<()> {
         if range.end > pending.end {
-            self.watch(pending, |pending| pending.ends.make_room(range.end))?;
+            pending.ends.make_room(range.end)?;
             pending.end = range.end;
         }
         for (index, from) in self.blocks_in(pending, &range)? {
@@ -129,6 +129,6 @@ impl Writer {
         }
         pending.end = end.next_multiple_of(SECTOR).min(pending.end);
         let end = pending.end;
-        self.watch(pending, |pending| pending.ends.cut(end))
+        pending.ends.cut(end)
     }
 }
