@@ -14,8 +14,12 @@ $ qemu-io -f FORMAT -c "write -P 0xa5 1M 64k" -c "write -z 1081344 512" -c "aio_
 wrote 65536/65536 bytes at offset 1048576
 wrote 512/512 bytes at offset 1081344
 wrote 5000/5000 bytes at offset 3145728
-$ qemu-io -f FORMAT -c "read -P 0xa5 1M 32k" -c "read -P 0 -l 512 1081344 1k" -c "readv -P 7 3M 4k 904" disk
-read 32768/32768 bytes at offset 1048576
+$ qemu-io -f FORMAT -c "write -P 6 1049000 1000" -c "read -P 0xa5 1M 424" -c "read -P 6 1049000 1000" disk
+wrote 1000/1000 bytes at offset 1049000
+read 424/424 bytes at offset 1048576
+read 1000/1000 bytes at offset 1049000
+$ qemu-io -f FORMAT -c "read -P 0xa5 1050000 30k" -c "read -P 0 -l 512 1081344 1k" -c "readv -P 7 3M 4k 904" disk
+read 30720/30720 bytes at offset 1050000
 read 1024/1024 bytes at offset 1081344
 read 5000/5000 bytes at offset 3145728
 $ qemu-io -f FORMAT -r -c "read -P 7 -s 1k 3144704 2k" -c "read -P 8 3M 512" disk
@@ -31,8 +35,8 @@ command "nonsense" not found
 $ qemu-io -f FORMAT -s -c "write -P 9 1M 1M" -c "read -P 9 1M 1M" disk
 wrote 1048576/1048576 bytes at offset 1048576
 read 1048576/1048576 bytes at offset 1048576
-$ qemu-io -f FORMAT -c "read -P 0xa5 1M 32k" disk
-read 32768/32768 bytes at offset 1048576
+$ qemu-io -f FORMAT -c "read -P 0xa5 1050000 30k" disk
+read 30720/30720 bytes at offset 1050000
 $ qemu-img check -f FORMAT disk
 No errors were found on the image.
 $ qemu-img convert -f FORMAT -O raw disk flat
