@@ -162,12 +162,15 @@ impl Findings {
     }
 
     pub(crate) fn finish(mut self, format: Format, file: &ImageFile) -> Checked {
-        if self.more > 0 {
+        // The last one listed matters as much as any that is not.
+        if self.more > 0
+            && let Some(severity) = self.list.last().map(|last| last.severity)
+        {
             let found = format!("{} more", self.more);
             let expected = format!("at most {MAX_FINDINGS} findings");
             let defect = file.defect_box(format, Problem::Value, "image", 0, expected, found);
             let consequence = "they are not listed".to_owned();
-            self.list.push(Finding { severity: Severity::Error, defect: *defect, consequence, repair: None });
+            self.list.push(Finding { severity, defect: *defect, consequence, repair: None });
         }
         Checked { format, findings: self.list }
     }

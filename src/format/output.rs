@@ -122,8 +122,10 @@ pub(crate) fn extent_paths(format: OutputFormat, size: u64, path: &Path) -> Resu
     if endings.is_empty() {
         return Ok(Vec::new());
     }
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    let stem = stem.filter(|stem| !stem.contains(create::UNQUOTABLE));
+    // No other ending is taken away, lest disks called alike share an extent.
+    let is_vmdk = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vmdk"));
+    let stem = if is_vmdk { path.file_stem() } else { path.file_name() };
+    let stem = stem.and_then(|stem| stem.to_str()).filter(|stem| !stem.contains(create::UNQUOTABLE));
     let stem = stem.ok_or_else(|| Error::Unsupported {
         what: format!("{}: a descriptor cannot record such a name", path.display()),
     })?;

@@ -225,6 +225,12 @@ fn formats_follow_the_option_or_the_name() {
         names.contains(&"flat-flat.vmdk".into()) && names.contains(&"vmfs-flat.vmdk".into()),
         "{names:?}"
     );
+    for name in ["disk.base", "disk.top"] {
+        place.run(
+            &["create", name, "--format", "vmdk", "--subformat", "monolithicFlat", "--size", "1M"],
+            DONE,
+        );
+    }
 }
 
 #[test]

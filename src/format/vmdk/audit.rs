@@ -141,7 +141,7 @@ impl<'a> Audit<'a> {
                 let defect = self.defect(problem, side.name, side.entry_at(table), expected, found);
                 let (severity, consequence, repair) = if usable > 0 {
                     let repair = Repair::lossless("puts a copy of the other table in its place");
-                    (Severity::Warning, "the other copy is used", repair)
+                    (Severity::Warning, "only the other copy can be read", repair)
                 } else {
                     let loses = "what the grains of the table hold";
                     let repair = Repair::losing("removes the table", loses);
@@ -248,7 +248,10 @@ impl<'a> Audit<'a> {
                     sides::write(file, *at, &merged)?;
                     file.sync()?;
                 }
-                (None, _) if merged.iter().any(|&entry| entry != 0) => {
+                (None, _)
+                    if merged.iter().any(|&entry| entry != 0)
+                        || self.unusable.contains(&(number, table)) && copies.iter().any(Option::is_some) =>
+                {
                     self.differs = true;
                     self.missing.push((number, table));
                 }

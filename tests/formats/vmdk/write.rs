@@ -193,6 +193,31 @@ fn one_damaged_copy_of_a_table_loses_nothing() {
     }
 }
 
+/// A file that was cut in its primary tables gets new ones before it is written to: new grains would take their places.
+#[test]
+fn a_cut_file_is_repaired_before_it_is_written_to() {
+    let file = Shared::new(Vec::new());
+    let disk = Disk::empty(8 << 30, 512);
+    Copy::new(&disk)
+        .to(OutputFormat::Vmdk(Subformat::MonolithicSparse))
+        .write_storage(Arc::new(file.clone()))
+        .expect("creates");
+    let bytes = file.0.to_vec();
+    let cut = Shared::new(bytes[..bytes.len() - 400 * 1024].to_vec());
+    assert!(!Open::new().check_storage(cut.clone()).expect("checks").is_clean());
+    let repaired = Shared::new(cut.0.to_vec());
+    assert!(Open::new().repair_storage(repaired, Repairs::Lossless).expect("repairs").is_clean());
+    let writable = Open::new().open_writable_storage(cut.clone()).expect("opens");
+    for at in [0, 7 << 30] {
+        writable.write_at(b"again", at).expect("writes");
+    }
+    writable.close().expect("closes");
+    assert!(Open::new().check_storage(cut.clone()).expect("checks").is_clean());
+    let mut read = [0; 5];
+    Open::new().open(cut).expect("opens").read_at(&mut read, 7 << 30).expect("reads");
+    assert_eq!(&read, b"again");
+}
+
 #[test]
 fn a_disk_that_was_not_closed_is_marked_until_it_is_checked() {
     let file = Shared::new(monolithic().build().bytes);
@@ -388,7 +413,7 @@ fn flat_disks_are_resized() {
         shrink(8192).expect("resizes");
         assert!(Open::new().check(&path).expect("checks").findings.is_empty());
         assert_reads_as(&diskport::open(&path).expect("opens"), &model[..8192]);
-        assert!(matches!(shrink(8192 + 100), Err(Error::SizeLimit { .. })));
+        assert!(matches!(shrink(8192 + 100), Err(Error::Unsupported { .. })));
         let data_id = diskport::open(&path).expect("opens").chain()[0].info().data_id;
         assert!(matches!(data_id, Some(Identity::Cid(_))));
     }
