@@ -14,7 +14,7 @@ use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
 /// It records the parent's identity, and the parent's name relative to its own folder and from the root. From then on the
 /// parent must not change.
 ///
-/// ```no_run
+/// ```
 /// use diskport::Child;
 ///
 /// # let folder = tempfile::tempdir().expect("a folder");

@@ -172,8 +172,8 @@ pub(crate) fn repair(
     match format {
         Format::Raw => Ok(()),
         Format::Vhd => vhd::repair(file, context, repairs),
+        Format::Vhdx => vhdx::repair(file, repairs),
         Format::Vmdk => vmdk::repair(file, context, repairs),
-        _ => Err(Error::Unsupported { what: format!("{format} images are not repaired yet") }),
     }
 }
 
@@ -195,7 +195,8 @@ pub(crate) fn create_child(
 ) -> Result<()> {
     match format {
         Format::Vhd => vhd::create_child(file, parent, options),
+        Format::Vhdx => vhdx::create_child(file, parent, options),
         Format::Vmdk => vmdk::create_child(file, parent, options),
-        _ => Err(Error::Unsupported { what: format!("a {format} cannot have a parent") }),
+        Format::Raw => Err(Error::Unsupported { what: format!("a {format} cannot have a parent") }),
     }
 }

@@ -4,10 +4,10 @@ use super::allocation::Allocation;
 use super::bat_check;
 use super::contents::{Contents, Replayed};
 use super::header;
-use super::log::{ADVICE, Log};
+use super::log::Log;
 use super::write::headers::Headers;
 use crate::check::{Findings, Repair, Severity};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::format::Format::Vhdx;
 use crate::storage::ImageFile;
 
@@ -30,7 +30,8 @@ pub(super) fn inspect(file: &ImageFile, findings: &mut Findings) -> Result<Optio
     let replayed = match read {
         Ok(replayed) => replayed,
         Err(e) => {
-            let repair = is_log(&e).then(clear_log);
+            let in_use = header::current(file).is_ok_and(|current| !current.log_guid().is_nil());
+            let repair = in_use.then(clear_log);
             return findings.catch(e, unreadable, repair).map(|()| None);
         }
     };
@@ -91,11 +92,6 @@ fn check_headers(file: &ImageFile, replayed: &Replayed, findings: &mut Findings)
         findings.add(Severity::Warning, defect, consequence, Some(Repair::lossless("replay the log")));
     }
     Ok(())
-}
-
-/// Whether it is the log that keeps the file from being read.
-pub(super) fn is_log(error: &Error) -> bool {
-    matches!(error, Error::Defect(defect) if defect.problem == Problem::Log || defect.advice == Some(ADVICE))
 }
 
 fn clear_log() -> Repair {

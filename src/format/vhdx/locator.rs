@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use uuid::{Uuid, uuid};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::{ParentLocatorEntry, ParentLocatorHeader};
+use crate::disk::write::ParentLink;
 use crate::disk::{Identity, Linkage, ParentRef};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format::Vhdx;
@@ -44,6 +45,47 @@ pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<ParentRef> {
         accepted.extend(Some(second).filter(|&second| second != Identity::Uuid(Uuid::nil())));
     }
     Ok(ParentRef { names, linkage: Linkage::DataId(accepted), modified: None })
+}
+
+/// The locator that leads to `parent`.
+pub(super) fn encode(parent: &ParentLink<'_>) -> Result<Vec<u8>> {
+    let Some(Identity::Uuid(linkage)) = parent.info.data_id else {
+        return Err(Error::Unsupported { what: "the parent of a VHDX must be a VHDX".to_owned() });
+    };
+    let windows = |path: &str| path.replace('/', "\\");
+    let relative = parent.relative.map(windows);
+    let relative = relative.map(|way| if way.starts_with("..") { way } else { format!(".\\{way}") });
+    let pairs = [
+        ("parent_linkage", Some(linkage.braced().to_string())),
+        ("relative_path", relative),
+        ("absolute_win32_path", parent.absolute.map(windows)),
+    ];
+    let pairs: Vec<_> = pairs.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
+    let mut header = ParentLocatorHeader::new_zeroed();
+    header.locator_type = VHDX_PARENT.to_bytes_le();
+    header.key_value_count = (pairs.len() as u16).into();
+    let mut bytes = header.as_bytes().to_vec();
+    let mut text = Vec::new();
+    for (key, value) in &pairs {
+        let mut place = |string: &str| {
+            let start = HEADER + pairs.len() * ENTRY + text.len();
+            text.extend(string.encode_utf16().flat_map(u16::to_le_bytes));
+            let length = u16::try_from(HEADER + pairs.len() * ENTRY + text.len() - start);
+            length.map(|length| (start as u32, length)).map_err(|_| Error::Unsupported {
+                what: format!("a path of {} bytes is too long for a parent locator", string.len()),
+            })
+        };
+        let ((key_offset, key_length), (value_offset, value_length)) = (place(key)?, place(value)?);
+        let entry = ParentLocatorEntry {
+            key_offset: key_offset.into(),
+            value_offset: value_offset.into(),
+            key_length: key_length.into(),
+            value_length: value_length.into(),
+        };
+        bytes.extend_from_slice(entry.as_bytes());
+    }
+    bytes.extend_from_slice(&text);
+    Ok(bytes)
 }
 
 struct Locator<'a> {

@@ -64,6 +64,8 @@ pub(crate) struct Metadata {
     /// The file is "fixed": no block is ever freed.
     pub(crate) leave_blocks_allocated: bool,
     pub(crate) size: u64,
+    /// Where the item of the virtual size lies in the file.
+    pub(crate) size_at: u64,
     pub(crate) virtual_disk_id: Uuid,
     pub(crate) logical_sector_size: u32,
     pub(crate) physical_sector_size: u32,
@@ -101,14 +103,14 @@ pub(crate) fn read(file: &ImageFile, region: &Range<u64>) -> Result<Metadata> {
     }
     let logical_sector_size = items.sector_size(LOGICAL_SECTOR_SIZE)?;
     let physical_sector_size = items.sector_size(PHYSICAL_SECTOR_SIZE)?;
-    let (at, size): (_, U64) = items.get(VIRTUAL_DISK_SIZE)?;
+    let (size_at, size): (_, U64) = items.get(VIRTUAL_DISK_SIZE)?;
     let size = size.get();
     if size == 0 || size > MAX_SIZE || !size.is_multiple_of(logical_sector_size.into()) {
         return Err(file.defect(
             Vhdx,
             Problem::Size,
             VIRTUAL_DISK_SIZE.name,
-            at,
+            size_at,
             format!("whole sectors of {logical_sector_size} bytes, at least one, at most 64 TiB"),
             format!("{size} bytes"),
         ));
@@ -125,6 +127,7 @@ pub(crate) fn read(file: &ImageFile, region: &Range<u64>) -> Result<Metadata> {
         block_size,
         leave_blocks_allocated: flags.contains(FileFlags::LEAVE_BLOCKS_ALLOCATED),
         size,
+        size_at,
         virtual_disk_id: Uuid::from_bytes_le(id),
         logical_sector_size,
         physical_sector_size,

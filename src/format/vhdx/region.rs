@@ -32,6 +32,8 @@ pub(crate) struct Reserved {
 pub(crate) struct Regions {
     pub(crate) bat: Range<u64>,
     pub(crate) metadata: Range<u64>,
+    /// Where the log lies.
+    pub(crate) log: Option<Range<u64>>,
     /// In order, not overlapping.
     pub(crate) reserved: Vec<Reserved>,
     /// Where a copy of the table lies that is not valid.
@@ -84,8 +86,26 @@ pub(crate) fn read(file: &ImageFile, log: Option<Range<u64>>) -> Result<Regions>
     };
     let bat = find(file, &regions, BAT, "BAT region")?;
     let metadata = find(file, &regions, METADATA, "metadata region")?;
-    let reserved = reserve(file, &regions, log)?;
-    Ok(Regions { bat, metadata, reserved, damaged })
+    let reserved = reserve(file, &regions, log.clone())?;
+    Ok(Regions { bat, metadata, log, reserved, damaged })
+}
+
+/// The bytes of the table that is valid in `file`, with the region `guid` at `place`.
+pub(super) fn moved(file: &ImageFile, regions: &Regions, guid: Uuid, place: &Range<u64>) -> Result<Vec<u8>> {
+    let good = if regions.damaged == Some(OFFSETS[0]) { OFFSETS[1] } else { OFFSETS[0] };
+    let mut bytes = file.read_vec(Vhdx, "region table", good, TABLE as u64, TABLE as u64)?;
+    for bytes in bytes[HEADER..].chunks_exact_mut(ENTRY) {
+        if let Ok(entry) = RegionTableEntry::mut_from_bytes(bytes)
+            && Uuid::from_bytes_le(entry.guid) == guid
+        {
+            entry.file_offset = place.start.into();
+            entry.length = ((place.end - place.start) as u32).into();
+        }
+    }
+    bytes[4..8].fill(0);
+    let checksum = crc32c::crc32c(&bytes);
+    bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+    Ok(bytes)
 }
 
 /// The table at `offset`, if it is valid. A valid table that breaks a rule is refused.

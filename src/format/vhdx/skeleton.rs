@@ -27,6 +27,7 @@ pub(super) struct Skeleton {
     pub(super) size: u64,
     pub(super) block_size: u64,
     sector_size: u32,
+    pub(super) physical_sector_size: u32,
     flags: FileFlags,
     bat_length: u64,
 }
@@ -42,10 +43,20 @@ impl Skeleton {
                 ),
             });
         }
-        let (block_shift, sector_shift) = (block_size.trailing_zeros(), sector_size.trailing_zeros());
-        let entries = bat::entries(size, block_shift, sector_shift, flags.contains(FileFlags::HAS_PARENT));
-        let bat_length = (entries * 8).next_multiple_of(MIB);
-        Ok(Self { size, block_size, sector_size, flags, bat_length })
+        // Guests of 512-byte disks are told to write 4 KiB at a time, as by Windows.
+        let physical_sector_size = 4096;
+        let mut skeleton = Self { size, block_size, sector_size, physical_sector_size, flags, bat_length: 0 };
+        skeleton.leave_room_for(size);
+        Ok(skeleton)
+    }
+
+    /// Makes the BAT region large enough for a disk of `size` bytes.
+    pub(super) fn leave_room_for(&mut self, size: u64) {
+        let (block_shift, sector_shift) =
+            (self.block_size.trailing_zeros(), self.sector_size.trailing_zeros());
+        let entries =
+            bat::entries(size, block_shift, sector_shift, self.flags.contains(FileFlags::HAS_PARENT));
+        self.bat_length = (entries * 8).next_multiple_of(MIB);
     }
 
     /// The number of payload blocks.
@@ -77,8 +88,7 @@ impl Skeleton {
         let parameters =
             FileParameters { block_size: (self.block_size as u32).into(), flags: self.flags.bits().into() };
         let sector_size = self.sector_size.to_le_bytes();
-        // Guests of 512-byte disks are told to write 4 KiB at a time, as by Windows.
-        let physical = 4096_u32.to_le_bytes();
+        let physical = self.physical_sector_size.to_le_bytes();
         let id = id.to_bytes_le();
         let size = self.size.to_le_bytes();
         let mut items: Vec<(Uuid, ItemFlags, &[u8])> = vec![

@@ -4,22 +4,25 @@
 //! through the log when it is flushed, after the payload has become durable.
 
 pub(super) mod headers;
-mod journal;
+pub(super) mod journal;
 mod log_writer;
 mod open;
+mod pack;
+mod parent;
 mod pending;
+mod resize;
 mod state;
 
 use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use open::open;
+pub(crate) use open::{open, recover};
 
 use self::journal::Session;
 use self::state::{State, Target};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::{ImageFile, WritableFile};
 
 /// A VHDX that is open for writing.
@@ -103,7 +106,7 @@ impl Writer {
             let block_size = state.block_size();
             drop(state);
 
-            let written = self.write_target(target, within, source, block_size);
+            let written = self.write_target(target, within, source);
             let mut state = self.lock();
             let done = written.and_then(|()| state.commit(&range, target));
             if let (Target::Part(room) | Target::Whole(room), Ok(false) | Err(_)) = (target, &done) {
@@ -115,14 +118,14 @@ impl Writer {
         }
     }
 
-    fn write_target(&self, target: Target, within: u64, source: Source<'_>, block_size: u64) -> Result<()> {
+    fn write_target(&self, target: Target, within: u64, source: Source<'_>) -> Result<()> {
         let place = match target {
             Target::Block(place) => place,
             Target::Part(room) => room.place,
             Target::Whole(room) => {
-                let end = within + source.len();
-                for stale in [0..within.min(room.stale), end.min(room.stale)..block_size.min(room.stale)] {
-                    self.zero(room.place + stale.start..room.place + stale.end)?;
+                self.zero(room.place..room.place + room.stale)?;
+                if matches!(source, Source::Zeros(_)) {
+                    return Ok(());
                 }
                 room.place
             }
@@ -223,16 +226,19 @@ impl WriteLayer for Writer {
         state.journal.close(end)
     }
 
-    fn resize(&self, _: u64) -> Result<()> {
-        Ok(())
+    fn resize(&self, size: u64) -> Result<()> {
+        self.set_size(size)
     }
 
     fn pack(&self) -> Result<()> {
-        Ok(())
+        pack::pack(&mut self.lock())
     }
 
-    fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {
-        Ok(())
+    fn set_parent(&self, parent: &ParentLink<'_>) -> Result<()> {
+        if self.info.parent.is_none() {
+            return Err(Error::Unsupported { what: format!("{}: it has no parent", self.file.name()) });
+        }
+        parent::set(&mut self.lock(), parent)
     }
 
     fn set_data_id(&self, id: Identity) {

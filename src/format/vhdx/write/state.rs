@@ -209,8 +209,13 @@ impl State {
         if stale > 0 {
             self.file.zero(place..place + stale)?;
         }
-        (place / PIECE..(place + len) / PIECE).for_each(|piece| self.bat().bitmaps.forget(piece));
+        self.forget_bitmaps(place, len);
         Ok(())
+    }
+
+    /// Forgets what was read of sector bitmaps in `len` bytes at `place`.
+    pub(super) fn forget_bitmaps(&self, place: u64, len: u64) {
+        (place / PIECE..(place + len) / PIECE).for_each(|piece| self.bat().bitmaps.forget(piece));
     }
 
     /// Sees to it that `sectors` of the metadata can be changed together.
