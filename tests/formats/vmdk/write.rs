@@ -508,3 +508,59 @@ fn any_storage_call_may_fail() {
         }
     }
 }
+
+/// What lies in the files of a folder.
+fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let paths = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths.map(|path| (path.clone(), std::fs::read(path).expect("reads"))).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_refused_resize_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (kind, size) in [
+        (Subformat::TwoGbMaxExtentSparse, 128 << 20),
+        (Subformat::TwoGbMaxExtentFlat, 128 << 20),
+        (Subformat::MonolithicSparse, 128 << 40),
+        (Subformat::MonolithicFlat, 128 << 40),
+    ] {
+        let path = folder.path().join(format!("{kind}.vmdk"));
+        Copy::new(&Disk::empty(1 << 20, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path).expect("writes");
+        let before = files(folder.path());
+        let refused = Open::new().open_writable(&path).expect("opens").resize(size, true);
+        assert!(matches!(refused, Err(Error::Unsupported { .. } | Error::SizeLimit { .. })), "{refused:?}");
+        assert!(files(folder.path()) == before, "{kind}");
+    }
+}
+
+#[test]
+fn a_refused_resize_of_one_extent_changes_nothing() {
+    // A descriptor in no folder, in which no longer number fits.
+    let text = Text::new("monolithicFlat", ["RW 8 FLAT \"a-flat.vmdk\" 0"]).render();
+    let text = format!("#{}", &text[1..].replace('#', " ").replace("\n\n", "\n"));
+    let file = Shared::new(text.clone().into_bytes());
+    let extent = Shared::new(vec![3; 4096]);
+    let mut resolver = Explicit::default();
+    resolver.insert_writable("a-flat.vmdk", Arc::new(extent.clone()));
+    let disk = Open::new().resolver(resolver).open_writable_storage(file.clone()).expect("opens");
+    assert!(matches!(disk.resize(1 << 30, true), Err(Error::Unsupported { .. })));
+    assert!(file.0.to_vec() == text.as_bytes());
+    assert!(extent.0.to_vec() == [3; 4096]);
+    // A file in which new directories find no place that a header can name.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("disk.vmdk");
+    let bytes = monolithic().build().bytes;
+    std::fs::write(&path, &bytes).expect("writes");
+    let Ok(file) = FileStorage::open_writable(&path) else { return };
+    if file.set_size((1 << 41) - (1 << 20)).is_err() {
+        return;
+    }
+    let refused = Open::new().open_writable(&path).expect("opens").resize(64 << 40, true);
+    assert!(matches!(refused, Err(Error::SizeLimit { .. })), "{refused:?}");
+    let mut found = vec![0; bytes.len()];
+    file.read_exact_at(&mut found, 0).expect("reads");
+    assert!(found == bytes);
+    assert_eq!(file.size().expect("has one"), (1 << 41) - (1 << 20));
+}

@@ -126,7 +126,7 @@ impl WritableVmdk {
     }
 
     /// Before the first change: gives the content a new identity, and marks the sparse extents as not closed.
-    fn begin(&self) -> Result<()> {
+    pub(super) fn begin(&self) -> Result<()> {
         if self.changed.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -229,7 +229,6 @@ impl WriteLayer for WritableVmdk {
     }
 
     fn resize(&self, size: u64) -> Result<()> {
-        self.begin()?;
         self.flush()?;
         resize::resize(self, size)
     }

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::storage::WritableFile;
 
-/// Makes the disk `size` bytes long. Everything written before is durable.
+/// Makes the disk `size` bytes long. Everything written before is durable. What is refused is refused before anything is
+/// changed: with another content id, children would not know their parent again.
 pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
     let [part] = &disk.parts[..] else {
         return Err(unsupported("a disk of several extents cannot be resized: convert it"));
@@ -48,10 +49,15 @@ fn resize_flat(
     old: u64,
     size: u64,
 ) -> Result<()> {
-    let before = disk.descriptor().clone();
-    let mut descriptor = before.clone();
-    descriptor.set_sectors(line, size / SECTOR);
-    descriptor.prepare(&before)?;
+    let prepare = || {
+        let before = disk.descriptor().clone();
+        let mut descriptor = before.clone();
+        descriptor.set_sectors(line, size / SECTOR);
+        descriptor.prepare(&before).map(|()| (before, descriptor))
+    };
+    prepare()?;
+    disk.begin()?;
+    let (before, mut descriptor) = prepare()?;
     let found = file.size()?;
     if size > old {
         // What lies behind the extent is not part of the disk yet.
@@ -83,6 +89,8 @@ fn resize_sparse(disk: &WritableVmdk, sparse: &Sparse, line: usize, old: u64, si
         (map.grain, map.gtes_per_gt)
     };
     let tables = |size: u64| size.div_ceil(grain).div_ceil(gtes);
+    sparse.place_directories(tables(old), tables(size))?;
+    disk.begin()?;
     if size > old {
         sparse.clear_behind(old)?;
     }

@@ -365,30 +365,37 @@ impl Sparse {
         Ok(())
     }
 
+    /// Where directories of `new` entries go, one after the other; nowhere when `new` entries fit where `old` ones are.
+    pub(super) fn place_directories(&self, old: u64, new: u64) -> Result<Vec<Range<u64>>> {
+        let (have, need) = ((old * 4).next_multiple_of(SECTOR), (new * 4).next_multiple_of(SECTOR));
+        if need <= have {
+            return Ok(Vec::new());
+        }
+        let first = self.file.size()?.max(self.space().end()).next_multiple_of(SECTOR);
+        let places = (0..self.sides.len() as u64).map(|n| first + n * need..first + (n + 1) * need);
+        let places: Vec<_> = places.collect();
+        if places.iter().any(|place| place.end / SECTOR > u64::from(u32::MAX)) {
+            return Err(self.too_large(&self.tables().map));
+        }
+        Ok(places)
+    }
+
     /// Makes room for `new` entries in the directories, which have `old`. Returns their places where they are new; they are
     /// not durable yet, and nothing names them.
     pub(super) fn directories(&self, old: u64, new: u64) -> Result<Vec<u64>> {
-        let (have, need) = ((old * 4).next_multiple_of(SECTOR), (new * 4).next_multiple_of(SECTOR));
-        if need <= have {
+        let places = self.place_directories(old, new)?;
+        if places.is_empty() {
             for side in &self.sides {
                 self.file.zero(side.entry_at(old)..side.entry_at(new.max(old)))?;
             }
-            return Ok(Vec::new());
         }
-        let mut space = self.space();
-        let mut places = Vec::new();
-        for side in &self.sides {
-            let place = self.file.size()?.max(space.end()).next_multiple_of(SECTOR);
-            if (place + need) / SECTOR > u64::from(u32::MAX) {
-                return Err(self.too_large(&self.tables().map));
-            }
-            self.copy(side.directory..side.entry_at(old), place)?;
-            self.file.set_size(place + need)?;
-            self.file.zero(place + old * 4..place + need)?;
-            space.mark(&(place..place + need));
-            places.push(place);
+        for (side, place) in self.sides.iter().zip(&places) {
+            self.copy(side.directory..side.entry_at(old), place.start)?;
+            self.file.set_size(place.end)?;
+            self.file.zero(place.start + old * 4..place.end)?;
+            self.space().mark(place);
         }
-        Ok(places)
+        Ok(places.into_iter().map(|place| place.start).collect())
     }
 
     fn copy(&self, range: Range<u64>, to: u64) -> Result<()> {
