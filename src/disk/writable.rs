@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::write::WriteLayer;
-use super::{Disk, LayerInfo, MappingKind, is_zero};
+use super::{Disk, Extent, LayerInfo, MappingKind};
 use crate::error::{Error, Result};
 
 /// Bytes that are looked at for zeros at once.
@@ -35,6 +36,8 @@ pub struct WritableDisk {
     disk: Disk,
     top: Arc<dyn WriteLayer>,
     state: RwLock<State>,
+    /// Whether anything was written.
+    changed: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +52,9 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compaction {
-    /// Bytes of the image's file before.
+    /// Bytes that the image's files took before.
     pub before: u64,
-    /// Bytes of the image's file after.
+    /// Bytes that they took after.
     pub after: u64,
 }
 
@@ -59,7 +62,7 @@ impl WritableDisk {
     /// The disk of `top` over the layers of `disk` below its first, which `top` replaces.
     pub(crate) fn new(disk: &Disk, top: Arc<dyn WriteLayer>) -> Self {
         let disk = disk.with_top(top.clone());
-        Self { disk, top, state: RwLock::new(State::Open) }
+        Self { disk, top, state: RwLock::new(State::Open), changed: AtomicBool::new(false) }
     }
 
     /// The virtual size in bytes.
@@ -100,7 +103,7 @@ impl WritableDisk {
     /// [`Error::OutOfRange`] beyond the disk's end; [`Error::Io`]: then any part of the data may have been written, and the
     /// image is whole. [`Error::Poisoned`] after a failed flush.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        let range = self.range(offset, data.len() as u64)?;
+        let range = self.change(offset, data.len() as u64)?;
         if data.is_empty() {
             return self.shared().map(drop);
         }
@@ -129,7 +132,7 @@ impl WritableDisk {
     ///
     /// As [`write_at`](Self::write_at).
     pub fn write_zeroes(&self, offset: u64, len: u64) -> Result<()> {
-        let range = self.range(offset, len)?;
+        let range = self.change(offset, len)?;
         let unit = self.top.granularity();
         let inner = range.start.next_multiple_of(unit)..range.end / unit * unit;
         if inner.start >= inner.end {
@@ -148,7 +151,7 @@ impl WritableDisk {
     ///
     /// As [`write_at`](Self::write_at).
     pub fn discard(&self, offset: u64, len: u64) -> Result<()> {
-        let range = self.range(offset, len)?;
+        let range = self.change(offset, len)?;
         let unit = self.top.granularity();
         let inner = range.start.next_multiple_of(unit)..range.end / unit * unit;
         let _state = self.alone()?;
@@ -186,97 +189,107 @@ impl WritableDisk {
             return Err(Error::Unsupported { what });
         }
         if size < self.size() && !allow_loss {
-            self.check_zeros(size..self.size())?;
+            if let Some(offset) = self.first_nonzero(size..self.size())? {
+                return Err(Error::ShrinkLosesData { file: self.name(), size, offset });
+            }
         }
         self.finish(|top| top.resize(size))
     }
 
-    /// Gives the space of unused blocks and of those that hold only zeros back, and closes the image.
+    /// Gives the space of unused blocks and of those that hold only zeros back, and closes the image. It reads as before, and
+    /// its children still know it.
     ///
     /// # Errors
     ///
     /// As [`flush`](Self::flush).
     pub fn compact(self) -> Result<Compaction> {
-        let file = self.top.files()[0].clone();
-        let measure = || file.storage().size().map_err(|e| Error::io("measure", file.name(), e));
-        let before = measure()?;
+        let before = self.occupied()?;
+        if let Some(id) = self.top.info().data_id.filter(|_| !self.changed.load(Ordering::Relaxed)) {
+            self.top.set_data_id(id);
+        }
         self.release_zeros()?;
         self.flush()?;
         self.finish(|top| top.pack())?;
-        Ok(Compaction { before, after: measure()? })
+        Ok(Compaction { before, after: self.occupied()? })
     }
 
     /// Does what ends the use of the image, and closes it.
     pub(crate) fn finish(&self, last: impl FnOnce(&dyn WriteLayer) -> Result<()>) -> Result<()> {
         let mut state = self.alone()?;
         *state = State::Poisoned;
-        // What was written before is not lost when the last step is refused.
         self.top.flush()?;
-        last(&*self.top)?;
-        self.top.close()?;
-        *state = State::Closed;
-        Ok(())
+        let done = last(&*self.top);
+        // What is refused has changed nothing, and what was written before is not lost by it.
+        if !matches!(done, Err(Error::Io { .. } | Error::Poisoned { .. })) {
+            self.top.close()?;
+            *state = State::Closed;
+        }
+        done
     }
 
-    /// Hands every stored run of zeros of the top layer to [`WriteLayer::write_zeroes`], block by block.
+    /// Bytes that the files of the image take.
+    fn occupied(&self) -> Result<u64> {
+        let mut files = self.top.files().iter();
+        files.try_fold(0, |sum, file| match file.storage().allocated() {
+            Some(bytes) => Ok(sum + bytes),
+            None => {
+                file.storage().size().map(|size| sum + size).map_err(|e| Error::io("measure", file.name(), e))
+            }
+        })
+    }
+
+    /// Hands every stored block of zeros of the top layer to [`WriteLayer::write_zeroes`].
     fn release_zeros(&self) -> Result<()> {
         let _state = self.alone()?;
-        let unit = self.top.info().block_size.unwrap_or(PIECE);
-        let mut buf = vec![0; PIECE.min(unit) as usize];
+        let block_size = self.top.info().block_size;
+        let unit = block_size.unwrap_or(PIECE);
+        let extents: Box<dyn Iterator<Item = Result<Extent>>> = match block_size {
+            Some(_) => Box::new(self.disk.extents(..)),
+            // Holes have no space to give back.
+            None => Box::new(self.disk.extents(..).skip_holes()),
+        };
         let mut at = 0;
-        while at < self.size() {
-            let end = (at / unit * unit + unit).min(self.size());
-            let run = self.top.map(at, self.size() - at)?;
-            if !matches!(run.kind, MappingKind::Stored { .. }) {
-                at += run.len;
+        for extent in extents {
+            let extent = extent?;
+            if extent.depth > 0 || !matches!(extent.kind, MappingKind::Stored { .. }) {
                 continue;
             }
-            let start = at / unit * unit;
-            if self.reads_zeros(start..end, &mut buf)? {
-                self.top.write_zeroes(start, end - start)?;
+            at = at.max(extent.start / unit * unit);
+            while at < extent.start + extent.len {
+                let end = (at + unit).min(self.size());
+                if self.first_nonzero(at..end)?.is_none() {
+                    self.top.write_zeroes(at, end - at)?;
+                }
+                at = end;
             }
-            at = end;
         }
         Ok(())
     }
 
-    fn reads_zeros(&self, range: Range<u64>, buf: &mut [u8]) -> Result<bool> {
-        let mut at = range.start;
-        while at < range.end {
-            let len = (range.end - at).min(buf.len() as u64) as usize;
-            self.disk.read_at(&mut buf[..len], at)?;
-            if !is_zero(&buf[..len]) {
-                return Ok(false);
-            }
-            at += len as u64;
-        }
-        Ok(true)
-    }
-
-    /// Refuses when `range` holds anything but zeros.
-    fn check_zeros(&self, range: Range<u64>) -> Result<()> {
-        let size = range.start;
-        let mut buf = vec![0; PIECE as usize];
+    /// The first byte in `range` that is not zero.
+    fn first_nonzero(&self, range: Range<u64>) -> Result<Option<u64>> {
+        let mut buf = Vec::new();
         for extent in self.disk.extents(range).skip_holes() {
             let extent = extent?;
             let mut at = extent.start;
             let end = extent.start + extent.len;
             while extent.kind != MappingKind::Zero && extent.kind != MappingKind::Absent && at < end {
-                let len = (end - at).min(PIECE) as usize;
-                self.disk.read_at(&mut buf[..len], at)?;
-                if let Some(byte) = buf[..len].iter().position(|&byte| byte != 0) {
-                    let file = self.top.files()[0].name().to_owned();
-                    return Err(Error::ShrinkLosesData { file, size, offset: at + byte as u64 });
+                buf.resize((end - at).min(PIECE) as usize, 0);
+                self.disk.read_at(&mut buf, at)?;
+                if let Some(byte) = buf.iter().position(|&byte| byte != 0) {
+                    return Ok(Some(at + byte as u64));
                 }
-                at += len as u64;
+                at += buf.len() as u64;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn range(&self, offset: u64, len: u64) -> Result<Range<u64>> {
+    /// The range of a change, of which note is taken.
+    fn change(&self, offset: u64, len: u64) -> Result<Range<u64>> {
         let size = self.size();
         let end = offset.checked_add(len).filter(|&end| end <= size);
+        self.changed.store(true, Ordering::Relaxed);
         end.map(|end| offset..end).ok_or(Error::OutOfRange { offset, len, size })
     }
 
@@ -293,10 +306,12 @@ impl WritableDisk {
     fn usable(&self, state: State) -> Result<()> {
         match state {
             State::Open => Ok(()),
-            State::Poisoned | State::Closed => {
-                Err(Error::Poisoned { file: self.top.files()[0].name().to_owned() })
-            }
+            State::Poisoned | State::Closed => Err(Error::Poisoned { file: self.name() }),
         }
+    }
+
+    fn name(&self) -> String {
+        self.top.files()[0].name().to_owned()
     }
 }
 

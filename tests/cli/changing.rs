@@ -48,6 +48,41 @@ fn resize_cuts_nothing_but_zeros_unless_told() {
     place.run(&["resize", "disk.raw", "0", "--allow-loss"], USAGE);
 }
 
+/// A base that gives space back has the content that it had, so that its children must not lose it.
+#[test]
+fn compact_gives_space_back_and_keeps_the_children() {
+    for ending in ["vhd", "vhdx", "vmdk"] {
+        let place = Place::new();
+        let [base, child] = ["base", "child"].map(|name| format!("{name}.{ending}"));
+        place.run(&["create", &base, "--size", "64M"], DONE);
+        place.feed(&["write", &base, "--offset", "40M"], &[7; 4096], DONE);
+        place.feed(&["write", &base, "--offset", "0"], &vec![0; 3 << 20], DONE);
+        place.run(&["create", &child, "--parent", &base], DONE);
+        let hash = || place.run(&["hash", &child], DONE).stdout;
+        let (before, occupied) = (hash(), fs::metadata(place.path(&base)).expect("the base").len());
+        place.run(&["compact", &base], DONE);
+        assert!(fs::metadata(place.path(&base)).expect("the base").len() < occupied, "{ending}");
+        assert_eq!(hash(), before, "{ending}");
+    }
+}
+
+/// What is refused changes nothing: not even the identity by which children know the image.
+#[test]
+fn a_refused_resize_changes_nothing() {
+    for (image, subformat) in [
+        ("a.vhd", "dynamic"),
+        ("b.vhdx", "dynamic"),
+        ("c.vmdk", "monolithicSparse"),
+        ("d.vmdk", "twoGbMaxExtentSparse"),
+    ] {
+        let place = Place::new();
+        place.run(&["create", image, "--size", "64M", "--subformat", subformat], DONE);
+        let before = fs::read(place.path(image)).expect("the image");
+        place.run(&["resize", image, "128T"], PRECONDITION);
+        assert!(fs::read(place.path(image)).expect("the image") == before, "{image}");
+    }
+}
+
 #[test]
 fn check_says_nothing_of_a_clean_image() {
     let place = Place::new();
