@@ -1,6 +1,8 @@
 //! Reading, format by format: images laid out by reference writers of our own (`builder.rs`), read back against a
 //! plain model (`model.rs`), and hostile ones that must be refused by name (`hostile.rs`).
 
+#[path = "../common/mod.rs"]
+mod common;
 mod support;
 mod vhd;
 mod vhdx;

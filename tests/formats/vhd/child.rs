@@ -108,7 +108,7 @@ print(digest.hexdigest())";
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,7 +2,7 @@
 
 mod builder;
 mod check;
-mod child;
+pub mod child;
 mod crash;
 mod faults;
 mod hostile;

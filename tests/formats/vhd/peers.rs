@@ -8,11 +8,7 @@ use diskport::check::Severity;
 use diskport::{Disk, MIB, Open};
 
 use super::child::libvhdi;
-
-#[path = "../../common/mod.rs"]
-mod common;
-
-use common::{corpus, digest};
+use crate::common::{self, corpus, digest};
 
 /// The digest of the disk that qemu reads from an image without a parent.
 fn qemu(image: &Path) -> String {

@@ -84,7 +84,7 @@ impl Image {
             (utf16("parent_linkage"), utf16(&format!("{{{parent}}}"))),
             (utf16("relative_path"), utf16(".\\parent.vhdx")),
         ];
-        Self { locator: Some(locator), ..Self::empty(size, block, sector) }
+        Self { locator: Some(locator), data_guid: [0x66; 16], ..Self::empty(size, block, sector) }
     }
 
     /// Blocks whose bitmaps share a sector bitmap block.

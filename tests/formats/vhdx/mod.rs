@@ -1,11 +1,14 @@
 //! VHDX.
 
 mod builder;
+mod children;
 mod hostile;
 mod hostile_log;
 mod log;
 mod model;
 mod oddities;
+mod peers;
+mod repairing;
 mod writing;
 
 use std::sync::Arc;

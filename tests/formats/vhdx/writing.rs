@@ -293,6 +293,27 @@ fn identities_change_when_the_content_does() {
     assert!(after.0 == during.0 && after.1 == during.1 && after.2 == [0; 16]);
 }
 
+/// The bits of a block that was partly present once do not count when it is so again.
+#[test]
+fn bits_of_another_life() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("child.vhdx");
+    let parent = image(3 * MIB, MIB, 512, false, &[4]);
+    std::fs::write(folder.path().join("parent.vhdx"), parent.0.build()).expect("written");
+    let linkage = uuid::Uuid::from_bytes_le(parent.0.data_guid).to_string();
+    let mut child = Image::child(3 * MIB, MIB, 512, &linkage);
+    child.blocks[1] = Block::Partial(noise(1 << 20, 1), vec![true; 2048]);
+    let mut bytes = child.build();
+    super::builder::put(&mut bytes, child.entry_at(1), &[0; 8]);
+    std::fs::write(&path, bytes).expect("written");
+    let disk = open(&path);
+    disk.write_at(&noise(4096, 2), MIB + 8192).expect("writes");
+    disk.close().expect("closes");
+    let mut model = parent.1;
+    model[(1 << 20) + 8192..][..4096].copy_from_slice(&noise(4096, 2));
+    assert_reads_as(&diskport::open(&path).expect("opens"), &model);
+}
+
 /// Many threads that write parts of the same new blocks at once.
 #[test]
 fn writers_do_not_disturb_each_other() {
