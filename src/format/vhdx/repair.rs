@@ -58,14 +58,11 @@ fn repair_all(file: &WritableFile, repairs: Repairs) -> Result<()> {
 
 /// Empties a log that cannot be replayed.
 fn clear_log(file: &WritableFile, image: &ImageFile) -> Result<()> {
-    Headers::new(image, header::current(image)?)?.update(
-        file,
-        || file.sync(),
-        |header| {
-            header.file_write_guid = Uuid::new_v4().to_bytes_le();
-            header.log_guid = [0; 16];
-        },
-    )
+    let mut headers = Headers::new(image, header::current(image)?)?;
+    headers.update(file, |header| {
+        header.file_write_guid = Uuid::new_v4().to_bytes_le();
+        header.log_guid = [0; 16];
+    })
 }
 
 /// Repairs entry by entry, until a walk through the BAT finds nothing that may be repaired.

@@ -39,14 +39,8 @@ impl Headers {
         &self.current
     }
 
-    /// Gives both headers new content, the one that is not current first, so that at every moment one of them is valid. `sync`
-    /// makes what was written durable.
-    pub(crate) fn update(
-        &mut self,
-        file: &WritableFile,
-        mut sync: impl FnMut() -> Result<()>,
-        change: impl FnOnce(&mut Header),
-    ) -> Result<()> {
+    /// Gives both headers new content, the one that is not current first, so that at every moment one of them is valid.
+    pub(crate) fn update(&mut self, file: &WritableFile, change: impl FnOnce(&mut Header)) -> Result<()> {
         let mut header = self.current.header.clone();
         change(&mut header);
         let first = usize::from(self.current.offset == OFFSETS[0]);
@@ -55,7 +49,7 @@ impl Headers {
             header.checksum = 0.into();
             header.checksum = crc32c::crc32c(header.as_bytes()).into();
             file.write_all_at(header.as_bytes(), offset)?;
-            sync()?;
+            file.sync()?;
             self.current = Current { offset, header: header.clone(), damaged: None };
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::super::log::SECTOR;
 use super::headers::Headers;
 use super::log_writer::{LogWriter, MAX_SECTORS};
 use super::pending::Pending;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// What a session of writing does to a file beside its payload.
@@ -21,8 +21,6 @@ pub(crate) struct Journal {
     session: Session,
     /// The DataWriteGuid for the next visible change.
     data_write_guid: Option<Uuid>,
-    /// A sync failed: what is durable is not known.
-    broken: bool,
 }
 
 /// How far a session has come in saying that it changes the file.
@@ -41,7 +39,7 @@ impl Journal {
     pub(crate) fn new(file: WritableFile, headers: Headers, log: Range<u64>) -> Self {
         let pending = Arc::new(Pending::new(file.storage().clone()));
         let (log, session) = (LogWriter::new(log), Session::Untouched);
-        Self { file, headers, log, pending, session, data_write_guid: None, broken: false }
+        Self { file, headers, log, pending, session, data_write_guid: None }
     }
 
     /// The file as it is with all changes, and as long as it is now.
@@ -56,12 +54,11 @@ impl Journal {
 
     /// Whether the session needs not be brought to `session` before a change.
     pub(crate) fn has_begun(&self, session: Session) -> bool {
-        !self.broken && self.session >= session && self.data_write_guid.is_none()
+        self.session >= session && self.data_write_guid.is_none()
     }
 
     /// Brings the session to `session`, which must be done before the change that it is named for.
     pub(crate) fn begin(&mut self, session: Session) -> Result<()> {
-        self.check_usable()?;
         if self.has_begun(session) {
             return Ok(());
         }
@@ -71,7 +68,7 @@ impl Journal {
         if file_write.is_none() && data_write.is_none() {
             return Ok(());
         }
-        self.update_headers(|header| {
+        self.headers.update(&self.file, |header| {
             if let Some(guid) = file_write {
                 header.file_write_guid = guid.to_bytes_le();
             }
@@ -120,18 +117,18 @@ impl Journal {
     pub(crate) fn publish(&mut self) -> Result<()> {
         // The payload before what makes it visible; and what the last entry changed, before this one takes its place as
         // the only one that is replayed.
-        self.sync()?;
+        self.file.sync()?;
         if self.pending.read().is_empty() {
             return Ok(());
         }
         let size = self.file.size()?;
         self.log.append(&self.file, &self.pending.read(), size)?;
-        self.sync()?;
+        self.file.sync()?;
         // The log counts from now on. Were the LogGuid written before the first entry, then a cut between them would leave a log
         // without entries, which 2.3.3 calls corrupt.
         let guid = self.log.guid();
         if self.headers.current().log_guid() != guid {
-            self.update_headers(|header| header.log_guid = guid.to_bytes_le())?;
+            self.headers.update(&self.file, |header| header.log_guid = guid.to_bytes_le())?;
         }
         let mut sectors = self.pending.write();
         for (&offset, sector) in &*sectors {
@@ -143,7 +140,6 @@ impl Journal {
 
     /// Publishes all changes and leaves an empty log. The file is cut after `end`, when anything was changed.
     pub(crate) fn close(&mut self, end: u64) -> Result<()> {
-        self.check_usable()?;
         if self.session == Session::Untouched {
             return Ok(());
         }
@@ -152,30 +148,15 @@ impl Journal {
         if self.file.size()? > end {
             self.file.set_size(end)?;
         }
-        self.sync()
+        self.file.sync()
     }
 
     /// Makes the log count no longer, when all that it holds is in its place.
     pub(crate) fn empty_log(&mut self) -> Result<()> {
-        self.sync()?;
+        self.file.sync()?;
         if self.headers.current().log_guid().is_nil() {
             return Ok(());
         }
-        self.update_headers(|header| header.log_guid = [0; 16])
-    }
-
-    fn update_headers(&mut self, change: impl FnOnce(&mut super::super::layout::Header)) -> Result<()> {
-        let (file, broken) = (&self.file, &mut self.broken);
-        self.headers.update(file, || file.sync().inspect_err(|_| *broken = true), change)
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.check_usable()?;
-        // After a failed sync the next one may succeed, though what was written is lost.
-        self.file.sync().inspect_err(|_| self.broken = true)
-    }
-
-    fn check_usable(&self) -> Result<()> {
-        if self.broken { Err(Error::Poisoned { file: self.file.name().to_owned() }) } else { Ok(()) }
+        self.headers.update(&self.file, |header| header.log_guid = [0; 16])
     }
 }
