@@ -13,14 +13,11 @@ use super::open::{self, Image};
 use super::{fixed, rules};
 use crate::check::{Findings, Repair, Severity};
 use crate::disk::bitmap::{self, BitOrder};
-use crate::disk::is_zero;
 use crate::disk::space::Space;
 use crate::error::{Defect, Error, Problem, Result};
 use crate::format::{Format, OpenContext};
 use crate::storage::ImageFile;
 
-/// Bytes that are looked at for zeros at once.
-const PIECE: u64 = 256 << 10;
 const LOST: &str = "the image is not opened";
 
 /// Looks for everything that is wrong with the image.
@@ -50,8 +47,10 @@ pub(super) fn structures(
     let found = match footer::find(file) {
         Ok(found) => found,
         Err(error) => {
-            let repair = footer::lost(file)?.map(|(_, at)| {
-                Repair::lossless(format!("cut what follows the footer of a fixed disk at {at}"))
+            let repair = footer::lost(file)?.map(|lost| {
+                let action =
+                    format!("end the file with the footer of a fixed disk that ends at {}", lost.end);
+                repair(lost.followed_by_nothing, action, &(lost.end..file.size()))
             });
             findings.catch(error, LOST, repair)?;
             return Ok(None);
@@ -71,7 +70,7 @@ pub(super) fn structures(
             if let Err(error) = fixed::check(file, &found, &mut image.info.clone()) {
                 findings.catch(error, LOST, None)?;
             }
-            check_slack(file, &found, findings);
+            check_slack(file, &found, image.info.size, findings)?;
         }
         Some((header, bat)) => {
             rules::header(file, header, bat, &image.info, findings);
@@ -104,16 +103,31 @@ fn check_footers(file: &ImageFile, found: &Found, findings: &mut Findings) -> Re
     Ok(())
 }
 
-/// That the footer of a fixed disk follows the disk.
-fn check_slack(file: &ImageFile, found: &Found, findings: &mut Findings) {
-    let end = found.footer.current_size.get();
-    if found.data_end > end {
-        let what = format!("{} bytes before it", found.data_end - end);
-        let expected = "the footer where the disk ends";
-        let defect = file.defect_box(Format::Vhd, Problem::Value, "data", end, expected, what);
-        let repair = Repair::lossless("write the footer there, and cut the file");
-        findings.add(Severity::Warning, defect, "other readers may refuse the image", Some(repair));
+/// That the footer of a fixed disk follows the disk, and that no change of its size was cut off.
+fn check_slack(file: &ImageFile, found: &Found, size: u64, findings: &mut Findings) -> Result<()> {
+    let slack = fixed::slack(&found.footer, size, found.data_end);
+    let marked = found.footer.mark().is_some();
+    if slack.is_empty() && !marked {
+        return Ok(());
     }
+    let mut what = format!("{} bytes before it", slack.end - slack.start);
+    if marked {
+        what.push_str(", and the mark of a change of the size that was cut off");
+    }
+    let expected = "the footer where the disk ends";
+    let defect = file.defect_box(Format::Vhd, Problem::Value, "data", slack.start, expected, what);
+    let spare = marked || footer::is_zeros(file, &slack)?;
+    let repair = repair(spare, "write the footer there, and cut the file", &slack);
+    findings.add(Severity::Warning, defect, "other readers may refuse the image", Some(repair));
+    Ok(())
+}
+
+/// A repair that takes `range` from the file, which may be `spare`.
+fn repair(spare: bool, action: impl Into<String>, range: &Range<u64>) -> Repair {
+    if spare {
+        return Repair::lossless(action);
+    }
+    Repair::losing(action, format!("what the bytes {} to {} of the file hold", range.start, range.end))
 }
 
 /// That what the image names lies in the file, apart from everything else.
@@ -223,7 +237,7 @@ pub(super) fn for_hidden_data(
         for run in clear_runs(&bits, bat.used(index)) {
             let data = place + bat.bitmap_size;
             let run = data + run.start..data + run.end;
-            if !is_zeros(file, &run)? {
+            if !footer::is_zeros(file, &run)? {
                 each(index, run)?;
                 break;
             }
@@ -246,16 +260,4 @@ pub(super) fn clear_runs(bits: &[u8], used: u64) -> impl Iterator<Item = Range<u
         }
         None
     })
-}
-
-fn is_zeros(file: &ImageFile, range: &Range<u64>) -> Result<bool> {
-    let mut buf = vec![0; PIECE.min(range.end - range.start) as usize];
-    for at in range.clone().step_by(buf.len()) {
-        let piece = &mut buf[..(range.end - at).min(PIECE) as usize];
-        file.read_exact_at(piece, at)?;
-        if !is_zero(piece) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

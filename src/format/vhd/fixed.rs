@@ -1,17 +1,19 @@
 //! Fixed disks: the bytes of the disk, then the footer.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::ends::Ends;
-use super::footer::{Found, PIECES};
+use super::footer::{self, Found, PIECES};
 use super::fresh;
-use super::layout::SECTOR;
+use super::layout::{Footer, SECTOR};
+use crate::check::Repairs;
 use crate::disk::flat::FlatLayer;
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
-use crate::storage::{ImageFile, WritableFile};
+use crate::storage::{FileRole, ImageFile, WritableFile};
 
 pub(super) fn open(file: ImageFile, found: &Found, mut info: LayerInfo) -> Result<FlatLayer> {
     check(&file, found, &mut info)?;
@@ -36,6 +38,25 @@ pub(super) fn check(file: &ImageFile, found: &Found, info: &mut LayerInfo) -> Re
             "data",
             format!("{extra} bytes between the disk's end and the footer are no part of the disk"),
         );
+    }
+    Ok(())
+}
+
+/// What lies between the disk, of `size` bytes as it is read, and its footer at `at`.
+pub(super) fn slack(footer: &Footer, size: u64, at: u64) -> Range<u64> {
+    let end = footer.current_size.get().max(size).checked_next_multiple_of(SECTOR);
+    end.map_or(at, |end| end.min(at))..at
+}
+
+/// Cuts the slack where `repairs` allow it, and takes away the mark that a change of the size has left.
+pub(super) fn cut_slack(file: &WritableFile, ends: &mut Ends, size: u64, repairs: Repairs) -> Result<()> {
+    let slack = slack(&ends.footer, size, ends.at);
+    let marked = ends.footer.mark().is_some();
+    if repairs == Repairs::All || marked || footer::is_zeros(&file.image(FileRole::Image)?, &slack)? {
+        ends.cut(slack.start)?;
+    }
+    if marked {
+        ends.replace(ends.footer.unmarked())?;
     }
     Ok(())
 }
@@ -92,27 +113,32 @@ impl WriteLayer for FixedWriter {
         self.flush()
     }
 
-    /// The footer is all that says where the disk ends: what lies between the two sizes is no part of the disk
-    /// while it is brought in order.
+    /// The footer is all that says where the disk ends. While it is changed, it bears a mark: what lies beyond the disk
+    /// is no one's, also where a cut leaves the footer inside the file.
     fn resize(&self, size: u64) -> Result<()> {
         let (size, old) = (fresh::check_size(size)?, self.info().size);
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let footer = fresh::resized(&ends.footer, size);
+        let footer = ends.footer.unmarked();
+        let at = ends.at;
         if size > old {
+            ends.replace(footer.marked(at))?;
             // What lay behind the disk: the footer, and what others may have left.
-            let stale = old..size.min(ends.at + SECTOR);
+            let stale = old..size.min(at + SECTOR);
             ends.make_room(size)?;
             self.file.zero(stale)?;
             self.file.sync()?;
         }
-        ends.replace(footer)?;
-        ends.cut(size)
+        let footer = fresh::resized(&footer, size);
+        if ends.at > size {
+            ends.replace(footer.marked(size))?;
+            ends.cut(size)?;
+        }
+        ends.replace(footer)
     }
 
     fn pack(&self) -> Result<()> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = self.info().size.max(ends.footer.current_size.get());
-        ends.cut(end.next_multiple_of(SECTOR))
+        cut_slack(&self.file, &mut ends, self.info().size, Repairs::Lossless)
     }
 
     fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {

@@ -1,11 +1,12 @@
 //! The hard disk footer: where it is, and which of its two copies counts.
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
-use crate::disk::{Geometry, Warning};
+use crate::disk::{Geometry, Warning, is_zero};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::storage::ImageFile;
@@ -132,11 +133,18 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
     }
 }
 
-/// The footer of a fixed disk that does not end its file, and where it lies: where it says that the disk ends. A cut
-/// while the file grew leaves it so.
+/// The footer of a fixed disk that does not end its file.
+pub(super) struct Lost {
+    /// Where it ends.
+    pub(super) end: u64,
+    /// Whether what follows holds nothing.
+    pub(super) followed_by_nothing: bool,
+}
+
+/// Looks for the footer of a fixed disk inside the file, where it says that it lies. A cut while the file grew leaves it so.
 ///
 /// Reads all data of the file.
-pub(super) fn lost(file: &ImageFile) -> Result<Option<(Footer, u64)>> {
+pub(super) fn lost(file: &ImageFile) -> Result<Option<Lost>> {
     let mut lost = None;
     let mut buf = vec![0; PIECE as usize];
     let mut at = 0;
@@ -149,14 +157,33 @@ pub(super) fn lost(file: &ImageFile) -> Result<Option<(Footer, u64)>> {
         file.read_exact_at(piece, at)?;
         for (place, sector) in (at..).step_by(SECTOR as usize).zip(piece.chunks_exact(SECTOR as usize)) {
             let footer = Footer::read_from_bytes(sector).ok().filter(|footer| {
-                let here = footer.current_size == place && footer.disk_type == FIXED;
-                here && footer.cookie == FOOTER_COOKIE && is_good(footer)
+                let here = footer.current_size == place || footer.mark() == Some(place);
+                here && footer.disk_type == FIXED && footer.cookie == FOOTER_COOKIE && is_good(footer)
             });
-            lost = footer.map(|footer| (footer, place)).or(lost);
+            lost = footer.map(|footer| (footer, place + SECTOR)).or(lost);
         }
         at += PIECE;
     }
-    Ok(lost)
+    let Some((footer, end)) = lost else { return Ok(None) };
+    let followed_by_nothing = footer.mark().is_some() || is_zeros(file, &(end..file.size()))?;
+    Ok(Some(Lost { end, followed_by_nothing }))
+}
+
+/// Whether all bytes of `range` are zeros.
+pub(super) fn is_zeros(file: &ImageFile, range: &Range<u64>) -> Result<bool> {
+    let mut buf = vec![0; PIECE.min(range.end.saturating_sub(range.start)) as usize];
+    let mut at = range.start;
+    while at < range.end {
+        let Some(data) = file.storage().next_data(at).unwrap_or(Some(at..range.end)) else { break };
+        at = data.start.max(at);
+        let piece = &mut buf[..range.end.saturating_sub(at).min(PIECE) as usize];
+        file.read_exact_at(piece, at)?;
+        if !is_zero(piece) {
+            return Ok(false);
+        }
+        at += PIECE;
+    }
+    Ok(true)
 }
 
 impl Found {

@@ -13,6 +13,8 @@ pub(super) const LARGEST: u64 = 0xFF00_0000 * SECTOR;
 pub(super) const FOOTER_COOKIE: [u8; 8] = *b"conectix";
 /// What XenServer's tools put in its place while they change the image's size.
 pub(super) const POISON_COOKIE: [u8; 8] = *b"v_poison";
+/// What this library puts into the reserved bytes while it changes the size of a fixed disk.
+const RESIZING: [u8; 8] = *b"resizing";
 pub(super) const HEADER_COOKIE: [u8; 8] = *b"cxsparse";
 /// What follows the BAT in XenServer's images.
 pub(super) const BATMAP_COOKIE: [u8; 8] = *b"tdbatmap";
@@ -119,6 +121,29 @@ impl Footer {
     /// The checksum that the other fields give.
     pub(super) fn computed_checksum(&self) -> u32 {
         checksum(self.as_bytes(), offset_of!(Self, checksum))
+    }
+
+    /// The same with the mark of a fixed disk whose size is being changed: what the file holds beyond the disk is no
+    /// one's. The mark lies in reserved bytes, for as long as the change takes, and names the place `at` of the footer.
+    pub(super) fn marked(mut self, at: u64) -> Self {
+        self.reserved[..8].copy_from_slice(&RESIZING);
+        self.reserved[8..16].copy_from_slice(&at.to_be_bytes());
+        self
+    }
+
+    /// The same without that mark.
+    pub(super) fn unmarked(mut self) -> Self {
+        if self.mark().is_some() {
+            self.reserved[..16].fill(0);
+        }
+        self
+    }
+
+    /// The place that the mark names, if there is one.
+    pub(super) fn mark(&self) -> Option<u64> {
+        let (mark, rest) = self.reserved.split_first_chunk()?;
+        let at = rest.first_chunk().map(|at| u64::from_be_bytes(*at));
+        at.filter(|_| *mark == RESIZING && self.disk_type == FIXED)
     }
 
     /// Whether XenServer's tools made the image.

@@ -2,9 +2,9 @@
 
 use super::check;
 use super::ends::Ends;
-use super::footer;
 use super::layout::*;
 use super::open::{self, Image};
+use super::{fixed, footer};
 use crate::check::Repairs;
 use crate::error::{Error, Result};
 use crate::format::OpenContext;
@@ -12,29 +12,28 @@ use crate::storage::{FileRole, WritableFile};
 
 /// Repairs the image as far as `repairs` allows. What cannot be repaired stays as it is.
 pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Repairs) -> Result<()> {
-    let image = file.image(FileRole::Image)?;
-    let found = match footer::find(&image) {
-        Ok(found) => found,
+    let found = match footer::find(&file.image(FileRole::Image)?) {
         Err(Error::Defect(_)) => {
-            if let Some((_, at)) = footer::lost(&image)? {
-                file.set_size(at + SECTOR)?;
-                file.sync()?;
+            let image = file.image(FileRole::Image)?;
+            match footer::lost(&image)? {
+                Some(lost) if lost.followed_by_nothing || repairs == Repairs::All => {
+                    file.set_size(lost.end)?;
+                    file.sync()?;
+                    footer::find(&file.image(FileRole::Image)?)?
+                }
+                _ => return Ok(()),
             }
-            return Ok(());
         }
-        Err(error) => return Err(error),
+        found => found?,
     };
     let mut ends = Ends::new(file.clone(), &found);
     ends.restore()?;
-    if found.footer.disk_type == FIXED {
-        let end = found.footer.current_size.get();
-        return if end.is_multiple_of(SECTOR) { ends.cut(end) } else { Ok(()) };
-    }
 
     let image = file.image(FileRole::Image)?;
     let (bat, is_child) = match open::read(&image, context) {
         Ok(Image { blocks: Some((_, bat)), info, .. }) => (bat, info.parent.is_some()),
-        Ok(_) | Err(Error::Defect(_)) => return Ok(()),
+        Ok(Image { blocks: None, info, .. }) => return fixed::cut_slack(file, &mut ends, info.size, repairs),
+        Err(Error::Defect(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
     let mut in_doubt = false;

@@ -96,7 +96,8 @@ pub(super) fn footer(file: &ImageFile, found: &Found, findings: &mut Findings) {
     rules.warn_unless(footer.hidden <= marks, at, &format!("at most {marks}"), footer.hidden);
     rules.note_unless(footer.hidden != 1, at, "an image that is not hidden", 1);
     let at = offset_of!(Footer, reserved);
-    rules.warn_unless(is_zeros(&footer.reserved), at, "zeros", "other bytes");
+    // The mark of a change of the size is found with the data that it speaks of.
+    rules.warn_unless(is_zeros(&footer.unmarked().reserved), at, "zeros", "other bytes");
     let at = offset_of!(Footer, unique_id);
     rules.warn_unless(footer.unique_id != [0; 16], at, "an identity", "zeros");
 }

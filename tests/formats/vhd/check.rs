@@ -1,6 +1,7 @@
 //! Every rule of the check has an image that breaks it.
 
 use diskport::check::{Checked, Repairs, Severity};
+use diskport::format::vhd::SizeField;
 use diskport::storage::{Explicit, MemoryStorage};
 use diskport::{Error, Format, Open, Problem};
 
@@ -112,12 +113,56 @@ fn footers() {
     let checked = check(&lost);
     assert_eq!(checked.findings.len(), 1);
     is_repaired(&lost);
-    let mut slack = fixed().bytes();
-    let footer = slack.split_off(SIZE as usize);
-    slack.extend([9; 1024]);
-    slack.extend(footer);
-    finds(&slack, Warning, "data", "1024 bytes before it");
-    is_repaired(&slack);
+}
+
+/// A footer at the end of the file or inside it that says that the disk ends before: the rest is cut where it holds
+/// nothing, or where one says so.
+#[test]
+fn what_lies_behind_a_fixed_disk() {
+    let slack = |byte: u8| {
+        let mut bytes = fixed().bytes();
+        let footer = bytes.split_off(SIZE as usize);
+        bytes.extend([byte; 1024]);
+        bytes.extend(footer);
+        bytes
+    };
+    let inside = |byte: u8| {
+        let mut bytes = fixed().bytes();
+        bytes.extend([byte; 1024]);
+        bytes
+    };
+    finds(&slack(0), Severity::Warning, "data", "1024 bytes before it");
+    is_repaired(&slack(0));
+    finds(&slack(9), Severity::Warning, "data", "1024 bytes before it");
+    finds(&inside(9), Severity::Error, "footer", "cookie");
+    for bytes in [slack(9), inside(9)] {
+        let checked = check(&bytes);
+        assert!(checked.findings[0].repair.as_ref().is_some_and(|repair| repair.loses.is_some()));
+        let file = Shared::new(bytes.clone());
+        let same = open().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+        assert!(!same.is_clean() && file.to_vec() == bytes, "nothing is lost without a word");
+        let all = open().repair_storage(file.clone(), Repairs::All).expect("repairs");
+        assert!(all.findings.is_empty() && file.to_vec() == fixed().bytes(), "{all:?}");
+    }
+    for (bytes, kept) in [(slack(0), false), (slack(9), true)] {
+        let file = Shared::new(bytes.clone());
+        open().open_writable_storage(file.clone()).expect("opens").compact().expect("compacts");
+        assert!(file.to_vec() == if kept { bytes } else { fixed().bytes() });
+    }
+}
+
+/// The end of the disk is where the larger of the sizes says it is.
+#[test]
+fn a_fixed_disk_that_is_larger_by_its_geometry() {
+    let image = Vhd { geometry: (1, 4, 17), ..Vhd::fixed(&[7; 4 * 17 * SECTOR]) };
+    let bytes = image.build().set_footer(48, &SIZE.to_be_bytes()).take();
+    let by_geometry = || open().vhd_size(SizeField::Chs);
+    for repairs in [Repairs::Lossless, Repairs::All] {
+        let file = Shared::new(bytes.clone());
+        by_geometry().repair_storage(file.clone(), repairs).expect("repairs");
+        assert!(file.to_vec() == bytes);
+        by_geometry().open(file).expect("opens");
+    }
 }
 
 #[test]
