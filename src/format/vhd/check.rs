@@ -32,7 +32,8 @@ pub(crate) fn check(file: &ImageFile, context: &OpenContext<'_>, findings: &mut 
         let defect =
             file.defect_box(Format::Vhd, Problem::Value, "data", data.start, expected, "other bytes");
         let consequence = "the bits decide here: the sectors are zeros; other readers return the bytes";
-        let repair = Repair::lossless("write zeros where the bits are clear");
+        let loses = format!("what other readers find in block {index}");
+        let repair = Repair::losing("write zeros where the bits are clear", loses);
         findings.add(Severity::Warning, defect, consequence, Some(repair));
         Ok(())
     })

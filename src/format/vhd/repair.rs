@@ -36,21 +36,15 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
         Err(Error::Defect(_)) => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut in_doubt = false;
+    if repairs != Repairs::All {
+        return Ok(());
+    }
     check::for_misplaced(&image, &bat, &mut bat.structures(), |index, _| {
-        if repairs != Repairs::All {
-            in_doubt = true;
-            return Ok(());
-        }
         file.write_all_at(&UNUSED.to_be_bytes(), bat.entry_offset(index))?;
         bat.forget(index);
         Ok(())
     })?;
     file.sync()?;
-    // What lies under a clear bit may be another block's.
-    if in_doubt {
-        return Ok(());
-    }
     if !is_child {
         check::for_hidden_data(&image, &bat, |index, _| {
             let Some(place) = bat.block(&image, &mut bat.cursor(&image), index)? else { return Ok(()) };
