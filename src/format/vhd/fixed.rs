@@ -90,7 +90,7 @@ impl Layer for FixedWriter {
 
 impl WriteLayer for FixedWriter {
     fn granularity(&self) -> u64 {
-        1
+        SECTOR
     }
 
     fn write(&self, data: &[u8], offset: u64) -> Result<()> {

@@ -348,3 +348,15 @@ fn small_blocks() {
         assert_reads_as(&disk, &model);
     }
 }
+
+/// A disk consists of whole sectors, also a fixed one.
+#[test]
+fn sizes_of_no_whole_sectors_are_refused() {
+    for kind in [Kind::Fixed, Kind::Dynamic] {
+        let image = Image::new(kind, 8, |_| ());
+        let disk = Open::new().open_writable_storage(image.file.clone()).expect("opens");
+        let before = image.file.to_vec();
+        assert!(disk.resize(1000, true).is_err());
+        assert!(image.file.to_vec() == before);
+    }
+}
