@@ -82,7 +82,7 @@ impl<'a> Audit<'a> {
             self.check_grains(table, &mut taken)?;
         }
         // Writers keep the room before the first grain for metadata.
-        taken.mark(&(0..self.header.over_head.saturating_mul(SECTOR).min(self.file.size())));
+        taken.keep(self.header.over_head.saturating_mul(SECTOR).min(self.file.size()));
         let free = taken.gaps(self.file.size());
         if free > 0 {
             let found = format!("{free} grains that nothing uses");

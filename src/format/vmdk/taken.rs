@@ -19,6 +19,8 @@ pub(super) struct Taken {
     bits: Vec<u64>,
     /// No grain before this one is free.
     first: u64,
+    /// Grains before this one are kept for metadata.
+    kept: u64,
     /// Where the last of the metadata ends.
     metadata: u64,
     /// Room for grain tables in a grain that was taken for them.
@@ -35,6 +37,7 @@ impl Taken {
             unit,
             bits: Vec::new(),
             first: 0,
+            kept: 0,
             metadata: 0,
             tables: 0..0,
         })
@@ -43,9 +46,17 @@ impl Taken {
     /// Notes that metadata lie in `range`, of which other metadata may share a unit.
     pub(super) fn mark(&mut self, range: &Range<u64>) {
         self.metadata = self.metadata.max(range.end);
-        for unit in range.start / self.unit..range.end.div_ceil(self.unit) {
+        // Nothing is ever allocated beyond what an entry can name.
+        for unit in range.start / self.unit..range.end.min(LIMIT).div_ceil(self.unit) {
             self.set(unit, true);
         }
+    }
+
+    /// Keeps what lies before `end` for metadata.
+    pub(super) fn keep(&mut self, end: u64) {
+        self.metadata = self.metadata.max(end);
+        self.kept = self.kept.max(end.min(LIMIT).div_ceil(self.grain));
+        self.first = self.first.max(self.kept);
     }
 
     /// Takes `range`, which begins with a unit, for one who shares nothing; `false` when any of it was taken before.
@@ -61,7 +72,7 @@ impl Taken {
     /// Gives the grain at `at` back.
     pub(super) fn free(&mut self, at: u64) {
         (at / self.unit..(at + self.grain) / self.unit).for_each(|unit| self.set(unit, false));
-        self.first = self.first.min(at / self.grain);
+        self.first = self.first.min(at / self.grain).max(self.kept);
     }
 
     /// Takes up to `most` grains that lie one after the other in the first gap, and returns the place of the first, and
@@ -96,22 +107,40 @@ impl Taken {
 
     /// Whole grains before `end` that are free.
     pub(super) fn gaps(&self, end: u64) -> u64 {
-        (0..end / self.grain).filter(|&grain| self.is_free(grain)).count() as u64
+        let end = end.min(LIMIT) / self.grain;
+        end.saturating_sub(self.kept) - self.taken_grains(end)
     }
 
     /// Where the file could end if the grains at its end were moved into the gaps before them.
     pub(super) fn packed_end(&self) -> u64 {
-        let taken =
-            (0..self.bits.len() as u64 * 64 * self.unit / self.grain).filter(|&grain| !self.is_free(grain));
-        (taken.count() as u64 * self.grain).max(self.metadata)
+        ((self.kept + self.taken_grains(u64::MAX)) * self.grain).max(self.metadata)
+    }
+
+    /// Grains before `end` that are taken, in whole or in part, without those that are kept.
+    fn taken_grains(&self, end: u64) -> u64 {
+        let (mut count, mut next) = (0, self.kept);
+        for (word, &bits) in (0..).zip(&self.bits) {
+            let mut bits = bits;
+            while bits != 0 {
+                let unit = word * 64 + u64::from(bits.trailing_zeros());
+                let grain = unit * self.unit / self.grain;
+                if (next..end).contains(&grain) {
+                    count += 1;
+                    next = grain + 1;
+                }
+                bits &= bits - 1;
+            }
+        }
+        count
     }
 
     /// Where what is taken ends.
     pub(super) fn end(&self) -> u64 {
         let last = self.bits.iter().rposition(|&bits| bits != 0);
-        last.map_or(0, |word| {
+        let end = last.map_or(0, |word| {
             (word as u64 * 64 + 64 - u64::from(self.bits[word].leading_zeros())) * self.unit
-        })
+        });
+        end.max(self.metadata)
     }
 
     /// Whether grains can be moved: only those that lie at multiples of their size leave gaps for others.
@@ -120,7 +149,8 @@ impl Taken {
     }
 
     fn is_free(&self, grain: u64) -> bool {
-        (grain * self.grain / self.unit..(grain + 1) * self.grain / self.unit).all(|unit| !self.is_set(unit))
+        let mut units = grain * self.grain / self.unit..(grain + 1) * self.grain / self.unit;
+        grain >= self.kept && units.all(|unit| !self.is_set(unit))
     }
 
     fn is_set(&self, unit: u64) -> bool {

@@ -11,7 +11,7 @@ use diskport::{Child, Disk, Error, Open, Problem};
 
 use super::builder::{Built, Grain, Hosted, SECTOR, Text, cowd, field, put, put32};
 use super::{content, monolithic, pattern, streamed};
-use crate::support::{assert_reads_as, storage};
+use crate::support::{assert_reads_as, storage, within_limits};
 
 /// A storage that is shared with who looks into it afterwards.
 #[derive(Clone)]
@@ -563,4 +563,59 @@ fn a_refused_resize_of_one_extent_changes_nothing() {
     file.read_exact_at(&mut found, 0).expect("reads");
     assert!(found == bytes);
     assert_eq!(file.size().expect("has one"), (1 << 41) - (1 << 20));
+}
+
+/// A file that is a petabyte long, most of it a hole.
+#[derive(Clone)]
+struct Petabyte(Shared);
+
+impl ReadAt for Petabyte {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let known = self.0.read_at(buf, offset)?;
+        buf[known..].fill(0);
+        Ok(buf.len())
+    }
+    fn size(&self) -> std::io::Result<u64> {
+        Ok(1 << 50)
+    }
+}
+
+impl WriteAt for Petabyte {
+    fn write_all_at(&self, data: &[u8], offset: u64) -> std::io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+    fn set_size(&self, size: u64) -> std::io::Result<()> {
+        self.0.set_size(size)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_petabyte_costs_no_more_than_what_is_in_use() {
+    for (overhead, written) in [(128, true), (1 << 43, false), (u64::MAX, false)] {
+        let mut bytes = monolithic().build().bytes;
+        put(&mut bytes, field::OVERHEAD, &u64::to_le_bytes(overhead));
+        let file = Petabyte(Shared::new(bytes));
+        within_limits(|| {
+            let checked = Open::new().check_storage(file.clone()).expect("checks");
+            assert!(checked.is_clean(), "{:#?}", checked.findings);
+            let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+            match disk.write_at(&[1; 512], 0) {
+                Ok(()) => assert!(written, "{overhead}"),
+                Err(Error::SizeLimit { .. }) => assert!(!written, "{overhead}"),
+                Err(e) => panic!("{e}"),
+            }
+            disk.close().expect("closes");
+        });
+    }
+    // Directories where no entry could name anything.
+    let mut bytes = monolithic().build().bytes;
+    put(&mut bytes, field::GD, &u64::to_le_bytes(1 << 40));
+    let file = Petabyte(Shared::new(bytes));
+    within_limits(|| {
+        let checked = Open::new().check_storage(file.clone()).expect("checks");
+        assert!(!checked.findings.is_empty());
+    });
 }
