@@ -260,3 +260,80 @@ impl WritableVmdk {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::check::Repairs;
+    use crate::copy::{Copy, OutputFormat};
+    use crate::format::vmdk::Subformat;
+    use crate::format::{Choices, OpenContext};
+    use crate::storage::{Fault, FaultyStorage, FileStorage, SameDirectory};
+    use crate::{Disk, MIB, Open};
+
+    const GRAIN: usize = 64 * 1024;
+
+    fn open(path: &Path, call: u64) -> Result<WritableVmdk> {
+        let storage = FileStorage::open_writable(path).expect("opens");
+        let storage = FaultyStorage::new(storage, call, Fault::Error(ErrorKind::StorageFull));
+        let context = OpenContext { resolver: &SameDirectory, choices: Choices::default() };
+        super::super::open(WritableFile::at_path(Arc::new(storage), path), None, &context)
+    }
+
+    /// What the first two grains hold, each one thing all over.
+    fn content(path: &Path) -> [u8; 2] {
+        let checked = Open::new().repair(path, Repairs::Lossless).expect("repairs");
+        assert!(checked.is_clean(), "{:#?}", checked.findings);
+        let mut found = vec![0; 2 * GRAIN];
+        Open::new().open_path(path).expect("opens").read_at(&mut found, 0).expect("reads");
+        let (first, second) = found.split_at(GRAIN);
+        assert!(first.iter().all(|byte| *byte == first[0]) && second.iter().all(|byte| *byte == second[0]));
+        [first[0], second[0]]
+    }
+
+    /// Only some of the tables then name the first grain's place, which must not become the second one's.
+    #[test]
+    fn publishing_fails() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("disk.vmdk");
+        let kind = OutputFormat::Vmdk(Subformat::MonolithicSparse);
+        Copy::new(&Disk::empty(MIB, 512)).to(kind).write_file(&path).expect("writes");
+        let image = std::fs::read(&path).expect("reads");
+        let mut failures = 0;
+        for again in [false, true] {
+            for end in [false, true] {
+                for call in 1.. {
+                    std::fs::write(&path, &image).expect("writes");
+                    let Ok(disk) = open(&path, call) else { continue };
+                    if disk.write(&[1; GRAIN], 0).is_err() {
+                        continue;
+                    }
+                    let flushed = disk.flush();
+                    if matches!(flushed, Err(Error::Poisoned { .. })) {
+                        continue;
+                    }
+                    let step = disk.write_zeroes(0, GRAIN as u64);
+                    let step = step.and_then(|()| disk.write(&[2; GRAIN], GRAIN as u64));
+                    let step = step
+                        .and_then(|()| if again { disk.write(&[3; GRAIN], 0) } else { Ok(()) })
+                        .and_then(|()| if end { disk.close() } else { Ok(()) });
+                    drop(disk);
+                    let found = content(&path);
+                    assert!([0, 1, 3].contains(&found[0]) && [0, 2].contains(&found[1]), "{call}: {found:?}");
+                    if step.is_ok() && end {
+                        assert_eq!(found, [if again { 3 } else { 0 }, 2], "{call}");
+                    }
+                    failures += u32::from(flushed.is_err());
+                    if flushed.is_ok() && step.is_ok() {
+                        break;
+                    }
+                }
+            }
+        }
+        assert!(failures > 8, "{failures}");
+    }
+}

@@ -43,6 +43,10 @@ pub(super) struct Tables {
     pages: TablePages,
     /// Entries by grain that the tables in the file do not have yet.
     pending: BTreeMap<u64, u32>,
+    /// Whether some of the tables in the file may have some of them: publishing them failed.
+    torn: bool,
+    /// Places that grains have left since then, by grain, which a table in the file may name.
+    left: BTreeMap<u64, u64>,
 }
 
 impl Tables {
@@ -76,7 +80,8 @@ impl Sparse {
         let sides = sides::sides(&map);
         map.redundant = None;
         let image = file.image(FileRole::Extent)?;
-        let tables = Tables { image, pages: TablePages::new(), pending: BTreeMap::new(), map };
+        let (pages, pending, left) = (TablePages::new(), BTreeMap::new(), BTreeMap::new());
+        let tables = Tables { image, pages, pending, torn: false, left, map };
         let index = tables.map.file;
         Ok(Self { file, index, beneath, sides, tables: RwLock::new(tables), space: Mutex::new(taken) })
     }
@@ -153,12 +158,13 @@ impl Sparse {
             }
             return Err(e);
         }
-        let pending = &mut self.change_tables().pending;
+        let mut tables = self.change_tables();
         for n in 0..count {
-            if reused {
-                pending.remove(&(first + n));
+            if reused && !tables.torn {
+                tables.pending.remove(&(first + n));
             } else {
-                pending.insert(first + n, ((place + n * grain) / SECTOR) as u32);
+                tables.pending.insert(first + n, ((place + n * grain) / SECTOR) as u32);
+                tables.left.remove(&(first + n));
             }
         }
         Ok(len)
@@ -171,7 +177,8 @@ impl Sparse {
         let tables = self.tables();
         let mut wanted = wanted;
         for (&grain, _) in tables.pending.range(first..first + wanted) {
-            if let Grain::At(place) = tables.published(grain)? {
+            let left = tables.left.get(&grain).map(|&place| Grain::At(place));
+            if let Grain::At(place) = left.map_or_else(|| tables.published(grain), Ok)? {
                 if grain == first {
                     return Ok((place, 1, true));
                 }
@@ -257,14 +264,19 @@ impl Sparse {
             self.publish(&mut space)?;
         }
         let mut tables = self.change_tables();
-        if let Some(Grain::At(place)) = tables.pending.get(&grain).map(|&entry| decode(entry)) {
-            // No table names it: it is free at once.
-            space.free(place);
-        }
-        match (tables.published(grain)?, entry) {
+        let published = tables.published(grain)?;
+        let place = tables.pending.get(&grain).map(|&entry| decode(entry));
+        match (published, entry) {
+            _ if tables.torn => tables.pending.insert(grain, entry),
             (Grain::Absent, GTE_UNALLOCATED) | (Grain::Zero, GTE_ZEROED) => tables.pending.remove(&grain),
             _ => tables.pending.insert(grain, entry),
         };
+        match place {
+            Some(Grain::At(place)) if tables.torn => drop(tables.left.insert(grain, place)),
+            // No table names it: it is free at once.
+            Some(Grain::At(place)) => space.free(place),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -273,8 +285,13 @@ impl Sparse {
         self.publish(&mut self.space())
     }
 
+    /// Makes the data durable, and then the tables that name them.
+    fn publish(&self, space: &mut Taken) -> Result<()> {
+        self.write_tables(space).inspect_err(|_| self.change_tables().torn = true)
+    }
+
     /// Makes the data durable, and then the tables that name them, the redundant ones first.
-    pub(super) fn publish(&self, space: &mut Taken) -> Result<()> {
+    fn write_tables(&self, space: &mut Taken) -> Result<()> {
         let tables = self.tables();
         let changes = by_table(&tables.pending);
         let mut missing = Vec::new();
@@ -305,11 +322,14 @@ impl Sparse {
             self.file.sync()?;
         }
         drop(tables);
-        freed.into_iter().for_each(|place| space.free(place));
         let image = self.file.image(FileRole::Extent)?;
         let mut tables = self.change_tables();
         (tables.image, tables.pages) = (image, TablePages::new());
         tables.pending.clear();
+        tables.torn = false;
+        // The primary tables may have named some of these too: then they are given back twice, which does no harm.
+        let left = std::mem::take(&mut tables.left).into_values();
+        freed.into_iter().chain(left).for_each(|place| space.free(place));
         Ok(())
     }
 
