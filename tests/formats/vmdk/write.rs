@@ -619,3 +619,27 @@ fn a_petabyte_costs_no_more_than_what_is_in_use() {
         assert!(!checked.findings.is_empty());
     });
 }
+
+/// A descriptor that takes another file when it changes its length.
+#[cfg(unix)]
+#[test]
+fn a_new_descriptor_is_where_the_old_one_was() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, link) = (folder.path().join("disk.vmdk"), folder.path().join("link.vmdk"));
+    let kind = OutputFormat::Vmdk(Subformat::MonolithicFlat);
+    Copy::new(&Disk::empty(4096, 512)).to(kind).write_file(&path).expect("writes");
+    let text = std::fs::read_to_string(&path).expect("reads");
+    let text = bare(&text);
+    std::fs::write(&path, text).expect("writes");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("sets");
+    symlink("disk.vmdk", &link).expect("links");
+    let before = std::fs::metadata(&path).expect("is there");
+    Open::new().open_writable(&link).expect("opens").resize(1 << 20, false).expect("resizes");
+    let after = std::fs::metadata(&path).expect("is there");
+    assert_ne!(before.ino(), after.ino(), "another file");
+    assert_eq!(after.mode(), before.mode());
+    assert!(link.symlink_metadata().expect("is there").is_symlink());
+    assert_reads_as(&diskport::open(&path).expect("opens"), &vec![0; 1 << 20]);
+}

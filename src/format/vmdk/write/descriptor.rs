@@ -253,11 +253,20 @@ impl DescriptorText {
         Ok(())
     }
 
-    /// Puts a new file in the place of a descriptor that is a file of its own.
+    /// Puts a new file in the place of a descriptor that is a file of its own: where a symlink leads to, with the
+    /// permissions of the old one, and locked as that is.
     fn replace(&mut self) -> Result<()> {
         let Some(path) = self.file.path() else { return Ok(()) };
-        let output = OutputFile::create(path, true)?;
+        let name = || path.display().to_string();
+        let real = path.canonicalize().map_err(|e| Error::io("follow", name(), e))?;
+        let output = OutputFile::create(real, true)?;
         let storage = output.storage().clone();
+        let permissions = output.path().metadata().map(|old| old.permissions());
+        let permitted = permissions.and_then(|permissions| storage.as_file().set_permissions(permissions));
+        permitted.map_err(|e| Error::io("set the permissions of", name(), e))?;
+        if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
+            return Err(Error::Locked { file: name() });
+        }
         let file = WritableFile::at_path(Arc::clone(&storage) as _, path);
         file.write_all_at(&self.text, 0)?;
         output.publish(true)?;
