@@ -140,11 +140,11 @@ impl<'a> Audit<'a> {
                 let expected = format!("grain table {table} in bytes of its own");
                 let defect = self.defect(problem, side.name, side.entry_at(table), expected, found);
                 let (severity, consequence, repair) = if usable > 0 {
-                    let repair = Repair::lossless("puts a copy of the other table in its place");
+                    let repair = Repair::lossless("put a copy of the other table in its place");
                     (Severity::Warning, "only the other copy can be read", repair)
                 } else {
                     let loses = "what the grains of the table hold";
-                    let repair = Repair::losing("removes the table", loses);
+                    let repair = Repair::losing("remove the table", loses);
                     (Severity::Error, "its grains cannot be read", repair)
                 };
                 self.findings.add(severity, defect, consequence, Some(repair));
@@ -313,7 +313,7 @@ impl<'a> Audit<'a> {
         };
         let expected = format!("grain {grain} within the file, in {len} bytes of its own");
         let defect = self.defect(problem, "grain", at, expected, format!("{at}..{}", at + len));
-        let repair = Repair::losing("removes the grain", loses);
+        let repair = Repair::losing("remove the grain", loses);
         self.findings.add(Severity::Error, defect, consequence, Some(repair));
         let remove = matches!(self.fixer, Some((_, Repairs::All)));
         Ok(if remove { GTE_UNALLOCATED } else { entry })
@@ -326,14 +326,14 @@ impl<'a> Audit<'a> {
         if undecided > 0 {
             let found = format!("{undecided} entries of table {table} that name different grains");
             let defect = self.defect(Problem::Ambiguous, "grain table", at, expected, found);
-            let repair = Repair::losing("takes the redundant table's", "what the other grains hold");
+            let repair = Repair::losing("take the redundant table's", "what the other grains hold");
             let consequence = "which grains are right is not known";
             self.findings.add(Severity::Error, defect, consequence, Some(repair));
         } else if decided > 0 {
             self.differs = true;
             let found = format!("{decided} entries of table {table} that are in one of them");
             let defect = self.defect(Problem::Ambiguous, "grain table", at, expected, found);
-            let repair = Repair::lossless("completes both copies");
+            let repair = Repair::lossless("complete both copies");
             let consequence = "other software refuses the disk, or reads one of them";
             self.findings.add(Severity::Warning, defect, consequence, Some(repair));
         }

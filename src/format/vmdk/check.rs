@@ -141,7 +141,7 @@ fn check_descriptor(loaded: &Loaded, findings: &mut Findings) -> Result<()> {
         let found = format!("one at {}", loaded.text.start);
         let expected = format!("a descriptor at {HOME}");
         let defect = file.defect_box(Format::Vmdk, Problem::Descriptor, "header", 28, expected, found);
-        let repair = Repair::lossless("moves the descriptor to its place");
+        let repair = Repair::lossless("move the descriptor to its place");
         findings.add(Severity::Warning, defect, "qemu reads an older one", Some(repair));
     }
     Ok(())
@@ -207,7 +207,7 @@ fn check_header(header: &hosted::Header, file: &ImageFile, findings: &mut Findin
     if header.unclean {
         let (expected, found) = ("0, for a disk that was closed", "another number");
         let defect = file.defect_box(Format::Vmdk, Problem::Value, "header", 72, expected, found);
-        let repair = Repair::lossless("checks the tables and clears the mark");
+        let repair = Repair::lossless("check the tables and clear the mark");
         findings.add(
             Severity::Warning,
             defect,
