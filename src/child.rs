@@ -117,14 +117,12 @@ impl Way {
 
     /// The names for a child at `child`.
     pub(crate) fn new(child: &Path, parent: &ImageFile) -> Result<Self> {
-        let absolute = |path: &Path| {
-            let failed = |e| Error::io("find the folder of", path.display().to_string(), e);
-            relative::absolute(path).map_err(failed)
-        };
-        let child = absolute(child)?;
-        let Some(parent) = parent.path().map(absolute).transpose()? else {
-            return Ok(Self { relative: None, absolute: None });
-        };
+        let failed = |e| Error::io("find the folder of", child.display().to_string(), e);
+        let child = relative::absolute(child).map_err(failed)?;
+        let Some(parent) = parent.path() else { return Ok(Self { relative: None, absolute: None }) };
+        // The file itself: names that lead over symlinks are not followed by default.
+        let failed = |e| Error::io("find", parent.display().to_string(), e);
+        let parent = parent.canonicalize().map_err(failed)?;
         Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(str::to_owned) })
     }
 

@@ -11,8 +11,8 @@ use crate::storage::resolver::named;
 
 /// The images in `folder`, but not below it, that name the top image of `parent` as their parent.
 ///
-/// An image is a child when the first of its parent's recorded names that leads to a file leads to this one. Where none
-/// does, the recorded identity decides. Only headers are read; files that are no images, or damaged ones, are passed over.
+/// An image is a child when the first of its parent's recorded names that leads to a file leads to this one. Where a later
+/// one does, or none leads to a file, the recorded identity decides. Only headers are read; files that are no images, or damaged ones, are passed over.
 ///
 /// # Errors
 ///
@@ -96,10 +96,10 @@ impl Found {
         let (Some(recorded), Some(file)) = (&self.layer.info().parent, parent.files().first()) else {
             return false;
         };
-        match self.first_named(recorded) {
-            Some(path) => file.is_at(&path),
-            None => recorded.linkage != Linkage::None && recorded.linkage.matches(parent.info()),
-        }
+        let matches = || recorded.linkage != Linkage::None && recorded.linkage.matches(parent.info());
+        let named = self.named(recorded);
+        let leads_here = named.iter().position(|path| file.is_at(path));
+        leads_here == Some(0) || (leads_here.is_some() || named.is_empty()) && matches()
     }
 
     /// Whether it knows `parent` by its identity now.
@@ -107,10 +107,10 @@ impl Found {
         self.layer.info().parent.as_ref().is_some_and(|recorded| recorded.linkage.matches(parent))
     }
 
-    /// Where the first of the parent's names leads that leads to a plain file.
-    fn first_named(&self, recorded: &ParentRef) -> Option<PathBuf> {
-        let folder = folder_of(&self.path);
-        recorded.names.iter().map(|name| named(folder, name)).find(|path| path.is_file())
+    /// The plain files that the parent's names lead to, but for the image itself.
+    fn named(&self, recorded: &ParentRef) -> Vec<PathBuf> {
+        let paths = recorded.names.iter().map(|name| named(folder_of(&self.path), name));
+        paths.filter(|path| *path != self.path && path.is_file()).collect()
     }
 }
 

@@ -72,19 +72,26 @@ impl<'a> Chain<'a> {
     }
 
     fn push_parent(&mut self, child: &dyn Layer, parent: &ParentRef) -> Result<()> {
+        match &self.open.parent {
+            Some(path) if self.layers.len() == 1 => self.push_candidate(image_at(path)?, child, parent),
+            _ => self.find(child, parent),
+        }
+    }
+
+    /// Opens `file` as the parent that `child` recorded; what is no part of the chain leaves no trace in it.
+    fn push_candidate(&mut self, file: ImageFile, child: &dyn Layer, parent: &ParentRef) -> Result<()> {
         let referrer = &child.files()[0];
-        let file = match &self.open.parent {
-            Some(path) if self.layers.len() == 1 => image_at(path)?,
-            _ => self.find(referrer, parent)?,
-        };
         let name = file.name().to_owned();
-        let modified = file.storage().modified();
+        let (modified, identity) = (file.storage().modified(), file.storage().identity());
+        if identity.is_some_and(|identity| self.seen.contains(&identity)) {
+            return Err(Error::Cycle { file: name });
+        }
         let format = self.parent_format(&file, parent, referrer)?;
         self.push(file, Some(format))?;
         if let Some(layer) = self.layers.last().cloned() {
             if let Err(problem) = self.check(child.info(), layer.info(), parent, referrer, &name) {
-                // Another image is no part of this chain.
                 self.layers.pop();
+                identity.map(|identity| self.seen.remove(&identity));
                 return Err(problem);
             }
             self.compare(child.info(), layer.info(), parent, modified, referrer, &name);
@@ -153,38 +160,41 @@ impl<'a> Chain<'a> {
         self.layers.split_last().map_or(&[], |(_, above)| above)
     }
 
-    /// The first of the recorded names that leads to a file.
-    fn find(&self, referrer: &ImageFile, parent: &ParentRef) -> Result<ImageFile> {
+    /// Opens the first of the files that the recorded names lead to which is the parent. Names are often only guesses, as
+    /// the last part of a path from elsewhere is: it may be that of another image, or of the child itself.
+    fn find(&mut self, child: &dyn Layer, parent: &ParentRef) -> Result<()> {
+        let referrer = &child.files()[0];
         let guarded = parent.linkage != Linkage::None;
-        let mut refusal = None;
-        let mut failure = None;
+        let (mut refusal, mut failure, mut mismatch, mut cycle) = (None, None, None, None);
         let mut missing = parent.names.is_empty();
         let mut tried = Vec::new();
         for name in &parent.names {
             let reference = Reference { name, kind: ReferenceKind::Parent, guarded, referrer };
-            match self.context.resolver.open(&reference) {
-                Ok(Some(file)) => return Ok(file),
+            let (problem, kept) = match self.context.resolver.open(&reference) {
+                Ok(Some(file)) => match self.push_candidate(file, child, parent) {
+                    Err(e @ Error::ParentMismatch { .. }) => (e, &mut mismatch),
+                    Err(e @ Error::Cycle { .. }) => (e, &mut cycle),
+                    pushed_or_failed => return pushed_or_failed,
+                },
                 Ok(None) => {
                     missing = true;
                     tried.push(format!("{name:?} (no such file)"));
+                    continue;
                 }
-                Err(e) => {
-                    tried.push(e.to_string());
-                    let kept =
-                        if matches!(e, Error::NotAllowed { .. }) { &mut refusal } else { &mut failure };
-                    kept.get_or_insert(e);
-                }
-            }
+                Err(e @ Error::NotAllowed { .. }) => (e, &mut refusal),
+                Err(e) => (e, &mut failure),
+            };
+            tried.push(problem.to_string());
+            kept.get_or_insert(problem);
         }
         if parent.names.is_empty() {
             tried.push("no name: none is recorded".to_owned());
         }
-        match (failure, refusal) {
-            (Some(failure), _) => Err(failure),
-            // Every name was refused: the policy is what stands in the way.
-            (None, Some(refusal)) if !missing => Err(refusal),
-            _ => Err(Error::ParentMissing { child: referrer.name().to_owned(), tried }),
-        }
+        // Where no name is missing, the policy is what stands in the way.
+        let refusal = refusal.filter(|_| !missing);
+        let cycle = cycle.filter(|_| !missing);
+        let missing = || Error::ParentMissing { child: referrer.name().to_owned(), tried };
+        Err(failure.or(refusal).or(mismatch).or(cycle).unwrap_or_else(missing))
     }
 
     fn check(

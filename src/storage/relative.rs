@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// The path of `file` from the root, its folder free of symlinks, so that `..` in paths made of it leads where it says.
+/// The path of `file`, which need not be there, from the root, its folder free of symlinks, so that `..` in paths made of it
+/// leads where it says.
 pub(crate) fn absolute(file: &Path) -> io::Result<PathBuf> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;

@@ -2,6 +2,7 @@
 
 mod chains;
 mod changing;
+mod names;
 mod place;
 
 use std::fs;

@@ -7,7 +7,8 @@ use diskport::copy::Copy;
 use diskport::{Child, Disk};
 
 use super::output;
-use crate::args::{Create, warn_of};
+use crate::args::{Create, PolicyArgs, Resolve, warn_of};
+use crate::console::say;
 use crate::failure::Failure;
 
 pub fn run(args: &Create) -> Result<ExitCode, Failure> {
@@ -28,7 +29,18 @@ fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
     if let Some(block_size) = args.block_size {
         child = child.block_size(block_size);
     }
-    Ok(child.write_file(&args.image)?)
+    child.write_file(&args.image)?;
+    warn_of_place(args);
+    Ok(())
+}
+
+/// Says so when the new child does not find its parent by itself.
+fn warn_of_place(args: &Create) {
+    let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..args.policy };
+    if let Err(problem) = policy.options(None).open_path(&args.image) {
+        say(&format!("diskport: warning: {}: does not open by itself: {problem}", args.image.display()));
+        problem.advice().iter().for_each(|advice| say(&format!("  {advice}")));
+    }
 }
 
 fn empty(args: &Create) -> Result<(), Failure> {

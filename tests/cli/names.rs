@@ -1,0 +1,84 @@
+//! Names that lead to the parent, and others that do not.
+
+use std::fs;
+
+use crate::place::{DONE, PRECONDITION, Place, error_text};
+
+/// `a/base`, 4 MiB of it written, in an otherwise empty place with the folder `b`.
+fn place(format: &str) -> Place {
+    let place = Place::new();
+    for folder in ["a", "b"] {
+        fs::create_dir(place.path(folder)).expect("a folder");
+    }
+    make(&place, &format!("a/base.{format}"), 0x11);
+    place
+}
+
+fn make(place: &Place, image: &str, byte: u8) {
+    place.file("source.raw", &vec![byte; 4 << 20]);
+    let kind = if image.ends_with("vmdk") { "monolithicSparse" } else { "dynamic" };
+    place.run(&["convert", "source.raw", image, "--subformat", kind], DONE);
+    fs::remove_file(place.path("source.raw")).expect("goes away");
+}
+
+const FORMATS: [&str; 3] = ["vhd", "vhdx", "vmdk"];
+
+#[test]
+fn a_child_called_like_its_parent_is_not_its_own_parent() {
+    for format in FORMATS {
+        let place = place(format);
+        let [base, child] = ["a/base", "b/base"].map(|name| format!("{name}.{format}"));
+        let output = place.run(&["create", &child, "--parent", &base], DONE);
+        assert!(error_text(&output).contains("--resolve any"), "{}", error_text(&output));
+        let output = place.run(&["hash", &child], PRECONDITION);
+        assert!(error_text(&output).contains("--resolve any"), "{}", error_text(&output));
+        place.run(&["compare", &child, &base, "--resolve", "any"], DONE);
+        place.run(&["compare", &child, &base, "--parent", &base], DONE);
+        fs::remove_file(place.path(&base)).expect("goes away");
+        let output = place.run(&["hash", &child, "--resolve", "any"], PRECONDITION);
+        assert!(error_text(&output).contains("not found"), "{}", error_text(&output));
+    }
+}
+
+#[test]
+fn an_image_called_like_the_parent_does_not_hide_the_policy() {
+    for format in FORMATS {
+        let place = place(format);
+        let [base, child, other] = ["a/base", "b/child", "b/base"].map(|name| format!("{name}.{format}"));
+        make(&place, &other, 0x22);
+        place.run(&["create", &child, "--parent", &base], DONE);
+        let output = place.run(&["hash", &child], PRECONDITION);
+        assert!(error_text(&output).contains("--resolve any"), "{}", error_text(&output));
+        place.run(&["compare", &child, &base, "--resolve", "any"], DONE);
+    }
+}
+
+#[test]
+fn a_moved_child_finds_its_parent_by_the_name_that_still_holds() {
+    // A VMDK records one name.
+    for format in ["vhd", "vhdx"] {
+        let place = place(format);
+        let [base, child, moved, other] =
+            ["a/base", "a/child", "b/child", "b/base"].map(|name| format!("{name}.{format}"));
+        make(&place, &other, 0x22);
+        let output = place.run(&["create", &child, "--parent", &base], DONE);
+        assert!(!error_text(&output).contains("does not open"), "{}", error_text(&output));
+        fs::rename(place.path(&child), place.path(&moved)).expect("moves");
+        let output = place.run(&["hash", &moved], PRECONDITION);
+        assert!(error_text(&output).contains("is not the parent recorded"), "{}", error_text(&output));
+        place.run(&["compare", &moved, &base, "--resolve", "any"], DONE);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_records_the_file_itself_and_no_link_to_it() {
+    for format in FORMATS {
+        let place = place(format);
+        let [link, child] = ["a/link", "a/child"].map(|name| format!("{name}.{format}"));
+        std::os::unix::fs::symlink(format!("base.{format}"), place.path(&link)).expect("a link");
+        let output = place.run(&["create", &child, "--parent", &link], DONE);
+        assert!(!error_text(&output).contains("does not open"), "{}", error_text(&output));
+        place.run(&["compare", &child, &link], DONE);
+    }
+}
