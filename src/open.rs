@@ -194,11 +194,16 @@ impl Open {
         Self { format, parent: None, missing_parent_allowed: false, ..self.clone() }
     }
 
-    /// Records `parent` in the image at `path`, of `format`, which keeps its content's identity.
-    pub(crate) fn set_parent(&self, path: &Path, format: Format, parent: &Disk) -> Result<()> {
-        let way = Way::new(path, top_file(parent)?)?;
+    /// Opens the image in `file`, which the caller has locked, for reading.
+    pub(crate) fn open_held(&self, file: &WritableFile) -> Result<Disk> {
+        self.open_file(file.image(FileRole::Image)?, &SameDirectory)
+    }
+
+    /// Records `parent` in the image in `file`, of `format`, which keeps its content's identity.
+    pub(crate) fn set_parent(&self, file: WritableFile, format: Format, parent: &Disk) -> Result<()> {
+        let way = Way::new(file.path().unwrap_or(Path::new(file.name())), top_file(parent)?)?;
         let open = Self { format: Some(format), ..self.clone() };
-        open.record(WritableFile::open(path)?, &SameDirectory, &way.link(parent)?, parent)
+        open.record(file, &SameDirectory, &way.link(parent)?, parent)
     }
 
     /// The same for the image in `storage`, with a name for the parent.

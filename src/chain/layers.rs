@@ -6,15 +6,17 @@ use std::sync::Arc;
 use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
 use crate::open::Open;
-use crate::storage::FileStorage;
+use crate::storage::{FileStorage, WritableFile};
 
-/// A chain in two parts, the upper of which is locked against writers.
+/// A chain in two parts, the upper of which is locked against writers while this value lives.
 pub(super) struct Layers {
     /// The layers to merge, over nothing.
     pub(super) above: Disk,
     /// The layer that stays, over its parents.
     pub(super) base: Disk,
-    locks: Vec<FileStorage>,
+    /// The top's file, when it is to be written to.
+    top: Option<WritableFile>,
+    _locks: Vec<FileStorage>,
 }
 
 impl Layers {
@@ -24,12 +26,41 @@ impl Layers {
         let locks = above.chain().iter().map(|layer| lock(&**layer)).collect::<Result<Vec<_>>>()?;
         // A writer may have been at work until the locks were held.
         let (above, base) = cut(&open.open_path(top)?, base)?;
-        Ok(Self { above, base, locks })
+        Ok(Self { above, base, top: None, _locks: locks })
     }
 
-    /// Lets anyone write to them again.
-    pub(super) fn unlock(&mut self) {
-        self.locks.clear();
+    /// The same, where the top is to be written to: nobody else can until this value is gone.
+    pub(super) fn open_writable(open: &Open, top: &Path, base: Option<&Path>) -> Result<Self> {
+        let (above, _) = cut(&open.open_path(top)?, base)?;
+        let file = WritableFile::open(top)?;
+        let below = above.chain().iter().skip(1);
+        let locks = below.map(|layer| lock(&**layer)).collect::<Result<Vec<_>>>()?;
+        let (above, base) = cut(&open.open_held(&file)?, base)?;
+        Ok(Self { above, base, top: Some(file), _locks: locks })
+    }
+
+    /// The top's file, for writing.
+    pub(super) fn top_file(&self) -> Result<WritableFile> {
+        let file = || self.top().files()[0].name().to_owned();
+        self.top.clone().ok_or_else(|| Error::Locked { file: file() })
+    }
+
+    /// Refuses another image in the base's place, or other content: the base as it was opened, or as it becomes by the
+    /// merge, has one of two data ids.
+    pub(super) fn check_base(&self, found: &Disk) -> Result<()> {
+        let (base, found) = (&self.base.chain()[0], &found.chain()[0]);
+        let identity = |layer: &dyn Layer| layer.files()[0].storage().identity();
+        let ids = [base.info().data_id, self.top().info().data_id];
+        let same = identity(&**base) == identity(&**found) && base.info().id == found.info().id;
+        if same && ids.contains(&found.info().data_id) {
+            return Ok(());
+        }
+        Err(Error::ParentMismatch {
+            child: self.top().files()[0].name().to_owned(),
+            parent: found.files()[0].name().to_owned(),
+            expected: "the image as it was when the merge began".to_owned(),
+            found: "another one, or other content".to_owned(),
+        })
     }
 
     pub(super) fn top(&self) -> &dyn Layer {

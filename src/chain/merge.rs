@@ -86,7 +86,8 @@ impl Merge {
         Self { overwrite, ..self }
     }
 
-    /// Whether [`commit`](Self::commit) removes the files of the merged layers in the end; they are kept by default.
+    /// Whether [`commit`](Self::commit) removes the files of the merged layers in the end; they are kept by default. Of a
+    /// layer that was named by a symlink, it is the file that goes.
     pub fn delete(self, delete: bool) -> Self {
         Self { delete, ..self }
     }
@@ -124,14 +125,19 @@ impl Merge {
     /// [`Error::Locked`] when any of them is open for writing; [`Error::NotWritable`]; [`Error::SizeLimit`];
     /// [`Error::Cancelled`]; and all that reading and writing give rise to.
     pub fn commit(&self) -> Result<Merged> {
-        let mut layers = Layers::open(&self.open, &self.top, self.base.as_deref())?;
+        let layers = Layers::open_writable(&self.open, &self.top, self.base.as_deref())?;
         if !self.children_ignored {
             self.check_children(&layers)?;
         }
         let base = layers.base_path()?;
         let format = layers.base.chain()[0].info().format;
         let open = self.open.for_layer(format);
-        let begin = || open.open_writable(base).inspect(|disk| take_data_id(disk, &layers.above));
+        let begin = || {
+            let into = open.open_writable(base)?;
+            layers.check_base(into.disk())?;
+            take_data_id(&into, &layers.above);
+            Ok::<_, Error>(into)
+        };
         let mut into = begin()?;
         if into.size() < layers.above.size() {
             into.resize(layers.above.size(), false)?;
@@ -139,8 +145,8 @@ impl Merge {
         }
         let data_written = pour_and_close(&layers.above, into, &self.progress, &self.cancel)?;
         let base = open.open_path(base)?;
-        layers.unlock();
-        self.open.set_parent(&self.top, layers.top().info().format, &base)?;
+        layers.check_base(&base)?;
+        self.open.set_parent(layers.top_file()?, layers.top().info().format, &base)?;
         let deleted = if self.delete { remove(layers.above.chain())? } else { Vec::new() };
         Ok(Merged { layers: layers.above.chain().len(), data_written, deleted })
     }
@@ -211,13 +217,14 @@ impl Merge {
     }
 }
 
-/// Removes the files of `layers`: the top, which alone is still good, last.
+/// Removes the files of `layers`, not links to them: the top, which alone is still good, last.
 fn remove(layers: &[std::sync::Arc<dyn Layer>]) -> Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     for file in layers.iter().rev().flat_map(|layer| layer.files()) {
         if let Some(path) = file.path() {
-            std::fs::remove_file(path).map_err(|e| Error::io("remove", file.name(), e))?;
-            removed.push(path.to_owned());
+            let path = path.canonicalize().map_err(|e| Error::io("find", file.name(), e))?;
+            std::fs::remove_file(&path).map_err(|e| Error::io("remove", file.name(), e))?;
+            removed.push(path);
         }
     }
     Ok(removed)

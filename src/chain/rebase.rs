@@ -9,6 +9,7 @@ use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk, is_zero};
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::open::Open;
+use crate::storage::WritableFile;
 
 /// Gives a differencing image another parent.
 ///
@@ -94,7 +95,7 @@ impl Rebase {
         if !self.unchecked {
             self.copy_differences(&parent)?;
         }
-        self.open.set_parent(&self.child, info.format, &parent)
+        self.open.set_parent(WritableFile::open(&self.child)?, info.format, &parent)
     }
 
     fn open_parent(&self, child: &LayerInfo) -> Result<Disk> {

@@ -82,3 +82,18 @@ fn a_child_records_the_file_itself_and_no_link_to_it() {
         place.run(&["compare", &child, &link], DONE);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_merge_removes_the_file_behind_a_link() {
+    for format in FORMATS {
+        let place = place(format);
+        let [base, child, link] = ["a/base", "a/child", "a/link"].map(|name| format!("{name}.{format}"));
+        place.run(&["create", &child, "--parent", &base], DONE);
+        place.feed(&["write", &child, "--offset", "0"], &[0x33; 512], DONE);
+        std::os::unix::fs::symlink(format!("child.{format}"), place.path(&link)).expect("a link");
+        place.run(&["merge", &link, "--delete"], DONE);
+        assert!(!place.path(&child).exists(), "{format}");
+        assert_eq!(place.run(&["read", &base, "--offset", "0", "--length", "512"], DONE).stdout, [0x33; 512]);
+    }
+}
