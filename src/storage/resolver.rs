@@ -84,13 +84,13 @@ pub trait Resolver: Send + Sync {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>>;
 
     /// The same file for reading and writing: an extent of an image that is opened for writing. Parents are never
-    /// opened so.
+    /// opened so. [`SameDirectory`] and [`AnyPath`] lock it.
     ///
     /// The default allows none.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// As [`open`](Self::open); [`Error::Locked`].
     fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
         Err(reference.not_allowed("this resolver opens no files for writing"))
     }
@@ -249,7 +249,7 @@ impl Resolver for Explicit {
 fn writable_file(file: File, path: PathBuf) -> Result<WritableFile> {
     let storage =
         FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-    Ok(WritableFile::at_path(Arc::new(storage), path))
+    WritableFile::lock(storage, path)
 }
 
 fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<ImageFile> {

@@ -31,13 +31,18 @@ impl WritableFile {
 
     /// Opens the plain file or block device at `path` for writing, and locks it against other writers that ask.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        let failed = |e| Error::io("open for writing", path.display().to_string(), e);
+        Self::lock(FileStorage::open_writable(path).map_err(failed)?, path)
+    }
+
+    /// The file at `path`, which `storage` has open for writing, locked against other writers that ask.
+    pub(super) fn lock(storage: FileStorage, path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
         let name = || path.display().to_string();
-        let storage =
-            FileStorage::open_writable(path).map_err(|e| Error::io("open for writing", name(), e))?;
-        if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
-            return Err(Error::Locked { file: name() });
+        match storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
+            true => Ok(Self::at_path(Arc::new(storage), path)),
+            false => Err(Error::Locked { file: name() }),
         }
-        Ok(Self::at_path(Arc::new(storage), path))
     }
 
     /// The name in messages.

@@ -144,3 +144,25 @@ fn an_interrupt_while_waiting_for_input_ends_a_write() {
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     place.run(&["write", text(&source), "--offset", "0", "--zeroes", "512"], DONE);
 }
+
+#[test]
+fn extents_are_locked_with_their_disk() {
+    let place = Place::new();
+    place.raw("source.raw");
+    place.run(&["convert", "source.raw", "disk.vmdk", "--subformat", "monolithicFlat"], DONE);
+    fs::copy(place.path("disk.vmdk"), place.path("other.vmdk")).expect("copies");
+    let held = diskport::Open::new().open_writable(place.path("disk.vmdk")).expect("opens");
+    place.run(&["write", "other.vmdk", "--offset", "0", "--zeroes", "512"], PRECONDITION);
+    let write = ["write", "disk-flat.vmdk", "--format", "raw", "--offset", "0", "--zeroes", "512"];
+    place.run(&write, PRECONDITION);
+    held.close().expect("closes");
+    place.run(&write, DONE);
+    // One file twice is one file.
+    let text = fs::read_to_string(place.path("disk.vmdk")).expect("a descriptor");
+    let line = text.lines().find(|line| line.starts_with("RW ")).expect("an extent").to_owned();
+    let half = |from: u32| line.replace(" 2048 ", " 1024 ").replace("\" 0", &format!("\" {from}"));
+    place.file("twice.vmdk", text.replace(&line, &format!("{}\n{}", half(0), half(1024))).as_bytes());
+    place.feed(&["write", "twice.vmdk", "--offset", "512K"], &[9; 512], DONE);
+    let flat = fs::read(place.path("disk-flat.vmdk")).expect("the extent");
+    assert_eq!(flat[512 << 10..][..512], [9; 512]);
+}
