@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{DONE, PRECONDITION, Place, error_text};
+use crate::place::{DONE, PRECONDITION, Place, USAGE, error_text};
 
 /// `a/base`, 4 MiB of it written, in an otherwise empty place with the folder `b`.
 fn place(format: &str) -> Place {
@@ -81,6 +81,24 @@ fn a_child_records_the_file_itself_and_no_link_to_it() {
         assert!(!error_text(&output).contains("does not open"), "{}", error_text(&output));
         place.run(&["compare", &child, &link], DONE);
     }
+}
+
+#[test]
+fn a_name_that_says_another_format_is_refused() {
+    let place = place("vhd");
+    place.raw("disk.raw");
+    for (image, parent) in
+        [("b/new.vhdx", "a/base.vhd"), ("b/new.raw", "a/base.vhd"), ("b/new.vmdk", "disk.raw")]
+    {
+        place.run(&["create", image, "--parent", parent], USAGE);
+    }
+    place.run(&["create", "a/child.avhd", "--parent", "a/base.vhd"], DONE);
+    for output in ["b/new.raw", "b/new.vhdx"] {
+        place.run(&["merge", "a/child.avhd", "--output", output], USAGE);
+        place.run(&["merge", "a/child.avhd", "--output", output, "--base", "a/base.vhd"], USAGE);
+    }
+    assert_eq!(fs::read_dir(place.path("b")).expect("the folder").count(), 0);
+    place.run(&["merge", "a/child.avhd", "--output", "b/new.vhd"], DONE);
 }
 
 #[cfg(unix)]

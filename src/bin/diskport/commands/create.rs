@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use diskport::copy::Copy;
-use diskport::{Child, Disk};
+use diskport::{Child, Disk, Format};
 
 use super::output;
 use crate::args::{Create, PolicyArgs, Resolve, warn_of};
@@ -22,6 +22,8 @@ pub fn run(args: &Create) -> Result<ExitCode, Failure> {
 fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
     let disk = args.policy.options(args.parent_format).open_path(parent)?;
     warn_of(&disk, parent);
+    let below = disk.chain().first().map_or(Format::Raw, |top| top.info().format);
+    output::check_name(&args.image, if below == Format::Raw { Format::Vhd } else { below })?;
     let mut child = Child::of(&disk).overwrite(args.overwrite);
     if let Some(size) = args.size {
         child = child.size(size);

@@ -5,16 +5,24 @@ use std::process::ExitCode;
 use diskport::chain;
 use diskport::copy::Progress;
 
+use super::output;
 use crate::args::{Merge, ProgressMode};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
 use crate::size::show;
 
 pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let open = args.open.options(args.format);
+    if let Some(output) = &args.output {
+        // What is written is of the top's format.
+        if let Some(top) = open.open_path(&args.top)?.chain().first() {
+            output::check_name(output, top.info().format)?;
+        }
+    }
     let progress = Progress::new();
     let cancel = console::cancel_on_interrupt();
     let mut merge = chain::Merge::of(&args.top)
-        .open(args.open.options(args.format))
+        .open(open)
         .overwrite(args.overwrite)
         .delete(args.delete)
         .ignore_children(args.ignore_children)

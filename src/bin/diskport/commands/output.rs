@@ -18,21 +18,33 @@ pub fn is_stdout(destination: &Path) -> bool {
     destination.as_os_str() == "-"
 }
 
+/// The format that a name ends in.
+fn by_name(path: &Path) -> Option<Format> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    match ending.to_ascii_lowercase().as_str() {
+        "vmdk" => Some(Format::Vmdk),
+        "vhd" | "avhd" => Some(Format::Vhd),
+        "vhdx" | "avhdx" => Some(Format::Vhdx),
+        "raw" | "img" | "dd" | "bin" => Some(Format::Raw),
+        _ => None,
+    }
+}
+
+/// Refuses a name that ends in another format than `written`, which the user did not choose.
+pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
+    match by_name(path).filter(|named| *named != written) {
+        Some(_) => Err(Failure::Usage(format!("{}: the image would be a {written}", path.display()))),
+        None => Ok(()),
+    }
+}
+
 /// The format asked for, or the one that the output's name ends in.
 pub fn format(
     destination: &Path,
     format: Option<Format>,
     subformat: Option<&str>,
 ) -> Result<OutputFormat, Failure> {
-    let ending = destination.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let by_name = || match ending.to_ascii_lowercase().as_str() {
-        "vmdk" => Some(Format::Vmdk),
-        "vhd" => Some(Format::Vhd),
-        "vhdx" => Some(Format::Vhdx),
-        "raw" | "img" | "dd" | "bin" => Some(Format::Raw),
-        _ => None,
-    };
-    let Some(format) = format.or_else(by_name) else {
+    let Some(format) = format.or_else(|| by_name(destination)) else {
         return Err(Failure::Usage("name the output's format with --format".to_owned()));
     };
     // The one kind of VMDK that a pipe can take.
