@@ -234,7 +234,7 @@ pub enum Error {
         offset: u64,
     },
 
-    /// The source's content does not allow what was asked for.
+    /// The kind of the image, or its content, does not allow what was asked for.
     #[error("{reason}")]
     Layout {
         /// What stands in the way.

@@ -84,8 +84,8 @@ impl Rebase {
     ///
     /// # Errors
     ///
-    /// [`Error::NoParent`]; [`Error::Cycle`] when the new parent lies on the child; [`Error::UnfitParent`] for one of another
-    /// format, of other sectors or of a size that does not fit; [`Error::ParentMissing`] and [`Error::ParentMismatch`] of the old
+    /// [`Error::NoParent`]; [`Error::UnfitParent`] for a new parent that lies on the child, and for one of another format, of
+    /// other sectors or of a size that does not fit; [`Error::ParentMissing`] and [`Error::ParentMismatch`] of the old
     /// parent; [`Error::Locked`], [`Error::Cancelled`]; and all that reading and writing give rise to.
     pub fn run(&self) -> Result<()> {
         let child = self.open.clone().allow_missing_parent(self.unchecked).open_path(&self.child)?;
@@ -107,14 +107,14 @@ impl Rebase {
 
     /// Refuses what cannot be the child's parent.
     fn check_fit(&self, child: &LayerInfo, parent: &Disk) -> Result<()> {
-        if parent.chain().iter().any(|layer| layer.files()[0].is_at(&self.child)) {
-            return Err(Error::Cycle { file: self.child.display().to_string() });
-        }
         let info = parent.chain()[0].info();
         let unfit = |reason: String| {
             let name = |path: &Path| path.display().to_string();
             Err(Error::UnfitParent { child: name(&self.child), parent: name(&self.parent), reason })
         };
+        if parent.chain().iter().any(|layer| layer.files()[0].is_at(&self.child)) {
+            return unfit("it is the child itself, or lies on it".to_owned());
+        }
         let raw_below = (child.format, info.format) == (Format::Vhd, Format::Raw);
         if child.format != info.format && !raw_below {
             return unfit(format!("it is a {}, and the child a {}", info.format, child.format));

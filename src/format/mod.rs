@@ -197,6 +197,6 @@ pub(crate) fn create_child(
         Format::Vhd => vhd::create_child(file, parent, options),
         Format::Vhdx => vhdx::create_child(file, parent, options),
         Format::Vmdk => vmdk::create_child(file, parent, options),
-        Format::Raw => Err(Error::Unsupported { what: format!("a {format} cannot have a parent") }),
+        Format::Raw => Err(Error::Layout { reason: format!("a {format} disk cannot have a parent") }),
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::place::{DIFFER, DONE, PRECONDITION, Place, REFUSED, USAGE, error_text, text};
+use crate::place::{DIFFER, DONE, PRECONDITION, Place, REFUSED, USAGE, error_text, shell, text};
 
 const FINDINGS: i32 = DIFFER;
 
@@ -145,6 +145,21 @@ fn an_interrupt_while_waiting_for_input_ends_a_write() {
     place.run(&["write", text(&source), "--offset", "0", "--zeroes", "512"], DONE);
 }
 
+#[cfg(unix)]
+#[test]
+fn input_that_passes_the_end_is_not_written_in_part_without_a_word() {
+    let place = Place::new();
+    let source = place.raw("disk.raw");
+    let before = fs::read(&source).expect("the disk");
+    place.file("input", &vec![7; 3 << 20]);
+    assert_eq!(shell(&place, "\"$0\" write disk.raw --offset 512 < input 2>/dev/null"), Some(USAGE));
+    assert!(fs::read(&source).expect("the disk") == before, "a file's length is known beforehand");
+    place.raw("large.raw");
+    place.run(&["resize", "large.raw", "2M"], DONE);
+    let output = place.feed(&["write", "large.raw", "--offset", "512"], &vec![7; 3 << 20], USAGE);
+    assert!(error_text(&output).contains("1048576 bytes were written"), "{}", error_text(&output));
+}
+
 #[test]
 fn extents_are_locked_with_their_disk() {
     let place = Place::new();
@@ -165,4 +180,17 @@ fn extents_are_locked_with_their_disk() {
     place.feed(&["write", "twice.vmdk", "--offset", "512K"], &[9; 512], DONE);
     let flat = fs::read(place.path("disk-flat.vmdk")).expect("the extent");
     assert_eq!(flat[512 << 10..][..512], [9; 512]);
+}
+
+#[test]
+fn what_the_kind_of_a_disk_forbids_is_a_precondition() {
+    let place = Place::new();
+    place.raw("source.raw");
+    place.run(&["convert", "source.raw", "split.vmdk", "--subformat", "twoGbMaxExtentSparse"], DONE);
+    place.run(&["resize", "split.vmdk", "2M"], PRECONDITION);
+    place.run(&["convert", "source.raw", "base.vhd"], DONE);
+    place.run(&["create", "child.vhd", "--parent", "base.vhd"], DONE);
+    place.run(&["resize", "child.vhd", "2M"], PRECONDITION);
+    place.run(&["rebase", "child.vhd", "--parent", "child.vhd"], PRECONDITION);
+    place.run(&["rebase", "base.vhd", "--parent", "source.raw"], PRECONDITION);
 }

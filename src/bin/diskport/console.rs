@@ -34,6 +34,21 @@ pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// How many bytes standard input holds, where it is a file.
+pub fn input_len() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::io::Seek;
+        use std::os::fd::AsFd;
+        let input = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+        let metadata = input.metadata().ok()?;
+        let at = metadata.is_file().then(|| (&input).stream_position())?.ok()?;
+        Some(metadata.len().saturating_sub(at))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Standard input in pieces of at most `len` bytes. A thread of its own waits for them, so that an interrupt is seen meanwhile.
 pub fn input(len: usize) -> Receiver<io::Result<Vec<u8>>> {
     let (pieces, received) = sync_channel(2);

@@ -80,8 +80,7 @@ impl WriteLayer for Raw {
     }
 
     fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {
-        let what = format!("{}: a raw disk has no parent", self.file.name());
-        Err(Error::Unsupported { what })
+        Err(Error::NoParent { file: self.file.name().to_owned() })
     }
 
     fn set_data_id(&self, _: Identity) {}

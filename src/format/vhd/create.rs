@@ -51,7 +51,7 @@ impl Vhd {
         sector_size: u32,
         block_size: u64,
     ) -> Result<Self> {
-        let refuse = |what: String| Err(Error::Unsupported { what });
+        let refuse = |reason: String| Err(Error::Layout { reason });
         if u64::from(sector_size) != SECTOR {
             return refuse(format!(
                 "a VHD has sectors of 512 bytes, and the disk has sectors of {sector_size}"

@@ -142,8 +142,7 @@ impl WriteLayer for FixedWriter {
     }
 
     fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {
-        let what = format!("{}: a fixed VHD has no parent", self.file.name());
-        Err(Error::Unsupported { what })
+        Err(Error::NoParent { file: self.file.name().to_owned() })
     }
 
     fn set_data_id(&self, _: Identity) {}

@@ -45,8 +45,9 @@ impl Link {
         match name.get_mut(..units.len()) {
             Some(field) if known.is_some() => field.copy_from_slice(&units),
             _ => {
-                let what = "a child whose parent has no name, or one of more than 256 characters".to_owned();
-                return Err(Error::Unsupported { what });
+                let reason =
+                    "a VHD cannot record a parent without a name, or one of more than 256 characters";
+                return Err(Error::Layout { reason: reason.to_owned() });
             }
         }
         Ok(Self { unique_id, time_stamp, name, locators: locators(parent) })
@@ -142,8 +143,7 @@ impl Writer {
     /// the footers then lead to it.
     pub(super) fn record_parent(&self, pending: &mut Pending, parent: &ParentLink<'_>) -> Result<()> {
         if !self.is_child() {
-            let what = format!("{}: a dynamic VHD has no parent", self.file.name());
-            return Err(Error::Unsupported { what });
+            return Err(Error::NoParent { file: self.file.name().to_owned() });
         }
         self.publish(pending)?;
         let link = Link::of(parent)?;

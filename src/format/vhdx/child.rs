@@ -23,7 +23,7 @@ pub(crate) fn create_child(
     }
     let (Some(block_size), Some(Identity::Uuid(id))) = (options.block_size.or(info.block_size), info.id)
     else {
-        return Err(Error::Unsupported { what: "the parent of a VHDX must be a VHDX".to_owned() });
+        return Err(Error::Layout { reason: "the parent of a VHDX must be a VHDX".to_owned() });
     };
     let locator = locator::encode(parent)?;
     let mut skeleton = Skeleton::new(info.size, info.logical_sector_size, block_size, FileFlags::HAS_PARENT)?;

@@ -50,7 +50,7 @@ pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<ParentRef> {
 /// The locator that leads to `parent`.
 pub(super) fn encode(parent: &ParentLink<'_>) -> Result<Vec<u8>> {
     let Some(Identity::Uuid(linkage)) = parent.info.data_id else {
-        return Err(Error::Unsupported { what: "the parent of a VHDX must be a VHDX".to_owned() });
+        return Err(Error::Layout { reason: "the parent of a VHDX must be a VHDX".to_owned() });
     };
     let windows = |path: &str| path.replace('/', "\\");
     let relative = parent.relative.map(windows);
@@ -71,8 +71,8 @@ pub(super) fn encode(parent: &ParentLink<'_>) -> Result<Vec<u8>> {
             let start = HEADER + pairs.len() * ENTRY + text.len();
             text.extend(string.encode_utf16().flat_map(u16::to_le_bytes));
             let length = u16::try_from(HEADER + pairs.len() * ENTRY + text.len() - start);
-            length.map(|length| (start as u32, length)).map_err(|_| Error::Unsupported {
-                what: format!("a path of {} bytes is too long for a parent locator", string.len()),
+            length.map(|length| (start as u32, length)).map_err(|_| Error::Layout {
+                reason: format!("a path of {} bytes is too long for a parent locator", string.len()),
             })
         };
         let ((key_offset, key_length), (value_offset, value_length)) = (place(key)?, place(value)?);

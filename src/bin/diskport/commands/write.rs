@@ -7,7 +7,7 @@ use std::time::Duration;
 use diskport::{Error, MIB, WritableDisk};
 
 use crate::args::Write;
-use crate::console;
+use crate::console::{self, say};
 use crate::failure::Failure;
 
 pub fn run(args: &Write) -> Result<ExitCode, Failure> {
@@ -24,13 +24,25 @@ pub fn run(args: &Write) -> Result<ExitCode, Failure> {
 }
 
 fn write(disk: &WritableDisk, mut at: u64) -> Result<(), Error> {
+    let start = at;
+    write_input(disk, &mut at).inspect_err(|_| {
+        if at > start {
+            say(&format!("diskport: {} bytes were written, from offset {start} on", at - start));
+        }
+    })
+}
+
+fn write_input(disk: &WritableDisk, at: &mut u64) -> Result<(), Error> {
+    if let Some(len) = console::input_len().filter(|&len| len > disk.size().saturating_sub(*at)) {
+        return Err(Error::OutOfRange { offset: *at, len, size: disk.size() });
+    }
     let cancel = console::cancel_on_interrupt();
     let pieces = console::input(MIB as usize);
     while !cancel.is_cancelled() {
         match pieces.recv_timeout(Duration::from_millis(100)) {
             Ok(Ok(piece)) => {
-                disk.write_at(&piece, at)?;
-                at += piece.len() as u64;
+                disk.write_at(&piece, *at)?;
+                *at += piece.len() as u64;
             }
             Ok(Err(source)) => {
                 return Err(Error::Io { operation: "read", file: "standard input".to_owned(), source });

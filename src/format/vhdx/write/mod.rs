@@ -236,7 +236,7 @@ impl WriteLayer for Writer {
 
     fn set_parent(&self, parent: &ParentLink<'_>) -> Result<()> {
         if self.info.parent.is_none() {
-            return Err(Error::Unsupported { what: format!("{}: it has no parent", self.file.name()) });
+            return Err(Error::NoParent { file: self.file.name().to_owned() });
         }
         parent::set(&mut self.lock(), parent)
     }

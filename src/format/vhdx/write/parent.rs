@@ -42,8 +42,9 @@ pub(super) fn set(state: &mut State, parent: &ParentLink<'_>) -> Result<()> {
     let last = used.end()..region.end - region.start;
     let gap = used.gaps().chain([last]).find(|gap| gap.start.saturating_add(needed) <= gap.end);
     let (Some((at, mut entry)), Some(gap)) = (own, gap) else {
-        let what = format!("{}: there is no room for a parent locator of {needed} bytes", state.file.name());
-        return Err(Error::Unsupported { what });
+        let reason =
+            format!("{}: there is no room for a parent locator of {needed} bytes", state.file.name());
+        return Err(Error::Layout { reason });
     };
     entry.offset = (gap.start as u32).into();
     entry.length = (needed as u32).into();

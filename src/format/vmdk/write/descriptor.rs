@@ -71,8 +71,8 @@ impl DescriptorText {
             (bytes, _, false) => Ok(bytes.into_owned()),
             _ => {
                 let (file, encoding) = (self.file.name(), encoding.name());
-                Err(Error::Unsupported {
-                    what: format!("{file}: the name {name:?} cannot be written in {encoding}"),
+                Err(Error::Layout {
+                    reason: format!("{file}: the name {name:?} cannot be written in {encoding}"),
                 })
             }
         }
@@ -171,8 +171,8 @@ impl DescriptorText {
         if self.fits(before) || self.file.path().is_some() {
             return Ok(());
         }
-        let what = format!("{}: a descriptor that lies in no folder keeps its length", self.file.name());
-        Err(Error::Unsupported { what })
+        let reason = format!("{}: a descriptor that lies in no folder keeps its length", self.file.name());
+        Err(Error::Layout { reason })
     }
 
     /// Whether it takes one sector to make `before` this text.

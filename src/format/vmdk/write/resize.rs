@@ -13,10 +13,10 @@ use crate::storage::WritableFile;
 /// changed: with another content id, children would not know their parent again.
 pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
     let [part] = &disk.parts[..] else {
-        return Err(unsupported("a disk of several extents cannot be resized: convert it"));
+        return Err(refused("a disk of several extents cannot be resized: convert it"));
     };
     if disk.info().subformat.starts_with("twoGb") {
-        return Err(unsupported("a disk that is split into extents of 2 GiB cannot be resized: convert it"));
+        return Err(refused("a disk that is split into extents of 2 GiB cannot be resized: convert it"));
     }
     if !size.is_multiple_of(SECTOR) || size == 0 || size / SECTOR > MAX_SECTORS {
         let limit = format!("a VMDK has whole sectors of 512 bytes, 1 to {MAX_SECTORS} of them");
@@ -32,12 +32,12 @@ pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
             None => Ok(()),
         },
         Writer::Sparse(sparse) => resize_sparse(disk, sparse, part.line, old, size),
-        _ => Err(unsupported("an extent that is only read cannot be resized")),
+        _ => Err(refused("an extent that is only read cannot be resized")),
     }
 }
 
-fn unsupported(what: &str) -> Error {
-    Error::Unsupported { what: what.to_owned() }
+fn refused(reason: &str) -> Error {
+    Error::Layout { reason: reason.to_owned() }
 }
 
 /// The file is longer than the descriptor says in between, never shorter.
@@ -77,10 +77,10 @@ fn resize_flat(
 /// Directories that are too short for the new size get new places; the header is switched to everything at once.
 fn resize_sparse(disk: &WritableVmdk, sparse: &Sparse, line: usize, old: u64, size: u64) -> Result<()> {
     if !disk.descriptor().is_embedded() {
-        return Err(unsupported("a sparse extent beside its descriptor cannot be resized: convert the disk"));
+        return Err(refused("a sparse extent beside its descriptor cannot be resized: convert the disk"));
     }
     if size > old && !sparse.beneath().is_short(old) {
-        return Err(unsupported(
+        return Err(refused(
             "the parent is larger than the disk, which would show more of it: convert the disk",
         ));
     }
