@@ -194,3 +194,15 @@ fn what_the_kind_of_a_disk_forbids_is_a_precondition() {
     place.run(&["rebase", "child.vhd", "--parent", "child.vhd"], PRECONDITION);
     place.run(&["rebase", "base.vhd", "--parent", "source.raw"], PRECONDITION);
 }
+
+#[test]
+fn a_change_of_a_parent_is_warned_of() {
+    let place = Place::new();
+    place.raw("source.raw");
+    place.run(&["convert", "source.raw", "base.vhdx"], DONE);
+    place.run(&["create", "child.vhdx", "--parent", "base.vhdx"], DONE);
+    let write = |image| place.run(&["write", image, "--offset", "0", "--zeroes", "512"], DONE);
+    assert!(error_text(&write("base.vhdx")).contains("child.vhdx"));
+    fs::remove_file(place.path("child.vhdx")).expect("goes away");
+    assert_eq!(error_text(&write("base.vhdx")), "");
+}

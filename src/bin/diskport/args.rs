@@ -9,7 +9,7 @@ use diskport::format::vhd::SizeField;
 use diskport::format::vmdk::GrainTables;
 use diskport::ops::Target;
 use diskport::storage::{AnyPath, NoExternal};
-use diskport::{Disk, Format, Open, WritableDisk};
+use diskport::{Disk, Error, Format, Open, WritableDisk};
 
 use crate::console::say;
 use crate::failure::Failure;
@@ -362,17 +362,22 @@ pub struct Create {
 pub struct ChangeArgs {
     #[command(flatten)]
     pub image: ImageArgs,
-    /// Refuse when another image in the folder names this one as its parent
+    /// Refuse when another image in the folder names this one as its parent, instead of warning
     #[arg(long)]
     pub check_children: bool,
 }
 
 impl ChangeArgs {
-    /// Opens the image for writing.
+    /// Opens the image for writing, after it was looked at without changing anything.
     pub fn open(&self) -> Result<WritableDisk, Failure> {
         let disk = self.image.open()?;
-        if self.check_children {
-            check_no_children(&disk)?;
+        match check_no_children(&disk) {
+            Err(problem) if self.check_children => return Err(problem.into()),
+            Err(problem @ Error::HasChildren { .. }) => {
+                say(&format!("diskport: warning: {problem}: what they read as changes too"));
+            }
+            // A folder that cannot be listed was not asked for.
+            Ok(()) | Err(_) => {}
         }
         Ok(self.image.options.options(self.image.format).open_writable(&self.image.path)?)
     }
