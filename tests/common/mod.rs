@@ -5,6 +5,7 @@
 
 pub mod corpus;
 pub mod digest;
+pub mod tools;
 
 /// Whether this is CI, where nothing that a test needs may be absent.
 pub fn ci() -> bool {

@@ -24,11 +24,9 @@ mod reverse;
 mod source;
 mod vmdk_written;
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use common::tools::{Missing, Trouble, trial};
+use libtest_mimic::Arguments;
 use source::Source;
-
-/// A test that could not be run, and why.
-struct Missing(String);
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -47,31 +45,4 @@ fn main() {
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);
     conclusion.exit();
-}
-
-/// Why a trial did not pass.
-enum Trouble {
-    Missing(Missing),
-    Failed(Failed),
-}
-
-impl From<Missing> for Trouble {
-    fn from(missing: Missing) -> Self {
-        Trouble::Missing(missing)
-    }
-}
-
-impl<T: std::fmt::Display> From<T> for Trouble {
-    fn from(failure: T) -> Self {
-        Trouble::Failed(failure.into())
-    }
-}
-
-fn trial(name: String, run: impl FnOnce() -> Result<(), Trouble> + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || match run() {
-        Ok(()) => Ok(Completion::Completed),
-        Err(Trouble::Missing(Missing(reason))) if !common::ci() => Ok(Completion::ignored_with(reason)),
-        Err(Trouble::Missing(Missing(reason))) => Err(reason.into()),
-        Err(Trouble::Failed(failed)) => Err(failed),
-    })
 }

@@ -1,12 +1,11 @@
 //! Independent readers, each giving the digest of the whole content of an image.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::process::Command;
 
 use crate::common::digest;
+use crate::common::tools::python;
+pub use crate::common::tools::{Finish, run, to_raw, tool};
 use crate::source::Source;
 use crate::{Missing, Trouble};
 
@@ -64,81 +63,7 @@ impl Reader {
     }
 }
 
-/// Writes the content of an image as a raw disk, by qemu-img.
-pub fn to_raw(format: &str, image: &Path, raw: &Path) -> Result<(), Trouble> {
-    let format = if format == "vhd" { "vpc" } else { format };
-    Ok(run(tool("qemu-img")?.args(["convert", "-f", format, "-O", "raw"]).args([image, raw]))?)
-}
-
 /// The forward-only reader of streamOptimized, which reads its standard input.
 pub fn stream_reader() -> Result<Command, Missing> {
     python("read_stream.py", "zlib")
-}
-
-/// A script of this folder that needs `module`.
-fn python(script: &str, module: &str) -> Result<Command, Missing> {
-    let interpreter = std::env::var_os("DISKPORT_PYTHON").unwrap_or("python3".into());
-    let import = Command::new(&interpreter).args(["-c", &format!("import {module}")]).output();
-    if !import.is_ok_and(|done| done.status.success()) {
-        return Err(Missing(format!("{} has no module {module}", interpreter.display())));
-    }
-    let mut command = Command::new(interpreter);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script));
-    Ok(command)
-}
-
-/// A program on the path.
-pub fn tool(name: &str) -> Result<Command, Missing> {
-    match find(name.as_ref()) {
-        Some(path) => Ok(Command::new(path)),
-        None => Err(Missing(format!("{name} is not installed"))),
-    }
-}
-
-fn find(name: &OsStr) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    // sgdisk lies where only root's path leads.
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
-}
-
-/// Runs a program; its standard output, or what it said when it failed.
-pub fn run(command: &mut Command) -> Result<(), String> {
-    command.finish().map(|_| ())
-}
-
-/// What is done with a program's output.
-pub trait Finish {
-    /// The standard output; the standard error when the program fails.
-    fn finish(&mut self) -> Result<Vec<u8>, String>;
-    fn first_line(&mut self) -> Result<String, Trouble>;
-    fn output_digest(&mut self) -> Result<String, Trouble>;
-}
-
-impl Finish for Command {
-    fn finish(&mut self) -> Result<Vec<u8>, String> {
-        let program = self.get_program().to_owned();
-        let output = self.output().map_err(|e| format!("{}: {e}", program.display()))?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        Err(format!("{}: {}: {}", program.display(), output.status, String::from_utf8_lossy(&output.stderr)))
-    }
-
-    fn first_line(&mut self) -> Result<String, Trouble> {
-        let output = String::from_utf8(self.finish()?)?;
-        Ok(output.lines().next().unwrap_or_default().to_owned())
-    }
-
-    fn output_digest(&mut self) -> Result<String, Trouble> {
-        let mut child = self.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut hash = Sha256::new();
-        let mut output = child.stdout.take().ok_or("no standard output")?;
-        std::io::copy(&mut output, &mut hash)?;
-        let status = child.wait()?;
-        if !status.success() {
-            return Err(format!("{}: {status}", self.get_program().display()).into());
-        }
-        Ok(digest::hex(hash))
-    }
 }
