@@ -188,10 +188,11 @@ impl WritableDisk {
             let what = format!("a size of {size} bytes is no whole number of sectors");
             return Err(Error::Unsupported { what });
         }
-        if size < self.size() && !allow_loss {
-            if let Some(offset) = self.first_nonzero(size..self.size())? {
-                return Err(Error::ShrinkLosesData { file: self.name(), size, offset });
-            }
+        if size < self.size()
+            && !allow_loss
+            && let Some(offset) = self.first_nonzero(size..self.size())?
+        {
+            return Err(Error::ShrinkLosesData { file: self.name(), size, offset });
         }
         self.finish(|top| top.resize(size))
     }

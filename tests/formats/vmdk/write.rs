@@ -535,11 +535,18 @@ fn a_refused_resize_changes_nothing() {
     }
 }
 
+/// A descriptor without the comments and blank lines that make room for longer values.
+fn bare(text: &str) -> String {
+    let (first, rest) = text.split_once('\n').expect("lines");
+    let lines = rest.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.fold(format!("{first}\n"), |text, line| text + line + "\n")
+}
+
 #[test]
 fn a_refused_resize_of_one_extent_changes_nothing() {
     // A descriptor in no folder, in which no longer number fits.
     let text = Text::new("monolithicFlat", ["RW 8 FLAT \"a-flat.vmdk\" 0"]).render();
-    let text = format!("#{}", &text[1..].replace('#', " ").replace("\n\n", "\n"));
+    let text = bare(&text);
     let file = Shared::new(text.clone().into_bytes());
     let extent = Shared::new(vec![3; 4096]);
     let mut resolver = Explicit::default();
