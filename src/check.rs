@@ -152,6 +152,11 @@ impl Findings {
         }
     }
 
+    /// Whether more was found than is kept: who finds the same in entry after entry need not go on.
+    pub(crate) fn is_full(&self) -> bool {
+        self.more > 0
+    }
+
     /// The first error among them, for those who must not go on.
     pub(crate) fn refuse(&self) -> Result<(), Error> {
         let error = self.list.iter().find(|finding| finding.severity == Severity::Error);
@@ -166,7 +171,7 @@ impl Findings {
         if self.more > 0
             && let Some(severity) = self.list.last().map(|last| last.severity)
         {
-            let found = format!("{} more", self.more);
+            let found = format!("at least {} more", self.more);
             let expected = format!("at most {MAX_FINDINGS} findings");
             let defect = file.defect_box(format, Problem::Value, "image", 0, expected, found);
             let consequence = "they are not listed".to_owned();

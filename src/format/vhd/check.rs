@@ -1,6 +1,6 @@
 //! Checking: everything that is wrong with an image, also with one that does not open.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use zerocopy::IntoBytes;
 
@@ -24,7 +24,7 @@ const LOST: &str = "the image is not opened";
 pub(crate) fn check(file: &ImageFile, context: &OpenContext<'_>, findings: &mut Findings) -> Result<()> {
     let Some(image) = structures(file, context, findings)? else { return Ok(()) };
     let Some((_, bat)) = &image.blocks else { return Ok(()) };
-    if image.info.parent.is_some() {
+    if image.info.parent.is_some() || findings.is_full() {
         return Ok(());
     }
     for_hidden_data(file, bat, |index, data| {
@@ -35,7 +35,7 @@ pub(crate) fn check(file: &ImageFile, context: &OpenContext<'_>, findings: &mut 
         let loses = format!("what other readers find in block {index}");
         let repair = Repair::losing("write zeros where the bits are clear", loses);
         findings.add(Severity::Warning, defect, consequence, Some(repair));
-        Ok(())
+        Ok(if findings.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })
 }
 
@@ -145,8 +145,11 @@ fn check_blocks(
         let loses = format!("the bytes {start} to {} of the disk", start + bat.used(index));
         let repair = Repair::losing(format!("take block {index} out of the BAT"), loses);
         findings.add(Severity::Error, defect, "what the block reads as is in doubt", Some(repair));
-        Ok(())
+        Ok(if findings.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
+    if findings.is_full() {
+        return Ok(());
+    }
     let mut clash = |severity, structure, range: &Range<u64>, consequence: &str| {
         let expected = "one apart from everything else";
         let what = format!("one at {} to {}", range.start, range.end);
@@ -191,40 +194,41 @@ fn check_blocks(
     rules::padding(file, header, findings)
 }
 
-/// Calls `each` for every block that lies out of the file, or over something that comes before it; `space` is what structures take.
+/// Calls `each` for every block that lies out of the file, or over something that comes before it, until it
+/// breaks off; `space` is what structures take.
 pub(super) fn for_misplaced(
     file: &ImageFile,
     bat: &Bat,
     space: &mut Space,
-    mut each: impl FnMut(u64, Box<Defect>) -> Result<()>,
+    mut each: impl FnMut(u64, Box<Defect>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let mut cursor = bat.cursor(file);
     for index in 0..bat.blocks() {
-        let place = match bat.block(file, &mut cursor, index) {
+        let defect = match bat.block(file, &mut cursor, index) {
             Ok(None) => continue,
-            Ok(Some(place)) => place,
-            Err(Error::Defect(defect)) => {
-                each(index, defect)?;
-                continue;
+            Ok(Some(place)) => {
+                let Err(hit) = space.take(bat.extent(index, place)) else { continue };
+                let expected = format!("a block apart from what lies at {} to {}", hit.start, hit.end);
+                let what = format!("block {index} at {place}");
+                let at = bat.entry_offset(index);
+                file.defect_box(Format::Vhd, Problem::Overlap, BAT, at, expected, what)
             }
+            Err(Error::Defect(defect)) => defect,
             Err(error) => return Err(error),
         };
-        if let Err(hit) = space.take(bat.extent(index, place)) {
-            let expected = format!("a block apart from what lies at {} to {}", hit.start, hit.end);
-            let what = format!("block {index} at {place}");
-            let at = bat.entry_offset(index);
-            each(index, file.defect_box(Format::Vhd, Problem::Overlap, BAT, at, expected, what))?;
+        if each(index, defect)?.is_break() {
+            break;
         }
     }
     Ok(())
 }
 
 /// Calls `each` for every block of a dynamic disk that holds data in sectors whose bits are clear, with the first of
-/// the runs of such sectors that do.
+/// the runs of such sectors that do, until it breaks off.
 pub(super) fn for_hidden_data(
     file: &ImageFile,
     bat: &Bat,
-    mut each: impl FnMut(u64, Range<u64>) -> Result<()>,
+    mut each: impl FnMut(u64, Range<u64>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let mut cursor = bat.cursor(file);
     let mut bits = vec![0; bat.bitmap_size as usize];
@@ -239,7 +243,9 @@ pub(super) fn for_hidden_data(
             let data = place + bat.bitmap_size;
             let run = data + run.start..data + run.end;
             if !footer::is_zeros(file, &run)? {
-                each(index, run)?;
+                if each(index, run)?.is_break() {
+                    return Ok(());
+                }
                 break;
             }
         }

@@ -1,5 +1,7 @@
 //! Repairing: what [`check`](super::check) names.
 
+use std::ops::ControlFlow;
+
 use super::check;
 use super::ends::Ends;
 use super::layout::*;
@@ -42,17 +44,20 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
     check::for_misplaced(&image, &bat, &mut bat.structures(), |index, _| {
         file.write_all_at(&UNUSED.to_be_bytes(), bat.entry_offset(index))?;
         bat.forget(index);
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     })?;
     file.sync()?;
     if !is_child {
         check::for_hidden_data(&image, &bat, |index, _| {
-            let Some(place) = bat.block(&image, &mut bat.cursor(&image), index)? else { return Ok(()) };
+            let Some(place) = bat.block(&image, &mut bat.cursor(&image), index)? else {
+                return Ok(ControlFlow::Continue(()));
+            };
             let mut bits = vec![0; bat.bitmap_size as usize];
             image.read_exact_at(&mut bits, place)?;
             let data = place + bat.bitmap_size;
             check::clear_runs(&bits, bat.used(index))
-                .try_for_each(|run| file.zero(data + run.start..data + run.end))
+                .try_for_each(|run| file.zero(data + run.start..data + run.end))?;
+            Ok(ControlFlow::Continue(()))
         })?;
         file.sync()?;
     }

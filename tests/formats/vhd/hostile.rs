@@ -1,9 +1,10 @@
 //! What must be refused, and by which name.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use diskport::disk::MappingKind;
-use diskport::storage::{Explicit, MemoryStorage, ReadAt};
+use diskport::storage::{Explicit, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Defect, Error, Open, Problem};
 
 use super::builder::{Built, DIFFERENCING, DYNAMIC, FIXED, SECTOR, Vhd, utf16_be, utf16_le};
@@ -365,4 +366,59 @@ fn what_the_crafted_files_are() {
         assert_eq!(image.bytes[image.footer + 60..][..4], disk_type.to_be_bytes());
         crate::support::read_all(&Open::new(), image.take()).expect("whole as it is");
     }
+}
+
+/// A file of a few KiB and a hole of 16 GiB.
+struct Holed {
+    head: Vec<u8>,
+    size: u64,
+}
+
+impl ReadAt for Holed {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let len = (buf.len() as u64).min(self.size.saturating_sub(offset)) as usize;
+        for (byte, at) in buf[..len].iter_mut().zip(offset as usize..) {
+            *byte = self.head.get(at).copied().unwrap_or(0);
+        }
+        Ok(len)
+    }
+
+    fn size(&self) -> std::io::Result<u64> {
+        Ok(self.size)
+    }
+}
+
+impl WriteAt for Holed {
+    fn write_all_at(&self, _: &[u8], _: u64) -> std::io::Result<()> {
+        panic!("nothing is written");
+    }
+
+    fn set_size(&self, _: u64) -> std::io::Result<()> {
+        panic!("nothing is written");
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As many bad entries as the largest disk has sectors take no time to refuse, nor to check.
+#[test]
+fn a_table_of_zeros_in_a_hole() {
+    let size = 2040 * diskport::GIB;
+    let mut image = Vhd::dynamic(4 * SECTOR as u64, SECTOR).build();
+    let entries = (size / SECTOR as u64) as u32;
+    image.set_footers(48, &size.to_be_bytes());
+    image.set_header(28, &entries.to_be_bytes());
+    image.set_header(16, &2048_u64.to_be_bytes());
+    let mut head = image.take();
+    head.truncate(2048);
+    let holed = || Holed { head: head.clone(), size: 2048 + u64::from(entries) * 4 };
+    let started = Instant::now();
+    let refused = Open::new().open_writable_storage(holed());
+    assert!(matches!(refused, Err(Error::Defect(_))), "{refused:?}");
+    let checked = Open::new().check_storage(holed()).expect("checks");
+    assert!(checked.findings.iter().any(|finding| finding.defect.problem == Problem::Overlap));
+    assert!(checked.findings.len() <= 1001, "{}", checked.findings.len());
+    assert!(started.elapsed() < Duration::from_secs(20));
 }
