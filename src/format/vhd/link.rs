@@ -32,7 +32,8 @@ impl Link {
             // As XenServer records a raw parent.
             _ => [0; 16],
         };
-        let time_stamp = parent.modified.and_then(|time| u32::try_from(time - EPOCH).ok()).unwrap_or(0);
+        let time_stamp =
+            parent.modified.and_then(|time| u32::try_from(time.saturating_sub(EPOCH)).ok()).unwrap_or(0);
         let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         let known = parent.relative.or(parent.absolute);
         let units: Vec<u8> = known
@@ -92,7 +93,7 @@ fn locators(parent: &ParentLink<'_>) -> Vec<([u8; 4], Vec<u8>)> {
     if let Some(way) = parent.relative.filter(|way| !way.contains('\\')) {
         locators.push((*b"W2ru", windows(&format!(".\\{}", way.replace('/', "\\")))));
     }
-    if let Some(path) = parent.absolute {
+    if let Some(path) = parent.absolute.filter(|path| !path.contains('\\')) {
         locators.push((*b"W2ku", windows(&path.replace('/', "\\"))));
     }
     // Each code may stand once: the relative name survives a move of the folder.
@@ -226,6 +227,25 @@ mod tests {
         let long =
             "/a long path that takes more room than there is between the header and the old names/base.vhd";
         ParentLink { info, relative: Some("../base.vhd"), absolute: Some(long), modified: Some(EPOCH + 5) }
+    }
+
+    /// A time before all that can be said is none, and a name that Windows would read otherwise is left out.
+    #[test]
+    fn times_and_names_that_cannot_be_recorded() {
+        let info = info(1);
+        let parent = |absolute, modified| ParentLink {
+            info: &info,
+            relative: Some("base.vhd"),
+            absolute: Some(absolute),
+            modified: Some(modified),
+        };
+        let codes = |link: Link| link.locators.iter().map(|(code, _)| *code).collect::<Vec<_>>();
+        let link = Link::of(&parent("/a/base.vhd", i64::MIN)).expect("links");
+        assert_eq!(link.time_stamp, 0);
+        assert_eq!(codes(link), [*b"W2ru", *b"W2ku", *b"MacX"]);
+        let link = Link::of(&parent("/a\\b/base.vhd", EPOCH + 7)).expect("links");
+        assert_eq!(link.time_stamp, 7);
+        assert_eq!(codes(link), [*b"W2ru", *b"MacX"]);
     }
 
     /// Whatever was written when the cut came, the child has the old parent or the new one, and its blocks.

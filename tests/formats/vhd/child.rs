@@ -210,3 +210,19 @@ fn many_children() {
             .all(|finding| { finding.severity == Severity::Note })
     );
 }
+
+/// A folder on the way whose name Windows would read as two.
+#[cfg(unix)]
+#[test]
+fn a_folder_with_a_backslash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner = folder.path().join("a\\b");
+    fs::create_dir(&inner).expect("makes a folder");
+    let (base, child) = (inner.join("base.vhd"), inner.join("child.vhd"));
+    parent(&base, OutputFormat::Vhd(Allocation::Dynamic));
+    Child::of(&diskport::open(&base).expect("opens")).write_file(&child).expect("makes a child");
+    assert_clean(&child);
+    let header = &fs::read(&child).expect("reads")[512..1536];
+    let has = |code: &[u8]| header[576..768].chunks(24).any(|locator| locator.starts_with(code));
+    assert!(has(b"W2ru") && !has(b"W2ku") && has(b"MacX"));
+}
