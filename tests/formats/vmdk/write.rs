@@ -160,14 +160,14 @@ fn damages_that_are_refused_and_repaired_at_a_loss() {
     }
 }
 
-type Damage = dyn Fn(&mut Vec<u8>);
+type Damage<'a> = dyn Fn(&mut Vec<u8>) + 'a;
 
 #[test]
 fn one_damaged_copy_of_a_table_loses_nothing() {
     let built = monolithic().build();
     let table = |copy: &[u64]| copy[0] as usize * SECTOR;
     let (primary, redundant) = (table(&built.tables), table(&built.redundant_tables));
-    let damages: [&Damage; 5] = [
+    let damages: [&Damage<'_>; 5] = [
         &|bytes| put32(bytes, primary + 4, 0),
         &|bytes| put32(bytes, redundant + 8, 0),
         &|bytes| put32(bytes, built.gd as usize * SECTOR, 0),
