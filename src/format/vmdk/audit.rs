@@ -78,7 +78,8 @@ impl<'a> Audit<'a> {
             self.findings.add(Severity::Note, defect, "the disk is slower than it could be", None);
         }
         self.mark_metadata(&mut taken)?;
-        for table in 0..self.map.tables() {
+        for table in sides::tables(&self.sides, self.file, self.map) {
+            let table = table?;
             self.check_grains(table, &mut taken)?;
         }
         // Writers keep the room before the first grain for metadata.
@@ -117,7 +118,8 @@ impl<'a> Audit<'a> {
             // That they do not overlap was seen when the disk was opened.
             let _ = space.take(range.clone());
         }
-        for table in 0..self.map.tables() {
+        for table in sides::tables(&self.sides, self.file, self.map) {
+            let table = table?;
             let mut usable = 0;
             let mut problems = Vec::new();
             for number in 0..self.sides.len() {
@@ -157,7 +159,8 @@ impl<'a> Audit<'a> {
     /// Notes where header, descriptor, directories and usable tables lie.
     fn mark_metadata(&self, taken: &mut Taken) -> Result<()> {
         self.map.reserved.iter().for_each(|(_, range)| taken.mark(range));
-        for table in 0..self.map.tables() {
+        for table in sides::tables(&self.sides, self.file, self.map) {
+            let table = table?;
             for (number, side) in self.sides.iter().enumerate() {
                 if let Some(at) =
                     side.table(self.file, table)?.filter(|_| !self.unusable.contains(&(number, table)))
@@ -185,7 +188,8 @@ impl<'a> Audit<'a> {
     /// What all places of grains are multiples of.
     fn alignment(&self) -> Result<u64> {
         let mut sectors = 0;
-        for table in 0..self.map.tables() {
+        for table in sides::tables(&self.sides, self.file, self.map) {
+            let table = table?;
             for (_, entries) in self.entries(table)?.into_iter().flatten() {
                 let grains = entries.iter().filter(|&&entry| self.is_inside(entry));
                 sectors = grains.fold(sectors, |all, entry| all | entry);

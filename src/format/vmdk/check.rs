@@ -68,9 +68,11 @@ fn is_away(loaded: &Loaded) -> Result<bool> {
     }
     let home = HOME..HOME + (text.end - text.start);
     let mut free = map.reserved.iter().all(|(_, area)| area.start >= home.end || area.end <= home.start);
-    for side in sides::sides(map) {
-        for table in 0..map.tables() {
-            free &= side.table(&loaded.layer.files[0], table)?.is_none_or(|at| at >= home.end);
+    let (sides, file) = (sides::sides(map), &loaded.layer.files[0]);
+    for table in sides::tables(&sides, file, map) {
+        let table = table?;
+        for side in &sides {
+            free &= side.table(file, table)?.is_none_or(|at| at >= home.end);
         }
     }
     Ok(free)

@@ -1,5 +1,7 @@
 //! The two copies of a hosted extent's directories and tables, entry by entry, as writers and checks need them.
 
+use std::ops::Range;
+
 use byteorder::{ByteOrder, LittleEndian};
 
 use super::grain_map::GrainMap;
@@ -38,6 +40,34 @@ impl Side {
     pub(super) fn set_table(&self, file: &WritableFile, table: u64, place: u64) -> Result<()> {
         file.write_all_at(&((place / SECTOR) as u32).to_le_bytes(), self.entry_at(table))
     }
+}
+
+/// Directory entries that are read at once.
+const PART: u64 = 16 * 1024;
+
+/// The tables that one of the copies has at least.
+pub(super) fn tables<'a>(
+    sides: &[Side],
+    file: &'a ImageFile,
+    map: &GrainMap,
+) -> impl Iterator<Item = Result<u64>> + use<'a> {
+    let (sides, end) = (sides.to_vec(), map.tables());
+    (0..end).step_by(PART as usize).flat_map(move |first| {
+        match tables_within(&sides, file, first..end.min(first + PART)) {
+            Ok(tables) => tables.into_iter().map(Ok).collect(),
+            Err(e) => vec![Err(e)],
+        }
+    })
+}
+
+fn tables_within(sides: &[Side], file: &ImageFile, range: Range<u64>) -> Result<Vec<u64>> {
+    let mut entries = vec![0; (range.end - range.start) as usize];
+    let mut any = vec![0; entries.len()];
+    for side in sides {
+        read(file, side.entry_at(range.start), &mut entries)?;
+        any.iter_mut().zip(&entries).for_each(|(any, entry)| *any |= entry);
+    }
+    Ok(range.zip(any).filter(|(_, entry)| *entry != 0).map(|(table, _)| table).collect())
 }
 
 /// Entries of `table` that grains of the extent have.
