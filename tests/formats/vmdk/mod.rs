@@ -10,6 +10,7 @@ mod model;
 mod oddities;
 mod stream;
 mod write;
+mod write_limits;
 
 use diskport::{Defect, Error, Open};
 
