@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::write::WriteLayer;
 use super::{Disk, Extent, LayerInfo, MappingKind};
 use crate::error::{Error, Result};
+use crate::storage::ImageFile;
 
 /// Bytes that are looked at for zeros at once.
 const PIECE: u64 = 1 << 20;
@@ -52,9 +53,9 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compaction {
-    /// Bytes that the image's files took before.
+    /// Bytes of the image's files before.
     pub before: u64,
-    /// Bytes that they took after.
+    /// Bytes of them after.
     pub after: u64,
 }
 
@@ -228,15 +229,10 @@ impl WritableDisk {
         done
     }
 
-    /// Bytes that the files of the image take.
+    /// Bytes of all files of the image.
     fn occupied(&self) -> Result<u64> {
-        let mut files = self.top.files().iter();
-        files.try_fold(0, |sum, file| match file.storage().allocated() {
-            Some(bytes) => Ok(sum + bytes),
-            None => {
-                file.storage().size().map(|size| sum + size).map_err(|e| Error::io("measure", file.name(), e))
-            }
-        })
+        let size = |file: &ImageFile| file.storage().size().map_err(|e| Error::io("measure", file.name(), e));
+        self.top.files().iter().map(size).sum()
     }
 
     /// Hands every stored block of zeros of the top layer to [`WriteLayer::write_zeroes`].

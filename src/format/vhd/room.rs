@@ -6,6 +6,7 @@ use super::layout::{DynamicHeader, SECTOR};
 use super::locator;
 use super::pending::{ALIGNMENT, Pending};
 use super::write::Writer;
+use crate::disk::is_zero;
 use crate::disk::space::Space;
 use crate::error::Result;
 
@@ -73,7 +74,10 @@ impl Writer {
         for at in (bat.bitmap_size..end).step_by(buf.len()) {
             let piece = &mut buf[..(end - at).min(PIECE) as usize];
             self.file.read_exact_at(piece, from + at)?;
-            self.file.write_all_at(piece, to + at)?;
+            match is_zero(piece) {
+                true => self.file.zero(to + at..to + at + piece.len() as u64)?,
+                false => self.file.write_all_at(piece, to + at)?,
+            }
         }
         pending.put(index, to, bits);
         self.bound(pending)

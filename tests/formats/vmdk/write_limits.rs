@@ -32,7 +32,7 @@ fn a_refused_resize_changes_nothing() {
         Copy::new(&Disk::empty(1 << 20, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path).expect("writes");
         let before = files(folder.path());
         let refused = Open::new().open_writable(&path).expect("opens").resize(size, true);
-        assert!(matches!(refused, Err(Error::Unsupported { .. } | Error::SizeLimit { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Layout { .. } | Error::SizeLimit { .. })), "{refused:?}");
         assert!(files(folder.path()) == before, "{kind}");
     }
 }
@@ -54,7 +54,7 @@ fn a_refused_resize_of_one_extent_changes_nothing() {
     let mut resolver = Explicit::default();
     resolver.insert_writable("a-flat.vmdk", Arc::new(extent.clone()));
     let disk = Open::new().resolver(resolver).open_writable_storage(file.clone()).expect("opens");
-    assert!(matches!(disk.resize(1 << 30, true), Err(Error::Unsupported { .. })));
+    assert!(matches!(disk.resize(1 << 30, true), Err(Error::Layout { .. })));
     assert!(file.to_vec() == text.as_bytes());
     assert!(extent.to_vec() == [3; 4096]);
     // A file in which new directories find no place that a header can name.
