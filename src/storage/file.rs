@@ -42,6 +42,17 @@ impl FileStorage {
         locked(self.file.try_lock_shared())
     }
 
+    /// Whether the file was removed, or replaced, since it was opened.
+    pub(super) fn is_removed(&self) -> io::Result<bool> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Ok(self.file.metadata()?.nlink() == 0)
+        }
+        #[cfg(not(unix))]
+        Ok(false)
+    }
+
     /// Creates a new file for reading and writing; fails when there is one already.
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::from_file(File::options().read(true).write(true).create_new(true).open(path)?)

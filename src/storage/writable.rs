@@ -1,5 +1,6 @@
 //! A file that is written, with the name the user knows it by.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,10 +40,14 @@ impl WritableFile {
     pub(super) fn lock(storage: FileStorage, path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let name = || path.display().to_string();
-        match storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
-            true => Ok(Self::at_path(Arc::new(storage), path)),
-            false => Err(Error::Locked { file: name() }),
+        if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
+            return Err(Error::Locked { file: name() });
         }
+        // Whoever had the lock until now may have removed it: what is written to it would be lost.
+        if storage.is_removed().map_err(|e| Error::io("measure", name(), e))? {
+            return Err(Error::io("open for writing", name(), io::ErrorKind::NotFound.into()));
+        }
+        Ok(Self::at_path(Arc::new(storage), path))
     }
 
     /// The name in messages.

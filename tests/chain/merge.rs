@@ -263,3 +263,31 @@ fn a_raw_disk_is_merged_into_nothing() {
     let disk: Disk = open(&new);
     assert_eq!(disk.chain()[0].info().format, Format::Raw);
 }
+
+/// Whoever finds the top open for writing waits, until the merge has recorded or removed it: nothing written is lost.
+#[test]
+fn no_write_falls_between_a_merge_and_its_end() {
+    for format in [VHD, VHDX] {
+        let chain = Chain::with(format, &LAYERS[..1]);
+        let top = chain.top();
+        let written = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut written = 0_u8;
+                while top.exists() {
+                    let Ok(disk) = Open::new().open_writable(top) else { continue };
+                    if disk.write_at(&[written + 1; 512], 0).and_then(|()| disk.close()).is_ok() {
+                        written = (written + 1) % 200;
+                    }
+                }
+                written
+            });
+            while let Err(problem) = Merge::of(top).delete(true).commit() {
+                assert!(top.exists(), "{format}: {problem}");
+            }
+            writer.join().expect("writes")
+        });
+        let mut found = [0; 512];
+        open(&chain.images[0]).read_at(&mut found, 0).expect("reads");
+        assert!(written == 0 || found == [written; 512], "{format}: {written}, but {}", found[0]);
+    }
+}
