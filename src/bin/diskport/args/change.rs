@@ -1,0 +1,185 @@
+//! The commands that make images, or change them in place.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use diskport::chain::check_no_children;
+use diskport::{Error, Format, WritableDisk};
+
+use super::{ImageArgs, OpenArgs, PolicyArgs};
+use crate::console::say;
+use crate::failure::Failure;
+use crate::size;
+
+#[derive(Args)]
+pub struct Create {
+    /// The image to make
+    pub image: PathBuf,
+    /// The virtual size; of a child, by default its parent's
+    #[arg(long, value_parser = size::parse, required_unless_present = "parent")]
+    pub size: Option<u64>,
+    /// The parent of a differencing child, which holds only what differs from it
+    #[arg(long, value_name = "PATH")]
+    pub parent: Option<PathBuf>,
+    /// The parent's format, instead of detecting it
+    #[arg(long, value_name = "FORMAT", requires = "parent")]
+    pub parent_format: Option<Format>,
+    /// The format: raw, vhd, vhdx or vmdk. By default what the image's name ends in; of a child, the parent's
+    #[arg(long, short = 'O', conflicts_with = "parent")]
+    pub format: Option<Format>,
+    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat,
+    /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
+    #[arg(long, conflicts_with = "parent")]
+    pub subformat: Option<String>,
+    /// The block size; for formats that have one. Of a child, by default its parent's
+    #[arg(long, value_parser = size::parse)]
+    pub block_size: Option<u64>,
+    /// Bytes of a logical sector
+    #[arg(long, default_value_t = 512, value_parser = parse_sector_size, conflicts_with = "parent")]
+    pub sector_size: u32,
+    /// Replace an existing image
+    #[arg(long)]
+    pub overwrite: bool,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+/// An image that is changed in place.
+#[derive(Args)]
+pub struct ChangeArgs {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Refuse when another image in the folder names this one as its parent, instead of warning
+    #[arg(long)]
+    pub check_children: bool,
+}
+
+impl ChangeArgs {
+    /// Opens the image for writing, after it was looked at without changing anything.
+    pub fn open(&self) -> Result<WritableDisk, Failure> {
+        let disk = self.image.open()?;
+        match check_no_children(&disk) {
+            Err(problem) if self.check_children => return Err(problem.into()),
+            Err(problem @ Error::HasChildren { .. }) => {
+                say(&format!("diskport: warning: {problem}: what they read as changes too"));
+            }
+            // A folder that cannot be listed was not asked for.
+            Ok(()) | Err(_) => {}
+        }
+        Ok(self.image.options.options(self.image.format).open_writable(&self.image.path)?)
+    }
+}
+
+#[derive(Args)]
+pub struct Write {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// First byte
+    #[arg(long, value_parser = size::parse)]
+    pub offset: u64,
+    /// Write this many zeros instead of standard input
+    #[arg(long, value_name = "LENGTH", value_parser = size::parse)]
+    pub zeroes: Option<u64>,
+    /// Say that this many bytes are no longer needed, instead of writing any
+    #[arg(long, value_name = "LENGTH", value_parser = size::parse, conflicts_with = "zeroes")]
+    pub discard: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct Resize {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// The new virtual size
+    #[arg(value_parser = size::parse)]
+    pub size: u64,
+    /// Cut off what is not zeros
+    #[arg(long)]
+    pub allow_loss: bool,
+}
+
+#[derive(Args)]
+pub struct Compact {
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+#[derive(Args)]
+pub struct Merge {
+    /// The top of the chain
+    pub top: PathBuf,
+    /// The layer to merge into, instead of the top's parent
+    #[arg(long, value_name = "BASE")]
+    pub into: Option<PathBuf>,
+    /// A new image to merge into; without --base one that has no parent
+    #[arg(long, value_name = "NEW", conflicts_with = "into")]
+    pub output: Option<PathBuf>,
+    /// The layer that the new image is to be a child of
+    #[arg(long, value_name = "BASE", requires = "output")]
+    pub base: Option<PathBuf>,
+    /// The block size of the new image
+    #[arg(long, value_parser = size::parse, requires = "output")]
+    pub block_size: Option<u64>,
+    /// Replace an existing output
+    #[arg(long, requires = "output")]
+    pub overwrite: bool,
+    /// Remove the merged images in the end
+    #[arg(long, conflicts_with = "output")]
+    pub delete: bool,
+    /// Go on when other images need one that is changed or removed: they are lost
+    #[arg(long)]
+    pub ignore_children: bool,
+    /// The top's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Args)]
+pub struct Rebase {
+    /// The differencing image
+    pub image: PathBuf,
+    /// Its new parent
+    #[arg(long, value_name = "PATH", required_unless_present = "find")]
+    pub parent: Option<PathBuf>,
+    /// The new parent's format, instead of detecting it
+    #[arg(long, value_name = "FORMAT", requires = "parent")]
+    pub parent_format: Option<Format>,
+    /// Take the new parent for one of the same content, as one that was moved: names and identities alone are written
+    #[arg(long = "unsafe")]
+    pub unchecked: bool,
+    /// Look in these folders for the parent, which was moved
+    #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with = "parent")]
+    pub find: Vec<PathBuf>,
+    /// Where the old parent lies now
+    #[arg(long, value_name = "PATH")]
+    pub old_parent: Option<PathBuf>,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+}
+
+#[derive(Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Repair what can be repaired without losing anything
+    #[arg(long)]
+    pub repair: bool,
+    /// Make repairs that lose something too
+    #[arg(long, requires = "repair")]
+    pub allow_loss: bool,
+}
+
+fn parse_sector_size(text: &str) -> Result<u32, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" => Ok(4096),
+        _ => Err("expected 512 or 4096".to_owned()),
+    }
+}

@@ -1,0 +1,211 @@
+//! The grammar of the command line.
+
+mod change;
+mod open;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use diskport::Format;
+use diskport::copy::Digest;
+use diskport::ops::Target;
+
+pub use change::{Check, Compact, Create, Merge, Rebase, Resize, Write};
+pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
+
+use crate::size;
+
+/// Reads, converts and transforms virtual disks: VHD, VHDX, VMDK and raw.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    /// How progress is shown, on standard error
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Says what an image is: format, sizes, identities, parents. Reads headers only
+    Info(Info),
+    /// Lists the extents of the virtual disk, through the chain of parents
+    Map(Map),
+    /// Prints the digest of the whole virtual content
+    Hash(Hash),
+    /// Compares the virtual contents of two images of any formats
+    Compare(Compare),
+    /// Writes bytes of the virtual disk to standard output
+    Read(Read),
+    /// Makes a new empty disk, or a differencing child
+    Create(Create),
+    /// Writes standard input to the virtual disk
+    Write(Write),
+    /// Changes the virtual size, in place
+    Resize(Resize),
+    /// Gives the space of unused and zeroed blocks back, in place
+    Compact(Compact),
+    /// Merges an image and its parents down to a base: into the base, or into a new image
+    Merge(Merge),
+    /// Gives an image another parent
+    Rebase(Rebase),
+    /// Looks for everything that is wrong with an image, and repairs it when told
+    Check(Check),
+    /// Converts an image, its chain flattened, into another format
+    Convert(Convert),
+    /// Makes a native disk of a hypervisor from a vDisk with all its versions
+    ReverseImage(ReverseImage),
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, nothing elsewhere
+    Auto,
+    /// A bar
+    Bar,
+    /// A line of JSON for each update
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Args)]
+pub struct Info {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Map {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Hash {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// sha256, md5 or blake3
+    #[arg(long, default_value = "sha256")]
+    pub algorithm: Digest,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Compare {
+    /// One image
+    pub a: PathBuf,
+    /// The other
+    pub b: PathBuf,
+    /// The format of the first image, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    /// The format of the second image, instead of detecting it
+    #[arg(long, short = 'F')]
+    pub format_b: Option<Format>,
+    /// The parent of the second image; --parent names that of the first
+    #[arg(long, value_name = "PATH")]
+    pub parent_b: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+#[derive(Args)]
+pub struct Read {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// First byte
+    #[arg(long, value_parser = size::parse)]
+    pub offset: u64,
+    /// How many bytes
+    #[arg(long, value_parser = size::parse)]
+    pub length: u64,
+}
+
+/// How an output is written.
+#[derive(Args)]
+pub struct OutputArgs {
+    /// Level of compression, 0 to 9
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub level: u32,
+    /// Threads that read and compress
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Read the output back and compare it with the source before it gets its name
+    #[arg(long)]
+    pub verify: bool,
+    /// Leave out making the output durable, to measure beside tools that do not
+    #[arg(long)]
+    pub no_sync: bool,
+    /// Replace an existing output
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print a report as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Convert {
+    /// The image to convert
+    pub source: PathBuf,
+    /// The output; - is standard output
+    pub destination: PathBuf,
+    /// The source's format, instead of detecting it
+    #[arg(long, short = 'f', value_name = "FORMAT")]
+    pub source_format: Option<Format>,
+    /// The output's format: raw, vhd, vhdx or vmdk. By default what the output's name ends in
+    #[arg(long, short = 'O')]
+    pub format: Option<Format>,
+    /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat,
+    /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
+    #[arg(long)]
+    pub subformat: Option<String>,
+    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
+    #[arg(long, conflicts_with_all = ["format", "subformat"])]
+    pub target: Option<Target>,
+    /// The output's virtual size: at least the source's
+    #[arg(long, value_parser = size::parse)]
+    pub size: Option<u64>,
+    /// The output's block size; for formats that have one
+    #[arg(long, value_parser = size::parse)]
+    pub block_size: Option<u64>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Args)]
+pub struct ReverseImage {
+    /// The vDisk: its newest version, or the base
+    pub source: PathBuf,
+    /// The output; - is standard output
+    pub destination: PathBuf,
+    /// The source's format, instead of detecting it
+    #[arg(long, short = 'f', value_name = "FORMAT")]
+    pub source_format: Option<Format>,
+    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
+    #[arg(long, default_value = "vsphere")]
+    pub target: Target,
+    /// The output's virtual size in MiB: at least the source's
+    #[arg(long, value_name = "MIB")]
+    pub size_mib: Option<u64>,
+    #[command(flatten)]
+    pub open: OpenArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

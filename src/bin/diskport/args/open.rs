@@ -1,0 +1,147 @@
+//! How images are opened.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use diskport::format::vhd::SizeField;
+use diskport::format::vmdk::GrainTables;
+use diskport::storage::{AnyPath, NoExternal};
+use diskport::{Disk, Format, Open};
+
+use crate::console::say;
+use crate::failure::Failure;
+
+/// How images are opened.
+#[derive(Args)]
+pub struct OpenArgs {
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// The parent of the image, wherever it lies
+    #[arg(long, value_name = "PATH")]
+    pub parent: Option<PathBuf>,
+}
+
+/// What is accepted of images and their parents.
+#[derive(Args, Clone, Copy)]
+pub struct PolicyArgs {
+    /// Where parents and extents that an image names may be opened
+    #[arg(long, value_enum, default_value_t = Resolve::SameDirectory)]
+    pub resolve: Resolve,
+    /// Read over a parent that is not the one recorded
+    #[arg(long)]
+    pub ignore_parent_mismatch: bool,
+    /// How many layers a chain may have
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_depth: usize,
+    /// The size of a VHD whose footer disagrees with itself
+    #[arg(long, value_enum, default_value_t = VhdSize::Current)]
+    pub vhd_size: VhdSize,
+    /// The grain table of a VMDK that is read where the two copies differ
+    #[arg(long, value_enum, default_value_t = GrainTable::Agree)]
+    pub grain_table: GrainTable,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Resolve {
+    /// The image's own folder
+    SameDirectory,
+    /// Nowhere
+    None,
+    /// Anywhere
+    Any,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum VhdSize {
+    /// The current size
+    Current,
+    /// Cylinders, heads and sectors
+    Chs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum GrainTable {
+    /// Both must agree
+    Agree,
+    /// The primary one
+    Primary,
+    /// The redundant one
+    Redundant,
+}
+
+impl OpenArgs {
+    /// Opens the image at `path`, of `format` if one is given.
+    pub fn open(&self, path: &PathBuf, format: Option<Format>) -> Result<Disk, Failure> {
+        let disk = self.options(format).open_path(path)?;
+        warn_of(&disk, path);
+        Ok(disk)
+    }
+
+    /// The same options for another image, whose parent is another one.
+    pub fn with_parent(&self, parent: Option<PathBuf>) -> Self {
+        Self { parent, ..*self }
+    }
+
+    /// What the options say.
+    pub fn options(&self, format: Option<Format>) -> Open {
+        let open = self.policy.options(format);
+        match &self.parent {
+            Some(parent) => open.parent(parent),
+            None => open,
+        }
+    }
+}
+
+impl PolicyArgs {
+    /// What the options say.
+    pub fn options(&self, format: Option<Format>) -> Open {
+        let mut open = Open::new()
+            .ignore_parent_mismatch(self.ignore_parent_mismatch)
+            .max_depth(self.max_depth)
+            .vhd_size(match self.vhd_size {
+                VhdSize::Current => SizeField::Current,
+                VhdSize::Chs => SizeField::Chs,
+            })
+            .grain_tables(match self.grain_table {
+                GrainTable::Agree => GrainTables::MustAgree,
+                GrainTable::Primary => GrainTables::Primary,
+                GrainTable::Redundant => GrainTables::Redundant,
+            });
+        open = match self.resolve {
+            Resolve::SameDirectory => open,
+            Resolve::None => open.resolver(NoExternal),
+            Resolve::Any => open.resolver(AnyPath),
+        };
+        match format {
+            Some(format) => open.format(format),
+            None => open,
+        }
+    }
+}
+
+/// Says what is odd about the image at `path`.
+pub fn warn_of(disk: &Disk, path: &Path) {
+    for warning in disk.warnings() {
+        say(&format!("diskport: warning: {}: {warning}", path.display()));
+    }
+}
+
+/// One image, and how it is opened.
+#[derive(Args)]
+pub struct ImageArgs {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub path: PathBuf,
+    /// The image's format, instead of detecting it
+    #[arg(long, short)]
+    pub format: Option<Format>,
+    #[command(flatten)]
+    pub options: OpenArgs,
+}
+
+impl ImageArgs {
+    /// Opens the image.
+    pub fn open(&self) -> Result<Disk, Failure> {
+        self.options.open(&self.path, self.format)
+    }
+}
