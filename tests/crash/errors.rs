@@ -8,14 +8,15 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskport::Format;
 use diskport::storage::{Fault, Faults};
+use diskport::{Error, Format};
 
-use crate::oracle::{Depth, examine};
+use crate::failure::Failure;
+use crate::oracle::{Depth, how};
 use crate::parallel::parallel;
 use crate::states::{Cuts, Random};
 use crate::target::{Prepared, Target};
-use crate::workload::{Failure, Op, Work};
+use crate::workload::{Op, Work};
 
 /// What goes wrong, and whether it goes on doing so.
 const FAULTS: [(Fault, bool); 6] = [
@@ -39,18 +40,19 @@ pub struct Errors {
     pub errors: AtomicU64,
 }
 
-/// Lets all calls of all operations on images of `format` fail.
-pub fn run(format: Format) -> Result<Errors, String> {
+/// Lets all calls of all operations on images of `format` fail: with `everything`, in every way, otherwise in a part of them.
+pub fn run(format: Format, everything: bool) -> Result<Errors, String> {
     let mut cases = Vec::new();
     for target in Target::all(format).into_iter().filter(|target| !target.is_fresh()) {
         let prepared = Arc::new(target.prepare()?);
-        let ops = target.ops().into_iter().flat_map(|op| FAULTS.map(|fault| (op.clone(), fault)));
-        cases.extend(ops.map(|(op, (fault, lasting))| Case {
-            prepared: prepared.clone(),
-            op,
-            fault,
-            lasting,
-        }));
+        for op in target.ops() {
+            for (fault, lasting) in FAULTS {
+                // Each call fails at least once.
+                let step = if everything || (fault, lasting) == FAULTS[0] { 1 } else { 8 };
+                let (prepared, op, number) = (prepared.clone(), op.clone(), cases.len() as u64);
+                cases.push(Case { prepared, op, fault, lasting, number, step });
+            }
+        }
     }
     let errors = Errors::default();
     parallel(&cases, |case| case.run(&errors).map_err(|failure| format!("{}: {failure}", case.name())))?;
@@ -63,6 +65,10 @@ struct Case {
     op: Op,
     fault: Fault,
     lasting: bool,
+    /// Counts the cases.
+    number: u64,
+    /// Of so many calls, one fails.
+    step: u64,
 }
 
 impl Case {
@@ -72,7 +78,7 @@ impl Case {
     }
 
     fn run(&self, errors: &Errors) -> Result<(), String> {
-        for at in 1.. {
+        for at in (1 + self.number % self.step..).step_by(self.step as usize) {
             let faults = match self.lasting {
                 true => Faults::lasting(at, self.fault),
                 false => Faults::once(at, self.fault),
@@ -109,6 +115,9 @@ impl Case {
         self.examine(&work).map_err(after)?;
         match op {
             Some(Op::Flush) if said => work.check_poisoned().map_err(after)?,
+            Some(Op::Write(_) | Op::Zero(_) | Op::Discard(_)) if said && is_sync(&error) => {
+                work.check_flush_refused().map_err(after)?;
+            }
             // What failed is done again, by the same disk.
             Some(Op::Write(_) | Op::Zero(_) | Op::Discard(_)) if !self.lasting => {
                 let again = session.iter().try_for_each(|op| work.perform(op));
@@ -123,15 +132,19 @@ impl Case {
         log.iter().for_each(|event| cuts.push(event));
         let mut random = Random(calls);
         for choice in random.some(cuts.choices(&mut Random(0)), CUTS) {
-            let image = work.image_of(cuts.state(&choice), work.top());
+            let image = work.image_of(cuts.state(&choice), work.last());
             let cut = |failure| after(format!("{failure}\n  and a cut, {}", cuts.describe(&choice)));
-            examine(image, work.expected(), Depth::Read).map_err(cut)?;
+            how(work.last().merging)(image, work.expected(), Depth::Read).map_err(cut)?;
         }
         Ok((calls, true))
     }
 
     /// Examines the files as they are.
     fn examine(&self, work: &Work) -> Result<(), String> {
-        examine(work.image(), work.expected(), Depth::Write).map(drop)
+        how(work.last().merging)(work.image(), work.expected(), Depth::Write).map(drop)
     }
+}
+
+fn is_sync(error: &Error) -> bool {
+    matches!(error, Error::Io { operation: "sync", .. })
 }

@@ -4,6 +4,7 @@ use diskport::Disk;
 use diskport::disk::MappingKind;
 
 use crate::bytes::Bytes;
+use crate::failure::Failure;
 use crate::states::GARBAGE;
 
 /// Bytes of a sector: what is written wholly or not at all.
@@ -50,24 +51,24 @@ impl Expected {
         self.versions.drain(..self.versions.len() - 1);
     }
 
-    /// Whether `disk` may hold what it holds; if not, what is wrong with it.
-    pub fn check(&self, disk: &Disk) -> Result<(), String> {
+    /// Whether `disk` may hold what it holds.
+    pub fn check(&self, disk: &Disk) -> Result<(), Failure> {
         let size = disk.size();
         if !self.versions.iter().any(|version| version.size() == size) {
             let sizes: Vec<_> = self.versions.iter().map(Bytes::size).collect();
-            return Err(format!("the size is {size}, expected one of {sizes:?}"));
+            return Err(Failure::Wrong(format!("the size is {size}, expected one of {sizes:?}")));
         }
         let mut piece = vec![0; PIECE];
         for extent in disk.extents(..) {
-            let extent = extent.map_err(|e| format!("mapping: {e}"))?;
+            let extent = extent?;
             let stored = !matches!(extent.kind, MappingKind::Zero | MappingKind::Absent);
             piece.fill(0);
             for start in (extent.start..extent.start + extent.len).step_by(PIECE) {
                 let len = (extent.start + extent.len - start).min(PIECE as u64) as usize;
                 if stored {
-                    disk.read_at(&mut piece[..len], start).map_err(|e| format!("reading: {e}"))?;
+                    disk.read_at(&mut piece[..len], start)?;
                 }
-                self.check_at(&piece[..len], start)?;
+                self.check_at(&piece[..len], start).map_err(Failure::Wrong)?;
             }
         }
         Ok(())
@@ -105,13 +106,13 @@ impl Expected {
 const PIECE: usize = 64 << 10;
 
 /// All of a disk's content.
-pub fn content(disk: &Disk) -> Result<Bytes, String> {
+pub fn content(disk: &Disk) -> diskport::Result<Bytes> {
     let mut content = Bytes::zeros(disk.size());
     for extent in disk.extents(..) {
-        let extent = extent.map_err(|e| format!("mapping: {e}"))?;
+        let extent = extent?;
         if !matches!(extent.kind, MappingKind::Zero | MappingKind::Absent) {
             let mut bytes = vec![0; extent.len as usize];
-            disk.read_at(&mut bytes, extent.start).map_err(|e| format!("reading: {e}"))?;
+            disk.read_at(&mut bytes, extent.start)?;
             content.write(&bytes, extent.start);
         }
     }
@@ -120,13 +121,15 @@ pub fn content(disk: &Disk) -> Result<Bytes, String> {
 
 /// `len` bytes for the virtual `offset` that tell who wrote them, and where: the same eight bytes through a sector.
 pub fn pattern(writer: u8, offset: u64, len: usize) -> Vec<u8> {
-    (offset..offset + len as u64)
-        .map(|at| {
-            let sector = (at / SECTOR) as u32;
-            let [a, b, c, d] = sector.to_le_bytes();
-            [b'W', writer, a, b, c, d, b'W', writer][at as usize % 8]
-        })
-        .collect()
+    let mut bytes = Vec::with_capacity(len + 2 * SECTOR as usize);
+    let (first, end) = (offset / SECTOR, offset + len as u64);
+    for sector in first..end.div_ceil(SECTOR) {
+        let [a, b, c, d] = (sector as u32).to_le_bytes();
+        bytes.extend_from_slice(&[b'W', writer, a, b, c, d, b'W', writer].repeat(SECTOR as usize / 8));
+    }
+    bytes.drain(..(offset - first * SECTOR) as usize);
+    bytes.truncate(len);
+    bytes
 }
 
 /// In words, what a sector holds.

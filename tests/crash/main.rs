@@ -4,11 +4,17 @@
 //! `DISKPORT_CRASH=full` tries everything; otherwise a seeded part is tried, of at least [`STATES`] states a format.
 
 mod bytes;
+#[path = "../common/mod.rs"]
+mod common;
 mod errors;
 mod expected;
+mod failure;
 mod image;
 mod oracle;
 mod parallel;
+mod peers;
+mod publish;
+mod random;
 mod recorder;
 mod states;
 mod survey;
@@ -18,6 +24,7 @@ mod workload;
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use common::tools::trial;
 use diskport::Format;
 use libtest_mimic::{Arguments, Failed, Trial};
 use survey::{Effort, Survey};
@@ -35,6 +42,21 @@ fn main() {
     trials.extend(
         formats.map(|format| Trial::test(format!("{}::errors", format.name()), move || errors(format))),
     );
+    trials.extend(
+        formats.map(|format| Trial::test(format!("{}::random", format.name()), move || random(format))),
+    );
+    trials.extend([Format::Vhd, Format::Vhdx, Format::Vmdk].map(|format| {
+        trial(format!("{}::peers", format.name()), move || {
+            let read = peers::run(format)?;
+            eprintln!("{format}: {read} images after cuts read by others");
+            Ok(())
+        })
+    }));
+    trials.push(trial("outputs get their names when they are whole".to_owned(), || {
+        let states = publish::check()?;
+        eprintln!("{states} states of names");
+        Ok(())
+    }));
     trials.extend(toy::Flaw::ALL.map(|flaw| {
         let name = match flaw {
             toy::Flaw::None => "the enumerator passes a right writer".to_owned(),
@@ -49,10 +71,12 @@ fn cuts(format: Format) -> Result<(), Failed> {
     let effort = Effort::from_environment();
     let survey = Survey::run(format, &effort, &|_, _, _| Ok(()))?;
     let distinct = survey.distinct();
-    let [workloads, cuts] = [&survey.workloads, &survey.cuts].map(|count| count.load(Relaxed));
+    let counts = [&survey.workloads, &survey.cuts, &survey.refusals];
+    let [workloads, cuts, refusals] = counts.map(|count| count.load(Relaxed));
     let repaired = survey.repaired.load(Relaxed);
     eprintln!(
-        "{format}: {distinct} states at {cuts} cuts of {workloads} workloads, {repaired} of them after a repair"
+        "{format}: {distinct} states at {cuts} cuts of {workloads} workloads; {repaired} needed a repair; \
+         {refusals} changes of the size were refused"
     );
     // A raw disk has few: there is nothing but content.
     let least = if effort.only.is_some() {
@@ -69,11 +93,22 @@ fn cuts(format: Format) -> Result<(), Failed> {
 }
 
 fn errors(format: Format) -> Result<(), Failed> {
-    let errors = errors::run(format)?;
+    let everything = Effort::from_environment().states == usize::MAX;
+    let errors = errors::run(format, everything)?;
     let [faults, errors] = [&errors.faults, &errors.errors].map(|count| count.load(Relaxed));
     eprintln!("{format}: {faults} failing storage calls, {errors} of them led to errors");
     if faults < 100 || errors < faults / 4 {
         return Err("too few for the test to have meant anything".into());
     }
     Ok(())
+}
+
+/// Random sequences a target.
+const SEQUENCES: u32 = 128;
+
+fn random(format: Format) -> Result<(), Failed> {
+    let everything = Effort::from_environment().states == usize::MAX;
+    let operations = random::run(format, if everything { 100 * SEQUENCES } else { SEQUENCES })?;
+    eprintln!("{format}: {operations} random operations");
+    if operations < SEQUENCES as usize { Err("too few to have meant anything".into()) } else { Ok(()) }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Failures after which the rest is given up.
-const ENOUGH: usize = 5;
+const ENOUGH: usize = 60;
 
 /// Does `work` for all `items`; the failures, if there are any.
 pub fn parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), String> + Sync) -> Result<(), String> {

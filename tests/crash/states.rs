@@ -211,8 +211,8 @@ impl File {
         match fill {
             Fill::Zeros => {}
             Fill::Garbage => {
-                for (byte, garbage) in bytes.iter_mut().zip(GARBAGE.iter().cycle()) {
-                    *byte = *garbage;
+                for word in bytes.chunks_mut(GARBAGE.len()) {
+                    word.copy_from_slice(&GARBAGE[..word.len()]);
                 }
             }
             Fill::Stale => {

@@ -9,7 +9,7 @@ use diskport::Format;
 use diskport::storage::Faults;
 
 use crate::bytes::Bytes;
-use crate::oracle::{Depth, Examined, examine};
+use crate::oracle::{Depth, Examined, how};
 use crate::parallel::parallel;
 use crate::states::{Cuts, Random};
 use crate::target::{Prepared, Target};
@@ -25,6 +25,10 @@ const WRITTEN: u64 = 16;
 pub struct Effort {
     /// Different states after which only the workloads of one and two operations are still finished.
     pub states: usize,
+    /// Operations of a workload at most.
+    pub longest: usize,
+    /// Also those that take long to read.
+    pub large: bool,
     /// States at one cut: a seeded choice where there are more.
     pub per_cut: usize,
     /// Only the workload with this name.
@@ -35,9 +39,9 @@ impl Effort {
     /// Everything where `DISKPORT_CRASH` is `full`; what fits into CI where it is not set; otherwise all states of
     /// the one workload that it names.
     pub fn from_environment() -> Self {
-        let all = Self { states: usize::MAX, per_cut: usize::MAX, only: None };
+        let all = Self { states: usize::MAX, longest: LONGEST, large: true, per_cut: usize::MAX, only: None };
         match std::env::var("DISKPORT_CRASH") {
-            Err(_) => Self { states: 110_000, per_cut: 40, only: None },
+            Err(_) => Self { states: 110_000, longest: LONGEST, large: true, per_cut: 40, only: None },
             Ok(full) if full == "full" => all,
             Ok(name) => Self { only: Some(name), ..all },
         }
@@ -50,6 +54,7 @@ pub struct Survey {
     states: Mutex<HashSet<u64>>,
     pub workloads: AtomicUsize,
     pub cuts: AtomicUsize,
+    pub refusals: AtomicUsize,
     pub examined: AtomicU64,
     pub repaired: AtomicU64,
 }
@@ -67,8 +72,12 @@ impl Survey {
         effort: &Effort,
         each: &(impl Fn(&Target, Examined, u64) -> Result<(), String> + Sync),
     ) -> Result<Self, String> {
-        let prepared: Vec<_> = Target::all(format).iter().map(Target::prepare).collect::<Result<_, _>>()?;
-        let workloads = workloads(&prepared);
+        let prepared: Vec<_> = Target::all(format)
+            .iter()
+            .filter(|target| effort.large || !target.is_large())
+            .map(Target::prepare)
+            .collect::<Result<_, _>>()?;
+        let workloads = workloads(&prepared, effort.longest);
         let survey = Self::default();
         parallel(&workloads, |workload| {
             let enough = workload.ops.len() == LONGEST && survey.distinct() >= effort.states;
@@ -118,13 +127,13 @@ impl Survey {
                     continue;
                 }
                 self.states.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
-                let image = work.image_of(states, segment.top);
+                let image = work.image_of(states, segment);
                 let depth = if digest.is_multiple_of(WRITTEN) { Depth::Write } else { Depth::Read };
                 let story = |failure| {
                     let story = cuts.describe(&choice);
                     format!("{failure}\n  cut before event {at} of {}, {story}", log.len())
                 };
-                let examined = examine(image, &segment.expected, depth).map_err(story)?;
+                let examined = how(segment.merging)(image, &segment.expected, depth).map_err(story)?;
                 self.examined.fetch_add(1, Ordering::Relaxed);
                 self.repaired.fetch_add(examined.repaired.into(), Ordering::Relaxed);
                 each(target, examined, digest).map_err(story)?;
@@ -132,6 +141,7 @@ impl Survey {
             self.cuts.fetch_add(1, Ordering::Relaxed);
         }
         self.workloads.fetch_add(1, Ordering::Relaxed);
+        self.refusals.fetch_add(work.refusals(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -144,17 +154,22 @@ impl Workload<'_> {
 }
 
 /// All workloads: those of one and two operations, then a shuffle of those of three.
-fn workloads(prepared: &[Prepared]) -> Vec<Workload<'_>> {
+fn workloads(prepared: &[Prepared], longest: usize) -> Vec<Workload<'_>> {
     let mut all = Vec::new();
     for prepared in prepared {
         let ops = prepared.target.ops();
         let mut sequences: Vec<Vec<Op>> = vec![Vec::new()];
-        for _ in 0..LONGEST {
+        for _ in 0..longest {
             let longer = |ops_so_far: &Vec<Op>| {
                 ops.iter().map(|op| ops_so_far.iter().chain([op]).cloned().collect()).collect::<Vec<_>>()
             };
             sequences = sequences.iter().flat_map(longer).collect();
-            all.extend(sequences.iter().map(|ops| Workload { prepared, ops: ops.clone() }));
+            let sensible = |ops: &&Vec<Op>| {
+                let parent = ops.iter().position(|op| *op == Op::Child).unwrap_or(LONGEST);
+                prepared.target.is_child() || ops[..parent.min(ops.len())].iter().all(|op| !op.needs_parent())
+            };
+            let sensible = sequences.iter().filter(sensible);
+            all.extend(sensible.map(|ops| Workload { prepared, ops: ops.clone() }));
         }
     }
     all.sort_by_cached_key(|workload| match workload.ops.len() {

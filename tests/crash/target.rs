@@ -9,7 +9,7 @@ use diskport::{Child, Disk, Format, KIB, MIB};
 
 use crate::bytes::{Bytes, Memory};
 use crate::expected::pattern;
-use crate::image::{Image, Top, opener};
+use crate::image::{Image, Top};
 use crate::states::Fill;
 use crate::workload::Op;
 
@@ -85,8 +85,9 @@ impl Target {
             }
             Format::Vmdk => {
                 let mut all = each(&[OutputFormat::Vmdk(Subformat::MonolithicSparse)], &[Fresh, Used, Child]);
-                let flat = [Subformat::MonolithicFlat, Subformat::Vmfs].map(OutputFormat::Vmdk);
-                all.extend(each(&flat, &[Used]));
+                all.extend(each(&[OutputFormat::Vmdk(Subformat::TwoGbMaxExtentSparse)], &[Used]));
+                let flat = [Subformat::MonolithicFlat, Subformat::TwoGbMaxExtentFlat, Subformat::Vmfs];
+                all.extend(each(&flat.map(OutputFormat::Vmdk), &[Used]));
                 all
             }
             _ => unreachable!("there are no other formats"),
@@ -97,9 +98,9 @@ impl Target {
     pub fn ops(&self) -> Vec<Op> {
         let all = Op::all(self.block).into_iter();
         match self.output {
-            OutputFormat::Raw => all.filter(|op| *op != Op::Child).collect(),
+            OutputFormat::Raw => all.filter(|op| *op != Op::Child && !op.needs_parent()).collect(),
             // It is about the table; the rest would read its many blocks for nothing.
-            _ if self.size > 16 * MIB => {
+            _ if self.is_large() => {
                 let (write, grow) = (Op::Write(0..self.block), Op::Grow(self.block));
                 vec![write, Op::Flush, grow, Op::Shrink(self.block)]
             }
@@ -124,6 +125,16 @@ impl Target {
     /// Whether there is nothing on it that an error could destroy.
     pub fn is_fresh(&self) -> bool {
         self.start == Start::Fresh
+    }
+
+    /// Whether reading all of it takes long.
+    pub fn is_large(&self) -> bool {
+        self.size > 16 * MIB
+    }
+
+    /// Whether it is a child.
+    pub fn is_child(&self) -> bool {
+        matches!(self.start, Start::Child | Start::ChildOfRaw)
     }
 
     /// Makes the image.
@@ -154,8 +165,8 @@ impl Target {
             }
             Start::ChildOfRaw => {
                 let content = filled(self.size);
-                let top = Top { main: 0, own: 0, format: Some(Format::Raw) };
-                let parent = Image { files: vec![("base".to_owned(), content.clone())], top };
+                let top = Top { main: 0, own: 0, format: Format::Raw };
+                let parent = Image { files: vec![("base".to_owned(), content.clone())], chain: vec![top] };
                 Ok((parent.child("child")?, content))
             }
         }
@@ -167,23 +178,31 @@ impl Target {
         if matches!(self.output, OutputFormat::Vhd(DYNAMIC) | OutputFormat::Vhdx(_)) {
             copy = copy.block_size(self.block);
         }
-        let format = (self.output == OutputFormat::Raw).then_some(Format::Raw);
-        if !matches!(self.output, OutputFormat::Vmdk(Subformat::MonolithicFlat | Subformat::Vmfs)) {
+        let format = self.output.format();
+        let top = Top { main: 0, own: 0, format };
+        let several = matches!(self.output, OutputFormat::Vmdk(kind) if kind != Subformat::MonolithicSparse);
+        if !several {
             let storage = Memory::default();
             copy.write_storage(Arc::new(storage.clone()))?;
-            let files = vec![("base".to_owned(), storage.bytes())];
-            return Ok(Image { files, top: Top { main: 0, own: 0, format } });
+            return Ok(Image { files: vec![("base".to_owned(), storage.bytes())], chain: vec![top] });
         }
         // More than one file: only by path.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         copy.write_file(folder.path().join("base"))?;
-        let file = |name: &str| {
-            let bytes = std::fs::read(folder.path().join(name)).expect("was written");
-            (name.to_owned(), Bytes::from(&bytes[..]))
-        };
-        let files = vec![file("base"), file("base-flat.vmdk")];
-        Ok(Image { files, top: Top { main: 0, own: 0, format } })
+        let files = folder.path().read_dir().expect("a folder").map(|entry| {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("has one").to_string_lossy().into_owned();
+            (name, Bytes::from(&std::fs::read(path).expect("was written")[..]))
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Image { files, chain: vec![top] })
     }
+}
+
+/// The format of a child of an image of `format`.
+pub fn child_format(format: Format) -> Format {
+    if format == Format::Raw { Format::Vhd } else { format }
 }
 
 /// What a used disk holds.
@@ -197,30 +216,23 @@ impl Image {
         self,
         write: impl FnOnce(&diskport::WritableDisk) -> diskport::Result<()>,
     ) -> diskport::Result<Self> {
-        let (storages, open) = self.storages();
-        let disk = open.open_writable_storage(storages[self.top.main].clone())?;
+        let (storages, open) = self.storages(self.top());
+        let disk = open.open_writable_storage(storages[self.top().main].clone())?;
         write(&disk)?;
         disk.close()?;
-        let names = self.files.into_iter().map(|(name, _)| name);
-        Ok(Self { files: names.zip(storages.iter().map(Memory::bytes)).collect(), top: self.top })
+        Ok(self.with(&storages))
     }
 
     /// A new child of the image.
     fn child(mut self, name: &str) -> diskport::Result<Self> {
-        let (storages, open) = self.storages();
-        let disk = open.open(storages[self.top.main].clone())?;
+        let parent = self.top();
+        let (storages, open) = self.storages(parent);
+        let disk = open.open(storages[parent.main].clone())?;
         let storage = Memory::default();
-        Child::of(&disk).write_storage(Arc::new(storage.clone()), &self.files[self.top.main].0)?;
+        Child::of(&disk).write_storage(Arc::new(storage.clone()), &self.files[parent.main].0)?;
         let new = self.files.len();
         self.files.push((name.to_owned(), storage.bytes()));
-        Ok(Self { files: self.files, top: Top { main: new, own: new, format: None } })
-    }
-
-    /// The files in memory, and how to open the image in them.
-    pub fn storages(&self) -> (Vec<Memory>, diskport::Open) {
-        let storages: Vec<_> = self.files.iter().map(|(_, bytes)| Memory::new(bytes.clone())).collect();
-        let named = self.files.iter().zip(&storages).map(|((name, _), storage)| (name.as_str(), storage));
-        let open = opener(named, self.top);
-        (storages, open)
+        self.chain.push(Top { main: new, own: new, format: child_format(parent.format) });
+        Ok(self)
     }
 }

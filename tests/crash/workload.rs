@@ -1,16 +1,17 @@
 //! What is done to an image, step by step, with what its disk may hold after a cut at any moment.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use diskport::storage::{Faults, FaultyStorage, WriteAt};
-use diskport::{Child, Error, Format, Open, WritableDisk};
+use diskport::{Child, Error, ErrorClass, Format, Open, WritableDisk};
 
 use crate::bytes::Bytes;
 use crate::expected::{Expected, SECTOR, pattern};
-use crate::image::{Image, Top, opener};
+use crate::failure::Failure;
+use crate::image::{Image, Top, merge, opener, record_parent};
 use crate::recorder::{Change, Recorded, Recorder};
+use crate::target::child_format;
 
 /// One operation. What lies beyond the disk's end is left out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +28,18 @@ pub enum Op {
     /// A child, on which the work goes on.
     Child,
     Reopen,
+    /// A child goes into its parent, on which the work goes on.
+    Merge,
+    /// A child is given its parent again.
+    Rebase,
 }
 
 impl Op {
+    /// Whether it is for children alone.
+    pub fn needs_parent(&self) -> bool {
+        matches!(self, Self::Merge | Self::Rebase)
+    }
+
     /// The operations that workloads consist of, on a disk with blocks of so many bytes, of which the second is free.
     pub fn all(block: u64) -> Vec<Self> {
         vec![
@@ -47,6 +57,8 @@ impl Op {
             Self::Compact,
             Self::Child,
             Self::Reopen,
+            Self::Merge,
+            Self::Rebase,
         ]
     }
 }
@@ -54,62 +66,17 @@ impl Op {
 /// Bytes to which a disk is made smaller at most.
 const SMALLEST: u64 = 8192;
 
-/// Why an operation did not pass.
-#[derive(Debug)]
-pub enum Failure {
-    /// It said so itself.
-    Said(Error),
-    /// It passed, and the disk could not be read afterwards.
-    Unread(Error),
-    /// It passed, and did something wrong.
-    Wrong(String),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Said(error)
-    }
-}
-
-impl Failure {
-    fn after(self, op: &Op) -> Self {
-        match self {
-            Self::Wrong(what) => Self::Wrong(format!("after {op:?}: {what}")),
-            said => said,
-        }
-    }
-
-    /// The error that a failing storage leads to; anything else is a failure of the test.
-    pub fn storage_error(self) -> Result<Error, String> {
-        match self {
-            Self::Said(error @ Error::Io { .. }) | Self::Unread(error @ Error::Io { .. }) => Ok(error),
-            other => Err(format!("not an input or output error: {other}")),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Said(error) | Self::Unread(error) => write!(f, "{error}"),
-            Self::Wrong(what) => f.write_str(what),
-        }
-    }
-}
-
-impl From<Failure> for String {
-    fn from(failure: Failure) -> Self {
-        failure.to_string()
-    }
-}
-
 /// From which event on what is expected.
 #[derive(Clone)]
 pub struct Segment {
     pub from: usize,
     pub expected: Expected,
-    /// Which image is looked at.
-    pub top: Top,
+    /// How many files there are.
+    files: usize,
+    /// The layers of the image that is looked at, the base first.
+    chain: Vec<Top>,
+    /// Whether the topmost two are being merged.
+    pub merging: bool,
 }
 
 /// An image at work.
@@ -118,19 +85,20 @@ pub struct Work {
     names: Vec<String>,
     files: Vec<FaultyStorage<Recorded>>,
     faults: Arc<Faults>,
-    top: Top,
+    chain: Vec<Top>,
     disk: Option<WritableDisk>,
     expected: Expected,
     segments: Vec<Segment>,
     /// Counts the operations that wrote.
     writer: u8,
+    refusals: usize,
 }
 
 impl Work {
     /// Begins work on a copy of `image`, whose disk holds `content`; `faults` happen on the way.
     pub fn new(image: &Image, content: &Bytes, faults: Arc<Faults>) -> Self {
         // What is written to a raw disk need not be whole sectors.
-        let raw = image.top.format == Some(Format::Raw);
+        let raw = image.top().format == Format::Raw;
         let recorder = if raw { Recorder::by_sectors() } else { Recorder::default() };
         let storage = |bytes: &Bytes| FaultyStorage::with(recorder.add(bytes.clone()), faults.clone());
         let files = image.files.iter().map(|(_, bytes)| storage(bytes)).collect();
@@ -140,11 +108,12 @@ impl Work {
             names,
             files,
             faults,
-            top: image.top,
+            chain: image.chain.clone(),
             disk: None,
             expected: Expected::flushed(content.clone()),
             segments: Vec::new(),
             writer: 0,
+            refusals: 0,
         };
         work.mark();
         work
@@ -155,20 +124,30 @@ impl Work {
         &self.expected
     }
 
-    /// Which image is worked on.
-    pub fn top(&self) -> Top {
-        self.top
+    /// How many changes of the size were refused.
+    pub fn refusals(&self) -> usize {
+        self.refusals
+    }
+
+    /// The layer that is written to.
+    fn top(&self) -> Top {
+        self.chain[self.chain.len() - 1]
     }
 
     /// The image as it lies now.
     pub fn image(&self) -> Image {
-        let bytes = self.files.iter().map(|file| file.inner().bytes()).collect();
-        self.image_of(bytes, self.top)
+        self.image_of(self.files.iter().map(|file| file.inner().bytes()).collect(), self.last())
     }
 
-    /// The image `top` when the files hold `bytes`.
-    pub fn image_of(&self, bytes: Vec<Bytes>, top: Top) -> Image {
-        Image { files: self.names.iter().cloned().zip(bytes).collect(), top }
+    /// The image at the time of `segment`, when the files hold `bytes`.
+    pub fn image_of(&self, bytes: Vec<Bytes>, segment: &Segment) -> Image {
+        let names = self.names[..segment.files].iter().cloned();
+        Image { files: names.zip(bytes).collect(), chain: segment.chain.clone() }
+    }
+
+    /// What is expected at a cut now.
+    pub fn last(&self) -> &Segment {
+        self.segments.last().expect("is marked from the beginning")
     }
 
     /// After a flush failed, nothing is done any more.
@@ -183,6 +162,14 @@ impl Work {
         ];
         let poisoned = |result: &diskport::Result<()>| matches!(result, Err(Error::Poisoned { .. }));
         if refused.iter().all(poisoned) { Ok(()) } else { Err(format!("not poisoned: {refused:?}")) }
+    }
+
+    /// After a sync failed on the way, nothing is said to be durable any more.
+    pub fn check_flush_refused(&self) -> Result<(), String> {
+        match self.disk().flush() {
+            Ok(()) => Err("a flush passes after a sync failed".to_owned()),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Drops the disk without closing it.
@@ -215,14 +202,17 @@ impl Work {
     /// Does `op`, and sees that the disk reads as it must and that no parent was written to.
     pub fn perform(&mut self, op: &Op) -> Result<(), Failure> {
         let begin = self.recorder.len();
-        let parents = self.top.own;
-        let result = self.change(op).map_err(|failure| failure.after(op));
+        let parents = match (op, &self.chain[..]) {
+            (Op::Merge, [.., base, _]) => base.own,
+            _ => self.top().own,
+        };
+        let result = self.change(op).map_err(|failure| failure.after(&format!("{op:?}")));
         let (_, log) = self.recorder.history();
         if let Some(event) = log[begin..].iter().find(|event| event.file < parents) {
             return Err(Failure::Wrong(format!("{op:?} wrote to a parent: {event:?}")));
         }
         result?;
-        self.check_live().map_err(|failure| failure.after(op))
+        self.check_live().map_err(|failure| failure.after(&format!("{op:?}")))
     }
 
     fn change(&mut self, op: &Op) -> Result<(), Failure> {
@@ -245,7 +235,9 @@ impl Work {
             }
             Op::Discard(range) => {
                 let range = within(range);
-                let whole = range.start.next_multiple_of(SECTOR)..range.end / SECTOR * SECTOR;
+                // Of a raw disk, single bytes can be given up.
+                let unit = if self.top().format == Format::Raw { 1 } else { SECTOR };
+                let whole = range.start.next_multiple_of(unit)..range.end / unit * unit;
                 self.expected.change(|disk| disk.zero(whole));
                 self.mark();
                 self.disk().discard(range.start, range.end - range.start)?;
@@ -263,33 +255,66 @@ impl Work {
                 Ok(())
             }
             Op::Grow(by) => {
+                let before = self.expected.clone();
                 self.expected.change(|disk| disk.set_size(size + by));
                 self.end(|disk| disk.resize(size + by, false))
+                    .or_else(|failure| self.refused(before, failure))
             }
             Op::Shrink(by) => {
-                let less = size.saturating_sub(*by).max(SMALLEST);
+                let before = self.expected.clone();
+                let less = size.saturating_sub(*by).max(SMALLEST).min(size);
                 self.expected.change(|disk| disk.zero(less..size));
                 self.expected.change(|disk| disk.set_size(less));
-                self.end(|disk| disk.resize(less, true))
+                self.end(|disk| disk.resize(less, true)).or_else(|failure| self.refused(before, failure))
             }
             Op::Compact => self.end(|disk| disk.compact().map(drop)),
             Op::Reopen => self.end(WritableDisk::close),
             Op::Child => {
                 self.take().close()?;
                 self.flushed();
-                let parent = self.opener().open(self.files[self.top.main].clone())?;
+                let parent = self.top();
+                let disk = self.opener().open(self.files[parent.main].clone())?;
                 let file = self.recorder.add(Bytes::default());
                 let storage = FaultyStorage::with(file.clone(), self.faults.clone());
-                Child::of(&parent).write_storage(Arc::new(storage.clone()), &self.names[self.top.main])?;
+                Child::of(&disk).write_storage(Arc::new(storage.clone()), &self.names[parent.main])?;
                 // As when a file is published; only now does it get its name.
                 storage.sync().map_err(|source| Error::Io {
                     operation: "sync",
                     file: String::new(),
                     source,
                 })?;
-                self.top = Top { main: file.index(), own: file.index(), format: None };
+                let format = child_format(parent.format);
+                self.chain.push(Top { main: file.index(), own: file.index(), format });
                 self.names.push(format!("child-{}", file.index()));
                 self.files.push(storage);
+                self.mark();
+                self.open_top()
+            }
+            Op::Merge | Op::Rebase if self.chain.len() < 2 => Ok(()),
+            Op::Merge => {
+                let base = self.chain[self.chain.len() - 2];
+                let base_size = self.layer(base).open(self.files[base.main].clone())?.size();
+                if base_size < size {
+                    // It would have to grow first.
+                    return Ok(());
+                }
+                self.take().close()?;
+                self.flushed();
+                self.segment_now().merging = true;
+                merge(&self.names, &self.files, &self.chain)?;
+                self.mark();
+                self.expected.check(&self.opener().open(self.files[self.top().main].clone())?)?;
+                // A larger base does not read as the child by itself; a raw one is another target.
+                if base_size == size && base.format != Format::Raw {
+                    self.chain.pop();
+                    self.mark();
+                }
+                self.open_top()
+            }
+            Op::Rebase => {
+                self.take().close()?;
+                self.flushed();
+                record_parent(&self.names, &self.files, &self.chain)?;
                 self.mark();
                 self.open_top()
             }
@@ -302,6 +327,19 @@ impl Work {
         last(self.take())?;
         self.flushed();
         self.open_top()
+    }
+
+    /// A size that an image cannot have is refused, and nothing has changed.
+    fn refused(&mut self, before: Expected, failure: Failure) -> Result<(), Failure> {
+        match failure {
+            Failure::Said(error) if matches!(error.class(), ErrorClass::Precondition | ErrorClass::Usage) => {
+                self.expected = before;
+                self.refusals += 1;
+                self.mark();
+                self.open_top()
+            }
+            other => Err(other),
+        }
     }
 
     fn check_live(&self) -> Result<(), Failure> {
@@ -326,17 +364,26 @@ impl Work {
 
     fn mark(&mut self) {
         let (from, expected) = (self.recorder.len(), self.expected.clone());
-        self.segments.push(Segment { from, expected, top: self.top });
+        let (files, chain) = (self.names.len(), self.chain.clone());
+        self.segments.push(Segment { from, expected, files, chain, merging: false });
     }
 
     /// Opens the image for writing.
     pub fn open_top(&mut self) -> Result<(), Failure> {
-        self.disk = Some(self.opener().open_writable_storage(self.files[self.top.main].clone())?);
+        self.disk = Some(self.opener().open_writable_storage(self.files[self.top().main].clone())?);
         Ok(())
     }
 
     fn opener(&self) -> Open {
-        opener(self.names.iter().map(String::as_str).zip(&self.files), self.top)
+        self.layer(self.top())
+    }
+
+    fn layer(&self, layer: Top) -> Open {
+        opener(self.names.iter().map(String::as_str).zip(&self.files), layer)
+    }
+
+    fn segment_now(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("is marked from the beginning")
     }
 
     fn disk(&self) -> &WritableDisk {
