@@ -90,8 +90,11 @@ impl OutputFile {
             }
         }
         for index in 0..files.len() {
+            // The names of the others are durable before the last one can be.
+            let is_last = index > 0 && index + 1 == files.len();
             let file = &mut files[index];
-            match rename(&file.temporary, &file.path, file.overwrite) {
+            let others = if sync && is_last { sync_folder(&file.path) } else { Ok(()) };
+            match others.and_then(|()| rename(&file.temporary, &file.path, file.overwrite)) {
                 Ok(()) => file.published = true,
                 Err(e) => {
                     let error = match e.kind() {
