@@ -314,6 +314,28 @@ fn bits_of_another_life() {
     assert_reads_as(&diskport::open(&path).expect("opens"), &model);
 }
 
+/// A cut may bring back what was not flushed: until then, the space that it lay in is left alone.
+#[test]
+fn what_is_given_back_is_not_used_before_a_flush() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.vhdx");
+    let image = image(3 * MIB, MIB, 512, false, &[4, 0, 0]).0;
+    std::fs::write(&path, image.build()).expect("written");
+    let place = get_u64(&image.build(), image.entry_at(0)) as usize & !7;
+    let disk = open(&path);
+    let lies_there = |seed| {
+        let bytes = std::fs::read(&path).expect("read");
+        bytes[place..place + 4096] == noise(4096, seed)
+    };
+    disk.write_zeroes(0, MIB).expect("zeroes");
+    disk.write_at(&noise(4096, 7), MIB).expect("writes");
+    assert!(lies_there(4));
+    disk.flush().expect("flushes");
+    disk.write_at(&noise(4096, 8), 2 * MIB).expect("writes");
+    assert!(lies_there(8), "and then it is used");
+    disk.close().expect("closes");
+}
+
 /// Many threads that write parts of the same new blocks at once.
 #[test]
 fn writers_do_not_disturb_each_other() {
