@@ -90,7 +90,13 @@ impl Ends {
         if at >= self.at {
             return Ok(());
         }
+        let former = self.at;
         self.move_to(at)?;
+        if self.has_copy() {
+            // Where the file grows over this space again, a cut must not find the footer of today at its end.
+            self.file.write_all_at(&[0; SECTOR as usize], former)?;
+            self.file.sync()?;
+        }
         self.file.set_size(at + SECTOR)?;
         self.file.sync()
     }
