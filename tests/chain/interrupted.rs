@@ -75,8 +75,8 @@ fn merge(chain: &Chain, read: u64, event: Event) -> std::result::Result<(), Erro
     merge.cancel(&cancel).commit().map(drop)
 }
 
-/// Stops a merge at every read there is.
-fn at_every_read(format: OutputFormat, event: impl Fn() -> Event) {
+/// Stops a merge at every read there is; says how often it was stopped between its first write and its end.
+fn at_every_read(format: OutputFormat, event: impl Fn() -> Event) -> u32 {
     let chain = Chain::with(format, &LAYERS[..3]);
     let files = chain.files();
     let mut begun = 0;
@@ -110,12 +110,14 @@ fn at_every_read(format: OutputFormat, event: impl Fn() -> Event) {
         assert_eq!(bond_warnings(&open(chain.top())), [""; 0], "{what}");
         chain.restore(&files);
     }
-    assert_eq!(begun > 0, tells_changes(format), "{format}: {begun} times between begin and end");
+    assert!(begun == 0 || tells_changes(format), "{format}");
+    begun
 }
 
 #[test]
 fn a_cancelled_merge_goes_on_when_run_again() {
     for format in FORMATS {
+        // All may have been read ahead before the first write, so that it is not said how often this meets one.
         at_every_read(format, || Event::Cancel(Cancel::new()));
     }
 }
@@ -123,7 +125,8 @@ fn a_cancelled_merge_goes_on_when_run_again() {
 #[test]
 fn a_merge_that_failed_goes_on_when_run_again() {
     for format in FORMATS {
-        at_every_read(format, || Event::Fail);
+        let begun = at_every_read(format, || Event::Fail);
+        assert_eq!(begun > 0, tells_changes(format), "{format}: {begun} times between begin and end");
     }
 }
 

@@ -67,13 +67,17 @@ impl Ends {
         Ok(found == self.footer.as_bytes())
     }
 
-    /// Lays the footer to `at`, durably, which is beyond all data.
+    /// Lays the footer to `at`, durably, which is beyond all data, and nothing of it stays where it was.
     pub(super) fn move_to(&mut self, at: u64) -> Result<()> {
         self.restore()?;
         self.whole = false;
         self.file.write_all_at(self.footer.as_bytes(), at)?;
         self.file.sync()?;
-        (self.at, self.whole) = (at, true);
+        let former = std::mem::replace(&mut self.at, at);
+        self.whole = true;
+        if self.has_copy() && former != at {
+            self.file.write_all_at(&[0; SECTOR as usize], former)?;
+        }
         Ok(())
     }
 
@@ -90,13 +94,9 @@ impl Ends {
         if at >= self.at {
             return Ok(());
         }
-        let former = self.at;
         self.move_to(at)?;
-        if self.has_copy() {
-            // Where the file grows over this space again, a cut must not find the footer of today at its end.
-            self.file.write_all_at(&[0; SECTOR as usize], former)?;
-            self.file.sync()?;
-        }
+        // When the file is as long again, a cut must not find a footer of today at its end, in space given back.
+        self.file.sync()?;
         self.file.set_size(at + SECTOR)?;
         self.file.sync()
     }
