@@ -255,6 +255,13 @@ pub enum Error {
         offset: u64,
     },
 
+    /// A file of the source was written to, or replaced, while it was copied.
+    #[error("{path}: changed while it was copied")]
+    SourceChanged {
+        /// The file.
+        path: String,
+    },
+
     /// The caller cancelled the operation.
     #[error("cancelled")]
     Cancelled,
@@ -287,7 +294,10 @@ impl Error {
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }
             | Error::NotAllowed { kind: ReferenceKind::Extent, .. } => ErrorClass::Refused,
-            Error::Io { .. } | Error::VerifyFailed { .. } | Error::Poisoned { .. } => ErrorClass::Io,
+            Error::Io { .. }
+            | Error::VerifyFailed { .. }
+            | Error::SourceChanged { .. }
+            | Error::Poisoned { .. } => ErrorClass::Io,
             Error::NotAllowed { kind: ReferenceKind::Parent, .. }
             | Error::ParentMissing { .. }
             | Error::ParentMismatch { .. }
@@ -337,6 +347,9 @@ impl Error {
             Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
             Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),
             Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
+            Error::SourceChanged { .. } => {
+                Some("the output was given up; copy again when nobody writes to the source")
+            }
             Error::Locked { .. } => Some("wait for the other program, or stop it"),
             Error::NotWritable { .. } => Some("convert it into another kind of disk, or make a child of it"),
             Error::HasChildren { .. } => {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::encode::{Batch, Encoder};
 use super::progress::{Cancel, Progress};
+use super::source::Source;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
 use crate::disk::sink::{Encoding, Sink};
@@ -36,6 +37,7 @@ pub(super) fn run(
     cancel: &Cancel,
 ) -> Result<Counts> {
     progress.begin("copy", disk.size());
+    let source = Source::of(disk);
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding);
     let mut batches = Batches::new(disk, encoding);
@@ -61,6 +63,8 @@ pub(super) fn run(
         sink.write(&packet)?;
         progress.set_done(end);
     }
+    // What comes last makes the output whole.
+    source.check()?;
     sink.finish()?;
     progress.set_done(disk.size());
     Ok(counts)

@@ -7,6 +7,7 @@ mod encode;
 mod engine;
 pub(crate) mod pairs;
 mod progress;
+mod source;
 
 use std::io::Write;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub use compare::{Difference, compare};
 #[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
 pub use progress::{Cancel, Progress};
+use source::Source;
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -193,9 +195,7 @@ impl Copy {
         if self.verify {
             let extents = extents.iter().map(|file| file.storage().clone() as _).collect();
             let written = output::reopen(self.format, main.storage().clone(), &names, extents)?;
-            if let Some(difference) = compare_as("verify", &disk, &written, &self.progress, &self.cancel)? {
-                return Err(Error::VerifyFailed { offset: difference.offset });
-            }
+            self.compare(&disk, &written)?;
         }
         // The extents first: the image exists with its descriptor.
         extents.push(main);
@@ -221,14 +221,21 @@ impl Copy {
         drop(sink);
         if self.verify {
             let written = output::reopen(self.format, storage.clone(), &names, Vec::new())?;
-            if let Some(difference) = compare_as("verify", &disk, &written, &self.progress, &self.cancel)? {
-                return Err(Error::VerifyFailed { offset: difference.offset });
-            }
+            self.compare(&disk, &written)?;
         }
         if self.sync {
             storage.sync().map_err(|e| Error::io("sync", "(image)", e))?;
         }
         Ok(self.report(&disk, counts))
+    }
+
+    /// That what was written reads as its source.
+    fn compare(&self, disk: &Disk, written: &Disk) -> Result<()> {
+        let source = Source::of(disk);
+        let difference = compare_as("verify", disk, written, &self.progress, &self.cancel)?;
+        // A source that has changed differs by its own fault.
+        source.check()?;
+        difference.map_or(Ok(()), |difference| Err(Error::VerifyFailed { offset: difference.offset }))
     }
 
     /// The disk as the output can hold it: but for raw, of whole sectors, and not empty.

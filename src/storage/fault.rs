@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{FileIdentity, ReadAt, WriteAt};
+use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 
 /// What happens at the chosen calls of a [`FaultyStorage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,10 @@ impl<S: ReadAt> ReadAt for FaultyStorage<S> {
 
     fn modified(&self) -> Option<i64> {
         self.inner.modified()
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.inner.fingerprint()
     }
 
     fn identity(&self) -> Option<FileIdentity> {

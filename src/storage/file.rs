@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use super::{FileIdentity, ReadAt, WriteAt};
+use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 
 /// A file, or a block device, of the operating system.
 #[derive(Debug)]
@@ -141,6 +141,10 @@ impl ReadAt for FileStorage {
             Err(before) => -i64::try_from(before.duration().as_secs()).ok()?,
         };
         Some(seconds)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Fingerprint::of(&self.file.metadata().ok()?)
     }
 
     #[cfg(unix)]

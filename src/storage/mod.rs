@@ -8,6 +8,7 @@
 
 mod fault;
 mod file;
+mod fingerprint;
 mod image_file;
 mod memory;
 #[cfg(feature = "mmap")]
@@ -23,6 +24,7 @@ use std::ops::Range;
 
 pub use fault::{Fault, Faults, FaultyStorage};
 pub use file::FileStorage;
+pub use fingerprint::Fingerprint;
 pub use image_file::{FileRole, ImageFile};
 pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
@@ -130,6 +132,12 @@ pub trait ReadAt: Send + Sync {
         None
     }
 
+    /// What changes when the content does, so that a source that is written to while it is read is noticed. `None` when
+    /// there is no such thing.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        None
+    }
+
     /// What tells this storage from every other one of its kind, so that a chain that comes back to the same
     /// file is noticed. `None` when there is no such thing.
     fn identity(&self) -> Option<FileIdentity> {
@@ -193,6 +201,9 @@ impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
     }
     fn modified(&self) -> Option<i64> {
         (**self).modified()
+    }
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        (**self).fingerprint()
     }
     fn identity(&self) -> Option<FileIdentity> {
         (**self).identity()

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::log::SECTOR;
-use crate::storage::{FileIdentity, ReadAt};
+use crate::storage::{FileIdentity, Fingerprint, ReadAt};
 
 /// The file below, with some of its sectors replaced.
 ///
@@ -175,6 +175,10 @@ impl ReadAt for Overlay {
 
     fn modified(&self) -> Option<i64> {
         self.below.modified()
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.below.fingerprint()
     }
 
     fn identity(&self) -> Option<FileIdentity> {

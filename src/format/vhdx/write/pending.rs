@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::super::log::SECTOR;
 use super::log_writer::Sector;
-use crate::storage::{FileIdentity, ReadAt, WriteAt};
+use crate::storage::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 
 /// The file with sectors laid over it that are to be changed.
 pub(super) struct Pending {
@@ -68,6 +68,10 @@ impl ReadAt for Pending {
 
     fn modified(&self) -> Option<i64> {
         self.below.modified()
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        self.below.fingerprint()
     }
 
     fn identity(&self) -> Option<FileIdentity> {
