@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::format::Format;
+use crate::rule::Rule;
 use crate::storage::ReferenceKind;
 
 /// The result of every fallible call of this crate.
@@ -241,6 +242,28 @@ pub enum Error {
         reason: String,
     },
 
+    /// The disk cannot be converted as it is; nothing was written.
+    #[error("{reason}")]
+    NotConvertible {
+        /// The rule that it breaks.
+        rule: Rule,
+        /// What was found.
+        reason: String,
+    },
+
+    /// What lies on the disk breaks its own rules: a partition table, a file system, a file.
+    #[error("{structure} at offset {offset}: expected {expected}, found {found}")]
+    Damaged {
+        /// The structure, in the specification's words.
+        structure: &'static str,
+        /// Where it lies on the disk, in the volume or in the file that it is part of, in bytes.
+        offset: u64,
+        /// What the specification, or this crate's limit, allows.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+
     /// What was asked for cannot be done by this format or by this version.
     #[error("{what}")]
     Unsupported {
@@ -288,6 +311,7 @@ impl Error {
     pub fn class(&self) -> ErrorClass {
         match self {
             Error::Defect(_)
+            | Error::Damaged { .. }
             | Error::NotRecognised { .. }
             | Error::AmbiguousFormat { .. }
             | Error::ExtentMissing { .. }
@@ -313,6 +337,7 @@ impl Error {
             | Error::HasChildren { .. }
             | Error::SizeLimit { .. }
             | Error::ShrinkLosesData { .. }
+            | Error::NotConvertible { .. }
             | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
             Error::Incomplete(cause) => cause.class(),
@@ -360,7 +385,9 @@ impl Error {
                 Some("shrink the partitions and file systems first; --allow-loss cuts all the same")
             }
             Error::NotInChain { .. } => Some("see with info which images the chain has"),
-            Error::Io { .. }
+            Error::NotConvertible { rule, .. } => rule.advice(),
+            Error::Damaged { .. }
+            | Error::Io { .. }
             | Error::NoParent { .. }
             | Error::UnfitParent { .. }
             | Error::SizeLimit { .. }

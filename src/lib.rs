@@ -28,6 +28,7 @@ pub mod format;
 mod open;
 pub mod ops;
 pub mod partition;
+mod rule;
 pub mod storage;
 
 pub use child::Child;
@@ -35,6 +36,7 @@ pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
 pub use format::Format;
 pub use open::{Open, open};
+pub use rule::Rule;
 
 /// Bytes of a KiB.
 pub const KIB: u64 = 1 << 10;
