@@ -22,6 +22,7 @@ pub mod chain;
 pub mod check;
 mod child;
 pub mod copy;
+pub mod deflate;
 pub mod disk;
 mod error;
 pub mod format;
