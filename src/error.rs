@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::format::Format;
 use crate::rule::Rule;
+use crate::ops::Target;
 use crate::storage::ReferenceKind;
 
 /// The result of every fallible call of this crate.
@@ -224,6 +225,17 @@ pub enum Error {
         limit: String,
     },
 
+    /// The platform that the disk is made for cannot take it.
+    #[error("{target} cannot take {what}: {limit}")]
+    TargetLimit {
+        /// The platform.
+        target: Target,
+        /// What stands in the way: the size, the sectors, an encrypted volume.
+        what: String,
+        /// What the platform allows.
+        limit: String,
+    },
+
     /// What a smaller disk would cut off is not all zeros.
     #[error("{file}: at {size} bytes it would lose data: the byte at offset {offset} is not zero")]
     ShrinkLosesData {
@@ -336,6 +348,7 @@ impl Error {
             | Error::UnfitParent { .. }
             | Error::HasChildren { .. }
             | Error::SizeLimit { .. }
+            | Error::TargetLimit { .. }
             | Error::ShrinkLosesData { .. }
             | Error::NotConvertible { .. }
             | Error::Layout { .. } => ErrorClass::Precondition,
@@ -383,6 +396,9 @@ impl Error {
             Error::Poisoned { .. } => Some("open it again: what was flushed before is there"),
             Error::ShrinkLosesData { .. } => {
                 Some("shrink the partitions and file systems first; --allow-loss cuts all the same")
+            }
+            Error::TargetLimit { .. } => {
+                Some("choose another target; --format makes the disk without asking what a platform takes")
             }
             Error::NotInChain { .. } => Some("see with info which images the chain has"),
             Error::NotConvertible { rule, .. } => rule.advice(),

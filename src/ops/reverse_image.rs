@@ -1,33 +1,41 @@
 //! Reverse image: a vDisk with all its versions becomes a native disk of a hypervisor.
 
-use super::Target;
-use crate::copy::Copy;
+use super::{Choices, Target};
+use crate::copy::{Copy, OutputFormat};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::partition::{Gpt, GptCopy, grow_gpt};
 
-/// What reversing an image will do. Nothing is written before [`Plan::copy`] is run.
+/// What making a disk for a platform will do. Nothing is written before [`Plan::copy`] is run.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The disk as it will be written: the source's chain, grown.
     pub disk: Disk,
     /// The platform.
     pub target: Target,
+    /// The format.
+    pub format: OutputFormat,
+    /// Bytes of a block, where the format has blocks.
+    pub block_size: Option<u64>,
     /// Virtual size of the source in bytes.
     pub source_size: u64,
-    /// What the growth changes.
+    /// What is otherwise than in the source, for a person to read.
     pub adjustments: Vec<String>,
 }
 
 impl Plan {
     /// The copy that carries the plan out.
     pub fn copy(&self) -> Copy {
-        Copy::new(&self.disk).to(self.target.format())
+        let copy = Copy::new(&self.disk).to(self.format);
+        match self.block_size {
+            Some(block_size) => copy.block_size(block_size),
+            None => copy,
+        }
     }
 }
 
 /// Plans the reversal of `source`, the top of a chain of versions, into a disk for `target` of `size` bytes (by
-/// default the source's virtual size), rounded up to what the platform takes. When it grows, a GPT's backup moves to the new end.
+/// default the source's virtual size), rounded up to what the platform takes: [`Target::plan`], with nothing else chosen.
 ///
 /// ```
 /// use diskport::ops::{plan_reverse_image, Target};
@@ -46,21 +54,16 @@ impl Plan {
 ///
 /// # Errors
 ///
-/// [`crate::Error::Layout`] when the platform does not know the source's sectors;
-/// [`crate::Error::OutputTooSmall`] when `size` is less than the source's virtual size, with both sizes;
-/// [`crate::Error::Incomplete`] when a version is missing; what reading the source gives rise to.
+/// As [`Target::plan`].
 pub fn plan_reverse_image(source: &Disk, target: Target, size: Option<u64>) -> Result<Plan> {
-    target.check_sectors(source.logical_sector_size())?;
-    let size = target.round(size.unwrap_or(source.size()));
-    let (disk, adjustments) = grow(source, size)?;
-    Ok(Plan { disk, target, source_size: source.size(), adjustments })
+    target.plan(source, &Choices { size, ..Choices::default() })
 }
 
 /// `source` with `size` bytes, and what that changes.
 ///
 /// # Errors
 ///
-/// As [`plan_reverse_image`].
+/// As [`Target::plan`].
 pub fn grow(source: &Disk, size: u64) -> Result<(Disk, Vec<String>)> {
     source.check_complete()?;
     if size == source.size() {

@@ -73,6 +73,15 @@ impl Gpt {
         self.source
     }
 
+    /// The first sectors of the partitions.
+    pub(super) fn partition_starts(&self) -> impl Iterator<Item = u64> {
+        let size = self.header.size_of_partition_entry.get() as usize;
+        let used = |entry: &&[u8]| entry.get(..16).is_some_and(|kind| kind != [0; 16]);
+        let start =
+            |entry: &[u8]| entry.get(32..40).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        self.array.chunks_exact(size).filter(used).filter_map(start)
+    }
+
     fn read_copy(disk: &Disk, lba: u64, source: GptCopy) -> Result<Option<Self>> {
         let sector_size = u64::from(disk.logical_sector_size());
         let mut sector = vec![0; sector_size as usize];

@@ -4,6 +4,7 @@ mod chains;
 mod changing;
 mod names;
 mod place;
+mod targets;
 
 use std::fs;
 use std::process::{Command, Stdio};

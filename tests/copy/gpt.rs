@@ -12,7 +12,7 @@ use crate::source::content;
 const MIB: usize = 1 << 20;
 
 /// A GPT disk of 512-byte sectors with one partition, laid out from the specification.
-fn gpt_disk(size: usize, with: impl Fn(&mut Vec<u8>)) -> Disk {
+pub fn gpt_disk(size: usize, with: impl Fn(&mut Vec<u8>)) -> Disk {
     let last = (size / 512 - 1) as u64;
     let mut bytes = vec![0; size];
     let mut array = vec![0; 128 * 128];
@@ -46,7 +46,7 @@ fn gpt_disk(size: usize, with: impl Fn(&mut Vec<u8>)) -> Disk {
     raw(bytes)
 }
 
-fn raw(bytes: Vec<u8>) -> Disk {
+pub fn raw(bytes: Vec<u8>) -> Disk {
     Open::new().format(Format::Raw).open(Arc::new(MemoryStorage::new(bytes))).expect("opens")
 }
 
@@ -55,7 +55,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Checks both copies on a disk that grew.
-fn check(before: &Disk, after: &Disk) {
+pub fn check(before: &Disk, after: &Disk) {
     let bytes = content(after);
     let last = bytes.len() / 512 - 1;
     assert_eq!(u64_at(&bytes, 512 + 32), last as u64, "the primary names the backup");

@@ -7,3 +7,4 @@ mod failures;
 mod gpt;
 mod round_trip;
 mod source;
+mod targets;

@@ -174,8 +174,9 @@ pub struct Convert {
     /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
     #[arg(long)]
     pub subformat: Option<String>,
-    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
-    #[arg(long, conflicts_with_all = ["format", "subformat"])]
+    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, gcp, aws, pvs or raw. It
+    /// decides what format, kind and block size are not named
+    #[arg(long)]
     pub target: Option<Target>,
     /// The output's virtual size: at least the source's
     #[arg(long, value_parser = size::parse)]
@@ -198,7 +199,7 @@ pub struct ReverseImage {
     /// The source's format, instead of detecting it
     #[arg(long, short = 'f', value_name = "FORMAT")]
     pub source_format: Option<Format>,
-    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, aws, pvs or raw
+    /// The platform: vsphere, vsphere-datastore, workstation, hyperv, azure, xenserver, gcp, aws, pvs or raw
     #[arg(long, default_value = "vsphere")]
     pub target: Target,
     /// The output's virtual size in MiB: at least the source's

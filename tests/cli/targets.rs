@@ -1,0 +1,48 @@
+//! `convert --target`: what it says that it adjusted, and what it refuses.
+
+use super::place::{DONE, PRECONDITION, Place, USAGE, error_text, text};
+
+#[test]
+fn the_report_says_what_was_adjusted() {
+    let place = Place::new();
+    let source = place.raw("source.raw");
+    let report = place.json(&["convert", text(&source), "out.vhd", "--target", "azure", "--json"]);
+    assert_eq!((&report["format"], &report["subformat"]), (&"vhd".into(), &"fixed".into()));
+    assert_eq!(report["virtual_size"], 20 << 20);
+    let adjustments = report["adjustments"].to_string();
+    assert!(adjustments.contains("grown from 1048576 to 20971520"), "{adjustments}");
+    let output = place.run(&["convert", text(&source), "two.vhd", "--target", "azure"], DONE);
+    assert!(error_text(&output).contains("grown from 1048576"), "{}", error_text(&output));
+    let report = place.json(&["convert", text(&source), "pvs.vhd", "--target=pvs", "--format=vhd", "--json"]);
+    assert_eq!((&report["format"], &report["subformat"]), (&"vhd".into(), &"dynamic".into()));
+    assert_eq!(place.json(&["info", "--json", "pvs.vhd"])["block_size"], 2 << 20);
+}
+
+#[test]
+fn what_a_target_does_not_take_is_refused_before_anything_is_written() {
+    let place = Place::new();
+    place.run(&["create", "large.vhdx", "--size", "3T"], DONE);
+    place.run(&["create", "sectors.vhdx", "--size", "1G", "--sector-size", "4096"], DONE);
+    let mut bytes = vec![0; 2 << 20];
+    bytes[3..11].copy_from_slice(b"-FVE-FS-");
+    place.file("bitlocker.raw", &bytes);
+    for (source, target, word) in [
+        ("large.vhdx", "azure", "2190433320960"),
+        ("sectors.vhdx", "vsphere", "512"),
+        ("bitlocker.raw", "aws", "BitLocker"),
+    ] {
+        let output = place.run(&["convert", source, "out", "--target", target], PRECONDITION);
+        assert!(error_text(&output).contains(word), "{}", error_text(&output));
+    }
+    for arguments in [
+        &["--target", "azure", "--format", "vhdx"][..],
+        &["--target", "pvs", "--block-size", "1M"],
+        &["--target", "vmware"],
+    ] {
+        // Before the source is looked at, too.
+        place.run(&[&["convert", "missing.vhdx", "out"], arguments].concat(), USAGE);
+    }
+    assert_eq!(place.names(), ["bitlocker.raw", "large.vhdx", "sectors.vhdx"]);
+    let output = place.run(&["convert", "bitlocker.raw", "out.vmdk", "--target", "vsphere"], DONE);
+    assert!(error_text(&output).contains("encryption seen"), "{}", error_text(&output));
+}
