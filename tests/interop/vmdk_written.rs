@@ -205,7 +205,7 @@ fn change(path: &Path, model: &mut [u8]) -> Result<(), Trouble> {
 fn resize(path: &Path, model: &mut Vec<u8>, size: usize, refused: bool) -> Result<(), Trouble> {
     let done = Open::new().open_writable(path)?.resize(size as u64, false);
     match (done, refused) {
-        (Err(diskport::Error::Unsupported { .. }), true) => return Ok(()),
+        (Err(diskport::Error::Layout { .. }), true) => return Ok(()),
         (done, false) => done?,
         (Ok(()), true) => return Err("a split disk was resized".into()),
         (Err(e), true) => return Err(e.into()),
