@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::format::Format;
 use crate::rule::Rule;
-use crate::ops::Target;
 use crate::storage::ReferenceKind;
 
 /// The result of every fallible call of this crate.
@@ -229,7 +228,7 @@ pub enum Error {
     #[error("{target} cannot take {what}: {limit}")]
     TargetLimit {
         /// The platform.
-        target: Target,
+        target: &'static str,
         /// What stands in the way: the size, the sectors, an encrypted volume.
         what: String,
         /// What the platform allows.

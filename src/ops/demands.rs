@@ -17,8 +17,6 @@ pub(super) struct Demand {
     pub(super) formats: &'static [Taken],
     /// The virtual size is a multiple of this.
     pub(super) rounding: u64,
-    /// Bytes that the disk has at least; a smaller one grows.
-    pub(super) smallest: u64,
     /// What it does with a volume that is encrypted from within.
     pub(super) encrypted: Encrypted,
 }
@@ -83,7 +81,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         // govmomi, of what vSphere's import takes: "invalid format (must be streamOptimized)"; or an OVA with one inside.
         formats: &[vmdk(Subformat::StreamOptimized, VSPHERE_LARGEST)],
         rounding: SECTOR,
-        smallest: 0,
         encrypted: Encrypted::Carried,
     },
     Demand {
@@ -92,7 +89,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         // ESXi, of a sparse disk that lies on a datastore: "Unsupported or invalid disk type 7".
         formats: &[vmdk(Subformat::Vmfs, VSPHERE_LARGEST)],
         rounding: SECTOR,
-        smallest: 0,
         encrypted: Encrypted::Carried,
     },
     Demand {
@@ -106,7 +102,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
             vmdk(Subformat::TwoGbMaxExtentFlat, WORKSTATION_LARGEST),
         ],
         rounding: SECTOR,
-        smallest: 0,
         encrypted: Encrypted::Carried,
     },
     Demand {
@@ -119,7 +114,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
             vhd(OutputFormat::Vhd(Fixed), &[]),
         ],
         rounding: SECTOR,
-        smallest: 0,
         encrypted: Encrypted::Carried,
     },
     Demand {
@@ -130,8 +124,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         // creator "win ", without which some take the geometry for the size.
         formats: &[vhd(OutputFormat::Vhd(Fixed), &[])],
         rounding: MIB,
-        // DiskCreationData.UploadSizeBytes: "20972032 (20 MiB + 512 bytes for the VHD footer)" at least.
-        smallest: 20 * MIB,
         encrypted: Encrypted::Refused("Azure starts no volume whose key is not in its own vault"),
     },
     Demand {
@@ -144,7 +136,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         ],
         // xen-orchestra, issue 3083: a size that is no multiple of the block breaks the import of differences.
         rounding: 2 * MIB,
-        smallest: 0,
         encrypted: Encrypted::Carried,
     },
     Demand {
@@ -153,7 +144,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         // Google's "Manually import boot disks": a file disk.raw, made by `tar --format=oldgnu -Sczf`, of whole GiB.
         formats: &[plain(OutputFormat::Raw, CLOUD_LARGEST)],
         rounding: GIB,
-        smallest: 0,
         // "Importing virtual disks": encrypted disks are not supported.
         encrypted: Encrypted::Refused("Compute Engine imports no disk that is encrypted by software"),
     },
@@ -170,7 +160,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
             plain(OutputFormat::Raw, CLOUD_LARGEST),
         ],
         rounding: SECTOR,
-        smallest: 0,
         // VM Import's "Limitations": "Importing VMs with encrypted volumes isn't supported".
         encrypted: Encrypted::Refused("VM Import takes no encrypted volumes"),
     },
@@ -186,7 +175,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         ],
         // Its sizes are given in MB.
         rounding: MIB,
-        smallest: 0,
         // "Managing vDisks": BitLocker is not supported.
         encrypted: Encrypted::Refused("Citrix Provisioning streams no encrypted vDisk"),
     },
@@ -195,7 +183,6 @@ pub(super) const DEMANDS: [Demand; 10] = [
         name: "raw",
         formats: &[Taken { large_sectors: true, ..plain(OutputFormat::Raw, u64::MAX) }],
         rounding: SECTOR,
-        smallest: 0,
         encrypted: Encrypted::Carried,
     },
 ];

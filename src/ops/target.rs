@@ -23,7 +23,7 @@ pub enum Target {
     Workstation,
     /// Hyper-V: a dynamic VHDX.
     Hyperv,
-    /// Azure: a fixed VHD of whole MiB, and at least 20.
+    /// Azure: a fixed VHD of whole MiB.
     Azure,
     /// XenServer and XCP-ng: a dynamic VHD of whole blocks of 2 MiB.
     Xenserver,
@@ -73,8 +73,7 @@ impl Target {
 
     /// The smallest size, at least `size`, that the platform takes; in bytes.
     pub fn round(self, size: u64) -> u64 {
-        let Demand { rounding, smallest, .. } = self.demand();
-        size.max(*smallest).checked_next_multiple_of(*rounding).unwrap_or(size)
+        size.checked_next_multiple_of(self.demand().rounding).unwrap_or(size)
     }
 
     /// Whether the platform takes what was chosen, before any disk is looked at.
@@ -94,7 +93,7 @@ impl Target {
     /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
     /// let source = diskport::open(image)?;
     /// let plan = Target::Azure.plan(&source, &Choices::default())?;
-    /// assert_eq!(plan.disk.size(), 20 * diskport::MIB); // the least that Azure takes
+    /// assert!(plan.disk.size().is_multiple_of(diskport::MIB)); // as Azure demands
     /// println!("{}", plan.adjustments.join("\n"));
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let output = folder.path().join("small.vhd");
@@ -120,10 +119,8 @@ impl Target {
         let notes = self.check_encryption(source)?;
         let (disk, mut adjustments) = grow(source, size)?;
         if size != asked {
-            let Demand { rounding, smallest, .. } = self.demand();
-            let least = if *smallest > 0 { format!(" and at least {smallest}") } else { String::new() };
-            adjustments
-                .push(format!("{self} takes multiples of {rounding} bytes{least}: {asked} rounded up"));
+            let rounding = self.demand().rounding;
+            adjustments.push(format!("{self} takes multiples of {rounding} bytes: {asked} rounded up"));
         }
         adjustments.extend(self.changes(source, taken.format, block_size));
         adjustments.extend(notes);
@@ -196,7 +193,7 @@ impl Target {
     }
 
     fn refuse(self, what: String, limit: String) -> Error {
-        Error::TargetLimit { target: self, what, limit }
+        Error::TargetLimit { target: self.name(), what, limit }
     }
 
     /// What becomes of the source's format and blocks.
@@ -251,7 +248,7 @@ mod tests {
     #[test]
     fn sizes_are_rounded_up() {
         assert_eq!(Target::Azure.round(30 * MIB + 1), 31 * MIB);
-        assert_eq!(Target::Azure.round(MIB), 20 * MIB);
+        assert_eq!(Target::Azure.round(MIB), MIB);
         assert_eq!(Target::Xenserver.round(3 * MIB), 4 * MIB);
         assert_eq!(Target::Gcp.round(1), GIB);
         assert_eq!(Target::Raw.round(u64::MAX), u64::MAX);

@@ -6,12 +6,12 @@ use super::place::{DONE, PRECONDITION, Place, USAGE, error_text, text};
 fn the_report_says_what_was_adjusted() {
     let place = Place::new();
     let source = place.raw("source.raw");
-    let report = place.json(&["convert", text(&source), "out.vhd", "--target", "azure", "--json"]);
-    assert_eq!((&report["format"], &report["subformat"]), (&"vhd".into(), &"fixed".into()));
-    assert_eq!(report["virtual_size"], 20 << 20);
+    let report = place.json(&["convert", text(&source), "out.vhd", "--target", "xenserver", "--json"]);
+    assert_eq!((&report["format"], &report["subformat"]), (&"vhd".into(), &"dynamic".into()));
+    assert_eq!(report["virtual_size"], 2 << 20);
     let adjustments = report["adjustments"].to_string();
-    assert!(adjustments.contains("grown from 1048576 to 20971520"), "{adjustments}");
-    let output = place.run(&["convert", text(&source), "two.vhd", "--target", "azure"], DONE);
+    assert!(adjustments.contains("grown from 1048576 to 2097152"), "{adjustments}");
+    let output = place.run(&["convert", text(&source), "two.vhd", "--target", "xenserver"], DONE);
     assert!(error_text(&output).contains("grown from 1048576"), "{}", error_text(&output));
     let report = place.json(&["convert", text(&source), "pvs.vhd", "--target=pvs", "--format=vhd", "--json"]);
     assert_eq!((&report["format"], &report["subformat"]), (&"vhd".into(), &"dynamic".into()));

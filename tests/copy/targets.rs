@@ -38,7 +38,7 @@ fn each_platform_gets_what_it_demands() {
         (Target::VsphereDatastore, OutputFormat::Vmdk(Subformat::Vmfs), None, exact),
         (Target::Workstation, OutputFormat::Vmdk(Subformat::MonolithicSparse), Some(64 << 10), exact),
         (Target::Hyperv, OutputFormat::Vhdx(Dynamic), Some(32 * MIB), exact),
-        (Target::Azure, OutputFormat::Vhd(Fixed), None, 20 * MIB),
+        (Target::Azure, OutputFormat::Vhd(Fixed), None, 6 * MIB),
         (Target::Xenserver, OutputFormat::Vhd(Dynamic), Some(2 * MIB), 6 * MIB),
         (Target::Aws, OutputFormat::Vmdk(Subformat::StreamOptimized), Some(64 << 10), exact),
         (Target::Pvs, OutputFormat::Vhdx(Dynamic), Some(32 * MIB), 6 * MIB),
