@@ -15,21 +15,31 @@ pub(super) struct Batch {
     pub(super) bytes: u64,
 }
 
+/// A batch that was prepared.
+pub(super) struct Encoded {
+    /// What the sink is given.
+    pub(super) packet: Arc<Packet>,
+    /// The data as they are on the disk, for those who want to see them.
+    pub(super) plain: Option<Arc<Packet>>,
+}
+
 /// Reads and prepares batches, on any number of threads at once.
 pub(super) struct Encoder {
     disk: Disk,
     encoding: Encoding,
+    /// Whether someone wants to see the data as they are.
+    watched: bool,
     buffers: Arc<Pool>,
     /// Compressors that wait to be used again: a new one costs more than a grain.
     compressors: Mutex<Vec<Compressor>>,
 }
 
 impl Encoder {
-    pub(super) fn new(disk: Disk, encoding: Encoding) -> Self {
-        Self { disk, encoding, buffers: Arc::default(), compressors: Mutex::default() }
+    pub(super) fn new(disk: Disk, encoding: Encoding, watched: bool) -> Self {
+        Self { disk, encoding, watched, buffers: Arc::default(), compressors: Mutex::default() }
     }
 
-    pub(super) fn encode(&self, batch: &Batch) -> Result<Packet> {
+    pub(super) fn encode(&self, batch: &Batch) -> Result<Encoded> {
         let mut buffer = self.buffers.take(batch.bytes as usize);
         let mut pieces = Vec::new();
         let mut at = 0;
@@ -40,13 +50,14 @@ impl Encoder {
             nonzero_pieces(&mut pieces, span.start, at, bytes, self.encoding.grain());
             at = end;
         }
-        let packet = Packet { pieces, buffer };
-        match self.encoding {
-            Encoding::Plain { .. } => Ok(packet),
+        let plain = Arc::new(Packet { pieces, buffer });
+        let packet = match self.encoding {
+            Encoding::Plain { .. } => plain.clone(),
             Encoding::Deflate { grain, level, framing } => {
-                Ok(self.deflate(&packet, grain as usize, level, framing))
+                Arc::new(self.deflate(&plain, grain as usize, level, framing))
             }
-        }
+        };
+        Ok(Encoded { packet, plain: self.watched.then_some(plain) })
     }
 
     fn deflate(&self, plain: &Packet, grain: usize, level: u32, framing: Framing) -> Packet {

@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
-use super::encode::{Batch, Encoder};
+use super::encode::{Batch, Encoded, Encoder};
 use super::progress::{Cancel, Progress};
 use super::source::Source;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
-use crate::disk::sink::{Encoding, Sink};
+use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::disk::{Disk, Extent, MappingKind};
 use crate::error::Result;
 
@@ -28,6 +30,9 @@ pub(super) struct Counts {
     pub(super) read: u64,
 }
 
+/// Someone who is shown all data of the disk in order, and `None` behind them.
+pub(super) type Watcher = SyncSender<Option<Arc<Packet>>>;
+
 /// Copies the content of `disk` into `sink`.
 pub(super) fn run(
     disk: &Disk,
@@ -35,15 +40,16 @@ pub(super) fn run(
     threads: usize,
     progress: &Progress,
     cancel: &Cancel,
+    watchers: Vec<Watcher>,
 ) -> Result<Counts> {
     progress.begin("copy", disk.size());
     let source = Source::of(disk);
     let encoding = sink.encoding();
-    let encoder = Encoder::new(disk.clone(), encoding);
+    let encoder = Encoder::new(disk.clone(), encoding, !watchers.is_empty());
     let mut batches = Batches::new(disk, encoding);
     let mut pipeline = Pipeline::new(threads, move |batch: Batch| {
         let end = batch.spans.last().map_or(0, |span| span.start + span.len);
-        encoder.encode(&batch).map(|packet| (packet, end))
+        encoder.encode(&batch).map(|encoded| (encoded, end))
     });
     let mut counts = Counts::default();
     loop {
@@ -58,16 +64,25 @@ pub(super) fn run(
             }
         }
         let Some(result) = pipeline.pop() else { break };
-        let (packet, end) = result?;
+        let (Encoded { packet, plain }, end) = result?;
+        show(&watchers, plain);
         counts.written += packet.pieces.iter().map(|piece| piece.len as u64).sum::<u64>();
         sink.write(&packet)?;
         progress.set_done(end);
     }
+    show(&watchers, None);
     // What comes last makes the output whole.
     source.check()?;
     sink.finish()?;
     progress.set_done(disk.size());
     Ok(counts)
+}
+
+/// A watcher that went away says itself why.
+fn show(watchers: &[Watcher], packet: Option<Arc<Packet>>) {
+    for watcher in watchers {
+        let _ = watcher.send(packet.clone());
+    }
 }
 
 /// The spans of a plan in batches, announced to the storage before they are read.

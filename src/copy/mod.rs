@@ -16,11 +16,14 @@ use std::sync::Arc;
 use compare::compare_as;
 pub use compare::{Difference, compare};
 #[cfg(feature = "digest")]
+use digest::Beside;
+#[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
 pub use progress::{Cancel, Progress};
 use source::Source;
 
 use crate::disk::Disk;
+use crate::disk::sink::Sink;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names, OutputOptions};
 use crate::storage::{OutputFile, WriteAt};
@@ -55,12 +58,14 @@ pub struct Copy {
     overwrite: bool,
     sync: bool,
     verify: bool,
+    #[cfg(feature = "digest")]
+    digests: Vec<Digest>,
     progress: Progress,
     cancel: Cancel,
 }
 
 /// What a copy did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
     /// Virtual size of source and output, in bytes.
@@ -71,6 +76,9 @@ pub struct Report {
     pub data_written: u64,
     /// Whether the output was read back and compared.
     pub verified: bool,
+    /// The digests of the output's virtual content that were asked for, in hexadecimal.
+    #[cfg(feature = "digest")]
+    pub digests: Vec<(Digest, String)>,
 }
 
 impl Copy {
@@ -84,6 +92,8 @@ impl Copy {
             overwrite: false,
             sync: true,
             verify: false,
+            #[cfg(feature = "digest")]
+            digests: Vec::new(),
             progress: Progress::new(),
             cancel: Cancel::new(),
         }
@@ -134,6 +144,16 @@ impl Copy {
         Self { verify, ..self }
     }
 
+    /// Computes a digest of the virtual content on the way; any number of them. Each has a thread of its own, so that the
+    /// copy is as fast as without it where a core is free and the digest keeps up.
+    #[cfg(feature = "digest")]
+    pub fn digest(mut self, digest: Digest) -> Self {
+        if !self.digests.contains(&digest) {
+            self.digests.push(digest);
+        }
+        self
+    }
+
     /// A handle that tells how far the copy has come.
     pub fn progress(self, progress: &Progress) -> Self {
         Self { progress: progress.clone(), ..self }
@@ -158,8 +178,8 @@ impl Copy {
         let disk = self.whole_sectors()?;
         let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
         let mut sink = output::stream(self.format, &disk, &names, &self.options, Box::new(out))?;
-        let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
-        Ok(self.report(&disk, counts))
+        let report = self.run(&disk, &mut *sink)?;
+        Ok(report)
     }
 
     /// Writes the output to the file at `path`, where it appears when it is whole. A VMDK with
@@ -190,7 +210,7 @@ impl Copy {
             name: path.display().to_string(),
         };
         let mut sink = output::file(self.format, &disk, &names, &self.options, destination)?;
-        let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        let report = self.run(&disk, &mut *sink)?;
         drop(sink);
         if self.verify {
             let extents = extents.iter().map(|file| file.storage().clone() as _).collect();
@@ -200,7 +220,7 @@ impl Copy {
         // The extents first: the image exists with its descriptor.
         extents.push(main);
         OutputFile::publish_all(extents, self.sync)?;
-        Ok(self.report(&disk, counts))
+        Ok(report)
     }
 
     /// Writes the output into `storage`, which is empty. For formats whose output is one file.
@@ -217,7 +237,7 @@ impl Copy {
         let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
         let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
         let mut sink = output::file(self.format, &disk, &names, &self.options, to)?;
-        let counts = engine::run(&disk, &mut *sink, self.workers(), &self.progress, &self.cancel)?;
+        let report = self.run(&disk, &mut *sink)?;
         drop(sink);
         if self.verify {
             let written = output::reopen(self.format, storage.clone(), &names, Vec::new())?;
@@ -226,7 +246,7 @@ impl Copy {
         if self.sync {
             storage.sync().map_err(|e| Error::io("sync", "(image)", e))?;
         }
-        Ok(self.report(&disk, counts))
+        Ok(report)
     }
 
     /// That what was written reads as its source.
@@ -259,12 +279,20 @@ impl Copy {
         })
     }
 
-    fn report(&self, disk: &Disk, counts: engine::Counts) -> Report {
-        Report {
+    /// Copies `disk` into `sink`, and computes the digests meanwhile.
+    fn run(&self, disk: &Disk, sink: &mut dyn Sink) -> Result<Report> {
+        #[cfg(feature = "digest")]
+        let (digests, watchers) = Beside::start(&self.digests, disk.size(), &self.cancel)?;
+        #[cfg(not(feature = "digest"))]
+        let watchers = Vec::new();
+        let counts = engine::run(disk, sink, self.workers(), &self.progress, &self.cancel, watchers)?;
+        Ok(Report {
             virtual_size: disk.size(),
             data_read: counts.read,
             data_written: counts.written,
             verified: self.verify,
-        }
+            #[cfg(feature = "digest")]
+            digests: digests.finish()?,
+        })
     }
 }

@@ -73,6 +73,20 @@ fn map_covers_the_disk_without_gaps() {
 }
 
 #[test]
+fn convert_reports_the_digests_that_are_asked_for() {
+    let place = Place::new();
+    let (source, output) = (small(), place.path("out.vmdk"));
+    let arguments = ["convert", text(&source), text(&output), "--digest", "sha256,md5", "--digest", "blake3"];
+    let report = place.json(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(report["digests"]["sha256"], SHA256);
+    assert_eq!(report["digests"]["md5"].as_str().map(str::len), Some(32));
+    assert_eq!(report["digests"]["blake3"].as_str().map(str::len), Some(64));
+    let said = place.run(&[&arguments[..], &["--overwrite"]].concat(), DONE);
+    assert!(error_text(&said).contains(&format!("sha256 {SHA256}")));
+    place.run(&["convert", text(&source), text(&output), "--overwrite", "--digest", "sha1"], USAGE);
+}
+
+#[test]
 fn hash_prints_digest_and_name() {
     let place = Place::new();
     let path = small();

@@ -3,6 +3,8 @@
 mod blocks;
 mod changing;
 mod costs;
+#[cfg(feature = "digest")]
+mod digests;
 mod failures;
 mod gpt;
 mod round_trip;

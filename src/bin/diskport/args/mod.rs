@@ -147,6 +147,9 @@ pub struct OutputArgs {
     /// Read the output back and compare it with the source before it gets its name
     #[arg(long)]
     pub verify: bool,
+    /// Compute the digest of the virtual content on the way, and report it: sha256, md5 or blake3; several by commas
+    #[arg(long, value_name = "ALGORITHM", value_delimiter = ',')]
+    pub digest: Vec<Digest>,
     /// Leave out making the output durable, to measure beside tools that do not
     #[arg(long)]
     pub no_sync: bool,

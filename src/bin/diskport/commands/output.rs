@@ -1,5 +1,6 @@
 //! What the commands that write an output share.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,11 +78,15 @@ pub fn write(
     if let Some(threads) = args.threads {
         copy = copy.threads(threads);
     }
+    for &digest in &args.digest {
+        copy = copy.digest(digest);
+    }
     let report = {
         let _watch = Watch::start(mode, &progress);
         if to_stdout { copy.write_to(io::stdout())? } else { copy.write_file(destination)? }
     };
     if args.json {
+        let digests = report.digests.iter().map(|(digest, hex)| (digest.name(), hex));
         console::print_json(&serde_json::json!({
             "destination": destination.display().to_string(),
             "format": copy.format().format().name(),
@@ -90,12 +95,14 @@ pub fn write(
             "data_read": report.data_read,
             "data_written": report.data_written,
             "verified": report.verified,
+            "digests": digests.collect::<BTreeMap<_, _>>(),
             "adjustments": adjustments,
         }))?;
     } else {
         say(&format!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size)));
         say(&format!("  data read {}, written {}", show(report.data_read), show(report.data_written)));
         adjustments.iter().for_each(|adjustment| say(&format!("  {adjustment}")));
+        report.digests.iter().for_each(|(digest, hex)| say(&format!("  {digest} {hex}")));
         if report.verified {
             say("  read back and compared: identical");
         }
