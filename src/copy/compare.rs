@@ -1,8 +1,12 @@
 //! Comparing the contents of two disks.
 
-use super::pairs::{Pairs, Part};
+use std::sync::Arc;
+
 use super::progress::{Cancel, Progress};
-use crate::disk::{Disk, is_zero};
+use super::windows::{Window, Windows};
+use crate::disk::pipeline::Pipeline;
+use crate::disk::plan::Span;
+use crate::disk::{Buffer, Disk, Pool, is_zero};
 use crate::error::Result;
 
 /// Where two disks differ first.
@@ -17,7 +21,7 @@ pub struct Difference {
 
 /// The first difference between the contents of two disks, of any two formats; `None` when they are equal.
 ///
-/// What both know to be zeros is not read.
+/// What both know to be zeros is not read. All cores read and compare.
 ///
 /// # Errors
 ///
@@ -35,22 +39,113 @@ pub(super) fn compare_as(
     cancel: &Cancel,
 ) -> Result<Option<Difference>> {
     progress.begin(phase, a.size().max(b.size()));
-    let mut pairs = Pairs::new(a, b, 0..u64::MAX);
+    let mut windows = Windows::new(a, b);
+    let comparer = Comparer { left: a.clone(), right: b.clone(), buffers: Arc::default() };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut pipeline = Pipeline::new(threads, move |window: Window| {
+        comparer.first_difference(&window).map(|difference| (difference, window.end))
+    });
     loop {
         cancel.check()?;
-        progress.set_done(pairs.at());
-        let Some(pair) = pairs.next()? else { break };
-        let differs = match (pair.left, pair.right) {
-            (Part::Zeros, Part::Zeros) => None,
-            (Part::Bytes(bytes), Part::Zeros) | (Part::Zeros, Part::Bytes(bytes)) => first_nonzero(bytes),
-            (Part::Bytes(x), Part::Bytes(y)) => first_difference(x, y),
-        };
-        if let Some(position) = differs {
-            return Ok(Some(Difference { offset: pair.offset + position as u64, is_end: false }));
+        while pipeline.pending() <= threads {
+            match windows.next(cancel)? {
+                Some(window) => pipeline.push(window),
+                None => break,
+            }
         }
+        let Some(result) = pipeline.pop() else { break };
+        let (difference, end) = result?;
+        if let Some(offset) = difference {
+            return Ok(Some(Difference { offset, is_end: false }));
+        }
+        progress.set_done(end.min(progress.total()));
     }
     progress.set_done(progress.total());
-    Ok((a.size() != b.size()).then_some(Difference { offset: pairs.at(), is_end: true }))
+    Ok((a.size() != b.size()).then(|| Difference { offset: a.size().min(b.size()), is_end: true }))
+}
+
+/// Reads windows of two disks and compares them, on any number of threads at once.
+struct Comparer {
+    left: Disk,
+    right: Disk,
+    buffers: Arc<Pool>,
+}
+
+impl Comparer {
+    fn first_difference(&self, window: &Window) -> Result<Option<u64>> {
+        let left = self.read(&self.left, &window.left)?;
+        let right = self.read(&self.right, &window.right)?;
+        let (mut left, mut right) = (Data::new(&window.left, &left), Data::new(&window.right, &right));
+        loop {
+            let (x, y) = (left.at(), right.at());
+            let Some(at) = [x, y].into_iter().flatten().min() else { return Ok(None) };
+            let difference = if x == y {
+                let len = left.len().min(right.len());
+                first_difference(left.take(len), right.take(len))
+            } else if x == Some(at) {
+                first_nonzero(left.take_to(y))
+            } else {
+                first_nonzero(right.take_to(x))
+            };
+            if let Some(index) = difference {
+                return Ok(Some(at + index as u64));
+            }
+        }
+    }
+
+    /// The bytes of the spans, one behind the other.
+    fn read(&self, disk: &Disk, spans: &[Span]) -> Result<Buffer> {
+        let len: u64 = spans.iter().map(|span| span.len).sum();
+        let mut buffer = self.buffers.take(len as usize);
+        let mut rest = &mut buffer[..];
+        for span in spans {
+            let (bytes, later) = rest.split_at_mut(span.len as usize);
+            span.read(disk, bytes)?;
+            rest = later;
+        }
+        Ok(buffer)
+    }
+}
+
+/// What of a window's data is still to be compared, of one disk.
+struct Data<'a> {
+    spans: &'a [Span],
+    bytes: &'a [u8],
+    /// Bytes of the first span that are done.
+    done: u64,
+}
+
+impl<'a> Data<'a> {
+    fn new(spans: &'a [Span], bytes: &'a [u8]) -> Self {
+        Self { spans, bytes, done: 0 }
+    }
+
+    /// Where the next bytes belong.
+    fn at(&self) -> Option<u64> {
+        self.spans.first().map(|span| span.start + self.done)
+    }
+
+    /// How many bytes follow each other there.
+    fn len(&self) -> u64 {
+        self.spans.first().map_or(0, |span| span.len - self.done)
+    }
+
+    fn take(&mut self, len: u64) -> &'a [u8] {
+        let (bytes, later) = self.bytes.split_at(len as usize);
+        self.bytes = later;
+        self.done += len;
+        if self.len() == 0 {
+            self.spans = self.spans.get(1..).unwrap_or_default();
+            self.done = 0;
+        }
+        bytes
+    }
+
+    /// The next bytes, which end before `end` at the latest.
+    fn take_to(&mut self, end: Option<u64>) -> &'a [u8] {
+        let room = end.zip(self.at()).map_or(u64::MAX, |(end, at)| end - at);
+        self.take(self.len().min(room))
+    }
 }
 
 fn first_nonzero(bytes: &[u8]) -> Option<usize> {

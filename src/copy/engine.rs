@@ -1,17 +1,17 @@
 //! The engine: a plan of what there is to copy, workers that read and prepare it, and a sink that takes it in order.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use super::ahead::Ahead;
 use super::encode::{Batch, Encoded, Encoder};
 use super::progress::{Cancel, Progress};
 use super::source::Source;
+use crate::disk::Disk;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
 use crate::disk::sink::{Encoding, Packet, Sink};
-use crate::disk::{Disk, Extent, MappingKind};
 use crate::error::Result;
 
 /// Bytes of a batch, about: large enough that system calls cost nothing beside the copying.
@@ -87,13 +87,11 @@ fn show(watchers: &[Watcher], packet: Option<Arc<Packet>>) {
 
 /// The spans of a plan in batches, announced to the storage before they are read.
 struct Batches {
-    disk: Disk,
     plan: Plan,
     /// Planned and announced.
     ahead: VecDeque<Batch>,
     bytes_ahead: u64,
-    /// A range of a file that is being joined before it is announced.
-    announce: Option<(Extent, Range<u64>)>,
+    storage: Ahead,
     ended: bool,
 }
 
@@ -101,8 +99,7 @@ impl Batches {
     fn new(disk: &Disk, encoding: Encoding) -> Self {
         let plan =
             Plan::new(disk.clone(), 0..disk.size(), encoding.grain(), BATCH.max(encoding.grain()), true);
-        let ahead = VecDeque::new();
-        Self { disk: disk.clone(), plan, ahead, bytes_ahead: 0, announce: None, ended: false }
+        Self { plan, ahead: VecDeque::new(), bytes_ahead: 0, storage: Ahead::new(disk), ended: false }
     }
 
     fn next(&mut self, cancel: &Cancel) -> Result<Option<Batch>> {
@@ -121,9 +118,7 @@ impl Batches {
             cancel.check()?;
             match self.plan.next().transpose()? {
                 Some(Item::Span(span)) => {
-                    for part in &span.parts {
-                        self.announce(part);
-                    }
+                    span.parts.iter().for_each(|part| self.storage.announce(part));
                     batch.bytes += span.len;
                     batch.spans.push(span);
                 }
@@ -134,49 +129,11 @@ impl Batches {
                 }
             }
         }
-        if let Some((extent, range)) = self.announce.take() {
-            self.tell(&extent, range);
-        }
+        self.storage.flush();
         self.bytes_ahead += batch.bytes;
         if !batch.spans.is_empty() {
             self.ahead.push_back(batch);
         }
         Ok(())
-    }
-
-    /// Joins what lies together in the file: one hint for many grains.
-    fn announce(&mut self, part: &Extent) {
-        let (file, range) = match part.kind {
-            MappingKind::Stored { file, offset } => (file, offset..offset + part.len),
-            MappingKind::Packed(packed) => {
-                (packed.file, packed.offset..packed.offset + u64::from(packed.len))
-            }
-            MappingKind::Zero | MappingKind::Absent => return,
-        };
-        let near = |last: &Range<u64>| last.end <= range.start && range.start - last.end <= 64 << 10;
-        match &mut self.announce {
-            Some((extent, last)) if extent.depth == part.depth && same_file(extent, file) && near(last) => {
-                last.end = range.end;
-            }
-            announce => {
-                if let Some((extent, range)) = announce.replace((*part, range)) {
-                    self.tell(&extent, range);
-                }
-            }
-        }
-    }
-
-    fn tell(&self, extent: &Extent, range: Range<u64>) {
-        if let Some(file) = self.disk.file_of(extent) {
-            file.storage().will_need(range);
-        }
-    }
-}
-
-fn same_file(extent: &Extent, file: crate::disk::FileIndex) -> bool {
-    match extent.kind {
-        MappingKind::Stored { file: own, .. } => own == file,
-        MappingKind::Packed(packed) => packed.file == file,
-        MappingKind::Zero | MappingKind::Absent => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Copying a disk into another format.
 
+mod ahead;
 mod compare;
 #[cfg(feature = "digest")]
 mod digest;
@@ -8,6 +9,7 @@ mod engine;
 pub(crate) mod pairs;
 mod progress;
 mod source;
+mod windows;
 
 use std::io::Write;
 use std::path::Path;

@@ -38,11 +38,6 @@ impl Pairs {
         Self { left: Side::new(left, &options), right: Side::new(right, &options), at: range.start }
     }
 
-    /// Where the next pair begins; after the last, where the smaller disk ends.
-    pub(crate) fn at(&self) -> u64 {
-        self.at
-    }
-
     pub(crate) fn next(&mut self) -> Result<Option<Pair<'_>>> {
         let offset = self.at;
         let (Some(left), Some(right)) = (self.left.block(offset)?, self.right.block(offset)?) else {

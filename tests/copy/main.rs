@@ -2,6 +2,7 @@
 
 mod blocks;
 mod changing;
+mod comparing;
 mod costs;
 #[cfg(feature = "digest")]
 mod digests;
