@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::progress::{Cancel, Progress};
 use super::windows::{Window, Windows};
+use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::Span;
 use crate::disk::{Buffer, Disk, Pool, is_zero};
@@ -27,7 +27,8 @@ pub struct Difference {
 ///
 /// [`crate::Error::Cancelled`], and all that reading gives rise to.
 pub fn compare(a: &Disk, b: &Disk, progress: &Progress, cancel: &Cancel) -> Result<Option<Difference>> {
-    compare_as("compare", a, b, progress, cancel)
+    let (a, b, progress, token) = (a.clone(), b.clone(), progress.clone(), cancel.clone());
+    cancel.attend(move || compare_as("compare", &a, &b, &progress, &token))
 }
 
 /// The same, as a phase of some operation.

@@ -6,8 +6,9 @@ use std::sync::mpsc::SyncSender;
 
 use super::ahead::Ahead;
 use super::encode::{Batch, Encoded, Encoder};
-use super::progress::{Cancel, Progress};
 use super::source::Source;
+use super::throttle::Throttle;
+use super::{Cancel, Progress};
 use crate::disk::Disk;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
@@ -33,20 +34,26 @@ pub(super) struct Counts {
 /// Someone who is shown all data of the disk in order, and `None` behind them.
 pub(super) type Watcher = SyncSender<Option<Arc<Packet>>>;
 
+/// How a copy is run.
+pub(super) struct Run<'a> {
+    /// Threads that read and prepare data.
+    pub(super) threads: usize,
+    /// Bytes of data that are read a second at most.
+    pub(super) rate_limit: Option<u64>,
+    pub(super) progress: &'a Progress,
+    pub(super) cancel: &'a Cancel,
+    pub(super) watchers: Vec<Watcher>,
+}
+
 /// Copies the content of `disk` into `sink`.
-pub(super) fn run(
-    disk: &Disk,
-    sink: &mut dyn Sink,
-    threads: usize,
-    progress: &Progress,
-    cancel: &Cancel,
-    watchers: Vec<Watcher>,
-) -> Result<Counts> {
+pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Counts> {
+    let Run { threads, rate_limit, progress, cancel, watchers } = run;
     progress.begin("copy", disk.size());
+    let mut throttle = Throttle::new(rate_limit);
     let source = Source::of(disk);
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding, !watchers.is_empty());
-    let mut batches = Batches::new(disk, encoding);
+    let mut batches = Batches::new(disk, encoding, throttle.piece());
     let mut pipeline = Pipeline::new(threads, move |batch: Batch| {
         let end = batch.spans.last().map_or(0, |span| span.start + span.len);
         encoder.encode(&batch).map(|encoded| (encoded, end))
@@ -57,6 +64,7 @@ pub(super) fn run(
         while pipeline.pending() <= threads {
             match batches.next(cancel)? {
                 Some(batch) => {
+                    throttle.pass(batch.bytes, cancel)?;
                     counts.read += batch.bytes;
                     pipeline.push(batch);
                 }
@@ -87,6 +95,8 @@ fn show(watchers: &[Watcher], packet: Option<Arc<Packet>>) {
 
 /// The spans of a plan in batches, announced to the storage before they are read.
 struct Batches {
+    /// Bytes of a batch, about.
+    size: u64,
     plan: Plan,
     /// Planned and announced.
     ahead: VecDeque<Batch>,
@@ -96,10 +106,12 @@ struct Batches {
 }
 
 impl Batches {
-    fn new(disk: &Disk, encoding: Encoding) -> Self {
-        let plan =
-            Plan::new(disk.clone(), 0..disk.size(), encoding.grain(), BATCH.max(encoding.grain()), true);
-        Self { plan, ahead: VecDeque::new(), bytes_ahead: 0, storage: Ahead::new(disk), ended: false }
+    /// Batches of at most `limit` bytes, about.
+    fn new(disk: &Disk, encoding: Encoding, limit: u64) -> Self {
+        let grain = encoding.grain();
+        let size = (BATCH.min(limit) / grain * grain).max(grain);
+        let plan = Plan::new(disk.clone(), 0..disk.size(), grain, size, true);
+        Self { size, plan, ahead: VecDeque::new(), bytes_ahead: 0, storage: Ahead::new(disk), ended: false }
     }
 
     fn next(&mut self, cancel: &Cancel) -> Result<Option<Batch>> {
@@ -114,7 +126,7 @@ impl Batches {
     /// Plans one more batch.
     fn plan_one(&mut self, cancel: &Cancel) -> Result<()> {
         let mut batch = Batch::default();
-        while batch.bytes < BATCH && batch.spans.len() < SPANS {
+        while batch.bytes < self.size && batch.spans.len() < SPANS {
             cancel.check()?;
             match self.plan.next().transpose()? {
                 Some(Item::Span(span)) => {

@@ -1,6 +1,7 @@
 //! Copying a disk into another format.
 
 mod ahead;
+mod cancel;
 mod compare;
 #[cfg(feature = "digest")]
 mod digest;
@@ -9,19 +10,22 @@ mod engine;
 pub(crate) mod pairs;
 mod progress;
 mod source;
+mod throttle;
 mod windows;
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use cancel::Cancel;
+use cancel::Stoppable;
 use compare::compare_as;
 pub use compare::{Difference, compare};
 #[cfg(feature = "digest")]
 use digest::Beside;
 #[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
-pub use progress::{Cancel, Progress};
+pub use progress::Progress;
 use source::Source;
 
 use crate::disk::Disk;
@@ -62,6 +66,7 @@ pub struct Copy {
     verify: bool,
     #[cfg(feature = "digest")]
     digests: Vec<Digest>,
+    rate_limit: Option<u64>,
     progress: Progress,
     cancel: Cancel,
 }
@@ -96,6 +101,7 @@ impl Copy {
             verify: false,
             #[cfg(feature = "digest")]
             digests: Vec::new(),
+            rate_limit: None,
             progress: Progress::new(),
             cancel: Cancel::new(),
         }
@@ -156,6 +162,12 @@ impl Copy {
         self
     }
 
+    /// How many bytes of data are read a second at most, evenly; without a limit by default. What is known to be zeros
+    /// does not count, nor does verifying.
+    pub fn rate_limit(self, bytes: u64) -> Self {
+        Self { rate_limit: Some(bytes), ..self }
+    }
+
     /// A handle that tells how far the copy has come.
     pub fn progress(self, progress: &Progress) -> Self {
         Self { progress: progress.clone(), ..self }
@@ -179,9 +191,9 @@ impl Copy {
         }
         let disk = self.whole_sectors()?;
         let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
-        let mut sink = output::stream(self.format, &disk, &names, &self.options, Box::new(out))?;
-        let report = self.run(&disk, &mut *sink)?;
-        Ok(report)
+        let out = Box::new(Stoppable { out, cancel: self.cancel.clone() });
+        let mut sink = output::stream(self.format, &disk, &names, &self.options, out)?;
+        self.run(&disk, &mut *sink).or_else(|e| self.cancel.check().and(Err(e)))
     }
 
     /// Writes the output to the file at `path`, where it appears when it is whole. A VMDK with
@@ -211,17 +223,15 @@ impl Copy {
             extents: extents.iter().map(|file| file.storage().clone() as _).collect(),
             name: path.display().to_string(),
         };
-        let mut sink = output::file(self.format, &disk, &names, &self.options, destination)?;
-        let report = self.run(&disk, &mut *sink)?;
-        drop(sink);
-        if self.verify {
-            let extents = extents.iter().map(|file| file.storage().clone() as _).collect();
-            let written = output::reopen(self.format, main.storage().clone(), &names, extents)?;
-            self.compare(&disk, &written)?;
-        }
+        let (copy, source) = (self.clone(), disk.clone());
+        let report = self.cancel.attend(move || copy.write(&source, &names, destination))?;
         // The extents first: the image exists with its descriptor.
         extents.push(main);
+        if self.sync {
+            self.progress.begin("sync", disk.size());
+        }
         OutputFile::publish_all(extents, self.sync)?;
+        self.progress.set_done(disk.size());
         Ok(report)
     }
 
@@ -238,15 +248,25 @@ impl Copy {
         let disk = self.whole_sectors()?;
         let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
         let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
-        let mut sink = output::file(self.format, &disk, &names, &self.options, to)?;
-        let report = self.run(&disk, &mut *sink)?;
+        let (copy, source) = (self.clone(), disk.clone());
+        let report = self.cancel.attend(move || copy.write(&source, &names, to))?;
+        if self.sync {
+            self.progress.begin("sync", disk.size());
+            storage.sync().map_err(|e| Error::io("sync", "(image)", e))?;
+            self.progress.set_done(disk.size());
+        }
+        Ok(report)
+    }
+
+    /// Writes all of the output, and reads it back when that is asked for.
+    fn write(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Report> {
+        let (main, extents) = (to.main.clone(), to.extents.clone());
+        let mut sink = output::file(self.format, disk, names, &self.options, to)?;
+        let report = self.run(disk, &mut *sink)?;
         drop(sink);
         if self.verify {
-            let written = output::reopen(self.format, storage.clone(), &names, Vec::new())?;
-            self.compare(&disk, &written)?;
-        }
-        if self.sync {
-            storage.sync().map_err(|e| Error::io("sync", "(image)", e))?;
+            let extents = extents.into_iter().map(|file| file as _).collect();
+            self.compare(disk, &output::reopen(self.format, main, names, extents)?)?;
         }
         Ok(report)
     }
@@ -287,7 +307,14 @@ impl Copy {
         let (digests, watchers) = Beside::start(&self.digests, disk.size(), &self.cancel)?;
         #[cfg(not(feature = "digest"))]
         let watchers = Vec::new();
-        let counts = engine::run(disk, sink, self.workers(), &self.progress, &self.cancel, watchers)?;
+        let run = engine::Run {
+            threads: self.workers(),
+            rate_limit: self.rate_limit,
+            progress: &self.progress,
+            cancel: &self.cancel,
+            watchers,
+        };
+        let counts = engine::run(disk, sink, run)?;
         Ok(Report {
             virtual_size: disk.size(),
             data_read: counts.read,

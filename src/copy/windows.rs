@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::Cancel;
 use super::ahead::Ahead;
-use super::progress::Cancel;
 use crate::disk::Disk;
 use crate::disk::plan::{Item, Plan, Span};
 use crate::error::Result;

@@ -206,6 +206,63 @@ fn an_interrupt_cancels_and_leaves_nothing() {
     assert_eq!(place.names(), ["source.raw"]);
 }
 
+/// Also while a write into a pipe hangs that nobody reads, and while zeros are hashed for hours.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_what_waits_within_a_tenth_of_a_second() {
+    let place = Place::new();
+    place.raw("source.raw");
+    fs::File::create(place.path("zeros.raw")).and_then(|file| file.set_len(1 << 42)).expect("a sparse file");
+    for arguments in [&["convert", "source.raw", "-", "--format", "raw"][..], &["hash", "zeros.raw"]] {
+        let delays = (0..3).map(|_| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
+            command.args(arguments).args(["--progress", "json"]).current_dir(place.0.path());
+            // What it writes stays in the pipe.
+            let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = pipes.spawn().expect("diskport runs");
+            let mut line = String::new();
+            let mut says = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
+            std::io::BufRead::read_line(&mut says, &mut line).expect("it says that it works");
+            let begun = std::time::Instant::now();
+            let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+            assert!(kill.expect("kill runs").success());
+            assert_eq!(child.wait().expect("ends").code(), Some(130), "{arguments:?}");
+            begun.elapsed()
+        });
+        let least = delays.min().expect("three times");
+        assert!(least < std::time::Duration::from_millis(100), "{arguments:?}: {least:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn progress_is_told_as_lines_of_json() {
+    let place = Place::new();
+    place.raw("source.raw");
+    let arguments = ["convert", "source.raw", "out.vhdx", "--verify", "--rate-limit", "4M", "--progress"];
+    let output = place.run(&[&arguments[..], &["json"]].concat(), DONE);
+    let lines = error_text(&output);
+    let lines: Vec<Value> = lines
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert!(lines.len() >= 3, "{lines:?}");
+    for line in &lines {
+        let percent = line["percent"].as_f64().expect("a number");
+        let (done, total) = (line["done"].as_u64().expect("a number"), line["total"].as_u64());
+        assert!((0.0..=100.0).contains(&percent) && total == Some(1 << 20) && done <= 1 << 20, "{line}");
+        assert!(line["rate"].is_u64() && (line["seconds_left"].is_u64() || line["seconds_left"].is_null()));
+        assert!(["copy", "verify", "sync"].contains(&line["phase"].as_str().expect("text")), "{line}");
+    }
+    assert_eq!((&lines[0]["phase"], &lines[lines.len() - 1]["percent"]), (&"copy".into(), &100.0.into()));
+    for (mode, says) in [("bar", "copy ["), ("none", ""), ("auto", "")] {
+        let output = place.run(&[&arguments[..], &[mode, "--overwrite"]].concat(), DONE);
+        let text = error_text(&output);
+        assert!(text.contains(says) && (says.is_empty() != text.contains("copy [")), "{mode}: {text}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn nobody_listening_on_standard_error_changes_nothing() {

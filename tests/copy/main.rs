@@ -1,6 +1,7 @@
 //! Copying: what comes out reads as what went in, costs what it may cost, and is there whole or not at all.
 
 mod blocks;
+mod cancel;
 mod changing;
 mod comparing;
 mod costs;

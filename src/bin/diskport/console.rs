@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use diskport::copy::{Cancel, Progress};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use serde::Serialize;
 
 use crate::args::ProgressMode;
@@ -111,11 +111,8 @@ impl Watch {
                 let ended =
                     stopped.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout);
                 match &bar {
-                    Some(bar) => {
-                        bar.set_message(progress.phase());
-                        bar.set_length(progress.total());
-                        bar.set_position(progress.done());
-                    }
+                    Some(bar) => update(bar, &progress),
+                    None if progress.phase().is_empty() => {}
                     None => print_line(&progress),
                 }
                 if ended {
@@ -140,12 +137,70 @@ impl Drop for Watch {
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let template = "{msg} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::term_like(Box::new(NoTerminal))
+    };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let template = "{msg} [{bar:40}] {bytes}/{total_bytes} {prefix}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar
+}
+
+/// Standard error where it is no terminal, for those who want a bar all the same.
+#[derive(Debug)]
+struct NoTerminal;
+
+impl TermLike for NoTerminal {
+    fn width(&self) -> u16 {
+        120
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        writeln!(io::stderr(), "{line}")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        write!(io::stderr(), "{text}")
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        write!(io::stderr(), "\r")
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn update(bar: &ProgressBar, progress: &Progress) {
+    bar.set_message(progress.phase());
+    bar.set_length(progress.total());
+    bar.set_position(progress.done());
+    let rate = HumanBytes(progress.rate());
+    bar.set_prefix(match progress.time_left() {
+        Some(left) => format!("{rate}/s, {:#} left", HumanDuration(left)),
+        None => format!("{rate}/s"),
+    });
 }
 
 fn print_line(progress: &Progress) {
@@ -154,6 +209,8 @@ fn print_line(progress: &Progress) {
         "done": progress.done(),
         "total": progress.total(),
         "percent": progress.percent(),
+        "rate": progress.rate(),
+        "seconds_left": progress.time_left().map(|left| left.as_secs()),
     });
     say(&line.to_string());
 }

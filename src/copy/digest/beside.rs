@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 
 use super::Digest;
 use super::hashing::Hashing;
+use crate::copy::Cancel;
 use crate::copy::engine::Watcher;
-use crate::copy::progress::Cancel;
 use crate::disk::sink::Packet;
 use crate::error::{Error, Result};
 

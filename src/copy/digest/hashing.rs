@@ -7,7 +7,7 @@ use sha2::Digest as _;
 
 use super::Digest;
 use super::tree::Tree;
-use crate::copy::progress::Cancel;
+use crate::copy::Cancel;
 use crate::disk::sink::Packet;
 use crate::error::Result;
 

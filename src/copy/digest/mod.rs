@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) use beside::Beside;
 use hashing::Hashing;
 
-use super::progress::{Cancel, Progress};
+use super::{Cancel, Progress};
 use crate::disk::sink::{Packet, Piece};
 use crate::disk::{Blocks, Data, Disk};
 use crate::error::{Error, Result};
@@ -76,6 +76,11 @@ impl FromStr for Digest {
 ///
 /// [`Error::Cancelled`], and all that reading gives rise to.
 pub fn digest(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Cancel) -> Result<String> {
+    let (disk, progress, token) = (disk.clone(), progress.clone(), cancel.clone());
+    cancel.attend(move || of_content(&disk, algorithm, &progress, &token))
+}
+
+fn of_content(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Cancel) -> Result<String> {
     progress.begin("hash", disk.size());
     let mut hashing = Hashing::new(algorithm, disk.size(), cancel);
     for block in disk.blocks(Blocks::of(BLOCK)) {

@@ -144,6 +144,9 @@ pub struct OutputArgs {
     /// Threads that read and compress
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Bytes of data a second at most
+    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    pub rate_limit: Option<u64>,
     /// Read the output back and compare it with the source before it gets its name
     #[arg(long)]
     pub verify: bool,

@@ -81,9 +81,18 @@ pub fn write(
     for &digest in &args.digest {
         copy = copy.digest(digest);
     }
+    if let Some(rate) = args.rate_limit {
+        copy = copy.rate_limit(rate);
+    }
     let report = {
         let _watch = Watch::start(mode, &progress);
-        if to_stdout { copy.write_to(io::stdout())? } else { copy.write_file(destination)? }
+        if to_stdout {
+            // Nobody may read at the other end: a write that hangs is left behind.
+            let copy = copy.clone();
+            cancel.attend(move || copy.write_to(io::stdout()))?
+        } else {
+            copy.write_file(destination)?
+        }
     };
     if args.json {
         let digests = report.digests.iter().map(|(digest, hex)| (digest.name(), hex));

@@ -1,0 +1,201 @@
+//! Whatever an operation waits for, it ends within a tenth of a second when it is cancelled.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
+use diskport::format::Allocation;
+use diskport::format::vmdk::Subformat;
+use diskport::storage::{MemoryStorage, ReadAt, WriteAt};
+use diskport::{Disk, Error, Format, Open, Result};
+
+use crate::source::{Sparse, disk, noise};
+
+/// What is promised.
+const PROMISED: Duration = Duration::from_millis(100);
+/// What a call of a slow storage takes.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// A storage whose reads, or writes, take a long time.
+struct Slow<S> {
+    inner: S,
+    reads: Duration,
+    writes: Duration,
+}
+
+impl<S> Slow<S> {
+    fn reading(inner: S) -> Self {
+        Self { inner, reads: SLOW, writes: Duration::ZERO }
+    }
+
+    fn writing(inner: S) -> Self {
+        Self { inner, reads: Duration::ZERO, writes: SLOW }
+    }
+}
+
+impl<S: ReadAt> ReadAt for Slow<S> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::thread::sleep(self.reads);
+        self.inner.read_at(buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.inner.next_data(offset)
+    }
+}
+
+impl<S: WriteAt> WriteAt for Slow<S> {
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        std::thread::sleep(self.writes);
+        self.inner.write_all_at(data, offset)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.inner.set_size(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+}
+
+/// A pipe that takes a millisecond for whatever it is given.
+struct Steady;
+
+impl io::Write for Steady {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn raw(storage: impl ReadAt + 'static) -> Disk {
+    Open::new().format(Format::Raw).open(storage).expect("any bytes are a raw disk")
+}
+
+/// Runs `work`, cancels it in its midst, and sees how soon it ends. The least of three times counts: the machine
+/// may be busy with other tests.
+#[track_caller]
+fn ends_soon<T: std::fmt::Debug>(what: &str, work: impl Fn(&Cancel) -> Result<T>) {
+    let delays = (0..3).map(|_| {
+        let cancel = Cancel::new();
+        let token = cancel.clone();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(60));
+            token.cancel();
+            Instant::now()
+        });
+        let result = work(&cancel);
+        let ended = Instant::now();
+        assert!(matches!(result, Err(Error::Cancelled)), "{what}: {result:?}");
+        ended.duration_since(other.join().expect("ends"))
+    });
+    let least = delays.min().expect("three times");
+    println!("{what}: {least:?}");
+    assert!(least < PROMISED, "{what}: {least:?}");
+}
+
+#[test]
+fn a_slow_read_does_not_keep_a_copy() {
+    for threads in [0, 1, 3] {
+        ends_soon(&format!("a slow read, {threads} threads"), |cancel| {
+            let disk = raw(Slow::reading(MemoryStorage::new(noise(8 << 20, 1))));
+            let copy = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+            copy.threads(threads).cancel(cancel).write_storage(Arc::new(MemoryStorage::default()))
+        });
+    }
+}
+
+#[test]
+fn a_slow_write_does_not_keep_a_copy_nor_leave_a_file() {
+    let disk = raw(MemoryStorage::new(noise(8 << 20, 2)));
+    ends_soon("a slow write", |cancel| {
+        let slow = Arc::new(Slow::writing(MemoryStorage::default()));
+        Copy::new(&disk).cancel(cancel).write_storage(slow)
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    ends_soon("a slow read into a file", |cancel| {
+        let disk = raw(Slow::reading(MemoryStorage::new(noise(8 << 20, 1))));
+        let result = Copy::new(&disk).cancel(cancel).write_file(folder.path().join("out"));
+        let mut names = std::fs::read_dir(folder.path()).expect("a folder");
+        assert!(names.next().is_none(), "the temporary file is gone though its writer lives");
+        result
+    });
+}
+
+#[test]
+fn a_slow_read_does_not_keep_a_verification() {
+    let disk = raw(MemoryStorage::new(noise(1 << 20, 3)));
+    ends_soon("verifying", |cancel| {
+        let slow = Arc::new(Slow::reading(MemoryStorage::default()));
+        Copy::new(&disk)
+            .to(OutputFormat::Vhd(Allocation::Fixed))
+            .verify(true)
+            .cancel(cancel)
+            .write_storage(slow)
+    });
+}
+
+#[test]
+fn a_slow_read_does_not_keep_a_comparison() {
+    let (slow, quick) = (Slow::reading(MemoryStorage::new([7; 9000])), MemoryStorage::new([7; 9000]));
+    let (slow, quick) = (raw(slow), raw(quick));
+    ends_soon("comparing", |cancel| compare(&slow, &quick, &Progress::new(), cancel));
+}
+
+#[test]
+fn a_long_run_of_zeros_ends() {
+    // Holes that no one tells: terabytes are read.
+    let silent = disk(&Arc::new(Sparse::new(1 << 45, Vec::new()).without_holes()));
+    ends_soon("copying zeros", |cancel| {
+        let copy = Copy::new(&silent).to(OutputFormat::Vhdx(Allocation::Dynamic));
+        copy.cancel(cancel).write_storage(Arc::new(MemoryStorage::default()))
+    });
+    ends_soon("writing zeros", |cancel| {
+        let disk = disk(&Arc::new(Sparse::new(1 << 45, Vec::new())));
+        Copy::new(&disk).cancel(cancel).write_to(Steady)
+    });
+    ends_soon("comparing zeros", |cancel| compare(&silent, &silent, &Progress::new(), cancel));
+}
+
+#[cfg(feature = "digest")]
+#[test]
+fn a_digest_ends() {
+    use diskport::copy::{Digest, digest};
+    let zeros = disk(&Arc::new(Sparse::new(1 << 45, Vec::new())));
+    let slow = raw(Slow::reading(MemoryStorage::new([7; 9000])));
+    for algorithm in [Digest::Sha256, Digest::Md5, Digest::Blake3] {
+        ends_soon("hashing zeros", |cancel| digest(&zeros, algorithm, &Progress::new(), cancel));
+        ends_soon("hashing slowly", |cancel| digest(&slow, algorithm, &Progress::new(), cancel));
+    }
+}
+
+#[test]
+fn a_limited_copy_keeps_to_its_rate_and_ends() {
+    let source = raw(MemoryStorage::new(noise(4 << 20, 4)));
+    ends_soon("waiting for the rate", |cancel| {
+        Copy::new(&source).rate_limit(1).cancel(cancel).write_storage(Arc::new(MemoryStorage::default()))
+    });
+    let begun = Instant::now();
+    let mut out = Vec::new();
+    Copy::new(&source).rate_limit(10 << 20).write_to(&mut out).expect("copies");
+    let elapsed = begun.elapsed();
+    assert_eq!(out, noise(4 << 20, 4));
+    // 4 MiB at 10 MiB a second, but for the first piece, which passes at once.
+    assert!(elapsed >= Duration::from_millis(250), "{elapsed:?}");
+    // Zeros that are known do not count.
+    let zeros = disk(&Arc::new(Sparse::new(1 << 30, Vec::new())));
+    let begun = Instant::now();
+    Copy::new(&zeros).rate_limit(1).write_to(io::sink()).expect("copies");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
