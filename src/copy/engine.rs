@@ -2,17 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use super::ahead::Ahead;
 use super::encode::{Batch, Encoded, Encoder};
+use super::share::Share;
 use super::source::Source;
 use super::throttle::Throttle;
 use super::{Cancel, Progress};
 use crate::disk::Disk;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
-use crate::disk::sink::{Encoding, Packet, Sink};
+use crate::disk::sink::{Packet, Sink};
 use crate::error::Result;
 
 /// Bytes of a batch, about: large enough that system calls cost nothing beside the copying.
@@ -29,6 +31,8 @@ pub(super) struct Counts {
     pub(super) written: u64,
     /// Bytes that were read from the source, zeros among data included.
     pub(super) read: u64,
+    /// Bytes that source and output share.
+    pub(super) shared: u64,
 }
 
 /// Someone who is shown all data of the disk in order, and `None` behind them.
@@ -53,7 +57,13 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     let source = Source::of(disk);
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding, !watchers.is_empty());
-    let mut batches = Batches::new(disk, encoding, throttle.piece());
+    // Who wants to see the data has them read.
+    let places = if watchers.is_empty() { sink.places() } else { Vec::new() };
+    let shared = Arc::new(AtomicU64::new(0));
+    let extents = Share::new(disk, disk.extents(..).skip_holes(), places, shared.clone());
+    let grain = encoding.grain();
+    let size = (BATCH.min(throttle.piece()) / grain * grain).max(grain);
+    let mut batches = Batches::new(disk, Plan::over(extents, disk.size(), grain, size), size);
     let mut pipeline = Pipeline::new(threads, move |batch: Batch| {
         let end = batch.spans.last().map_or(0, |span| span.start + span.len);
         encoder.encode(&batch).map(|encoded| (encoded, end))
@@ -83,6 +93,7 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     source.check()?;
     sink.finish()?;
     progress.set_done(disk.size());
+    counts.shared = shared.load(Ordering::Relaxed);
     Ok(counts)
 }
 
@@ -106,11 +117,8 @@ struct Batches {
 }
 
 impl Batches {
-    /// Batches of at most `limit` bytes, about.
-    fn new(disk: &Disk, encoding: Encoding, limit: u64) -> Self {
-        let grain = encoding.grain();
-        let size = (BATCH.min(limit) / grain * grain).max(grain);
-        let plan = Plan::new(disk.clone(), 0..disk.size(), grain, size, true);
+    /// Batches of `size` bytes, about.
+    fn new(disk: &Disk, plan: Plan, size: u64) -> Self {
         Self { size, plan, ahead: VecDeque::new(), bytes_ahead: 0, storage: Ahead::new(disk), ended: false }
     }
 

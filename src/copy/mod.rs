@@ -9,6 +9,7 @@ mod encode;
 mod engine;
 pub(crate) mod pairs;
 mod progress;
+mod share;
 mod source;
 mod throttle;
 mod windows;
@@ -81,6 +82,8 @@ pub struct Report {
     pub data_read: u64,
     /// Bytes of content that were written, compressed where the format compresses.
     pub data_written: u64,
+    /// Bytes that source and output share, since their file system can (reflinks): neither read nor written.
+    pub data_shared: u64,
     /// Whether the output was read back and compared.
     pub verified: bool,
     /// The digests of the output's virtual content that were asked for, in hexadecimal.
@@ -319,6 +322,7 @@ impl Copy {
             virtual_size: disk.size(),
             data_read: counts.read,
             data_written: counts.written,
+            data_shared: counts.shared,
             verified: self.verify,
             #[cfg(feature = "digest")]
             digests: digests.finish()?,

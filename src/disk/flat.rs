@@ -1,6 +1,6 @@
 //! The bytes of a disk as they are, from the file's first on: a raw disk, a fixed VHD, a flat extent.
 
-use super::sink::{Encoding, Packet, Sink, SinkStream};
+use super::sink::{Encoding, Packet, Place, Sink, SinkStream};
 use super::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::Result;
 use crate::storage::{ImageFile, WritableFile};
@@ -38,23 +38,33 @@ pub(crate) const FLAT_GRAIN: u64 = 4096;
 /// Into a file: data go to their places, zeros stay holes.
 pub(crate) struct FlatFile {
     file: WritableFile,
+    size: u64,
 }
 
 impl FlatFile {
     pub(crate) fn new(file: WritableFile, size: u64) -> Result<Self> {
         file.set_size(size)?;
-        Ok(Self { file })
+        Ok(Self { file, size })
     }
 
     /// Writes data to their place.
     pub(crate) fn put(&mut self, offset: u64, data: &[u8]) -> Result<()> {
         self.file.write_all_at(data, offset)
     }
+
+    /// The place of its bytes, which begin at `start` of the disk.
+    pub(crate) fn place(&self, start: u64) -> Place {
+        Place { start, len: self.size, file: self.file.clone(), offset: 0 }
+    }
 }
 
 impl Sink for FlatFile {
     fn encoding(&self) -> Encoding {
         Encoding::Plain { grain: FLAT_GRAIN }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        vec![self.place(0)]
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {

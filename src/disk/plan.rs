@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::layer::MappingKind;
 use super::read::read_extent;
-use super::{Disk, Extent, Extents, SkipHoles};
+use super::{Disk, Extent};
 use crate::error::Result;
 
 /// Cuts the extents of a disk into spans that hold bytes and runs that do not.
@@ -12,7 +12,7 @@ use crate::error::Result;
 /// A span covers whole grains (but for the ends of the range), each of which holds at least one byte of data; it
 /// does not cross a multiple of the largest span. Runs are all the rest.
 pub(crate) struct Plan {
-    extents: Source,
+    extents: Box<dyn Iterator<Item = Result<Extent>> + Send + Sync>,
     /// What is left of the extents taken so far.
     rest: Option<Extent>,
     grain: u64,
@@ -52,28 +52,31 @@ impl Span {
     }
 }
 
-/// Extents with or without a look at the holes of the files.
-enum Source {
-    Plain(Extents),
-    SkipHoles(SkipHoles),
-}
-
 impl Plan {
     /// A plan of `range` with spans of whole grains, cut at multiples of `largest`, which is a multiple of `grain`.
     pub(crate) fn new(disk: Disk, range: Range<u64>, grain: u64, largest: u64, skip_holes: bool) -> Self {
-        let extents = disk.extents(range.clone());
-        let extents =
-            if skip_holes { Source::SkipHoles(extents.skip_holes()) } else { Source::Plain(extents) };
-        Self { extents, rest: None, grain, largest, end: range.end.min(disk.size()), failed: false }
+        let end = range.end.min(disk.size());
+        let extents = disk.extents(range);
+        if skip_holes {
+            Self::over(extents.skip_holes(), end, grain, largest)
+        } else {
+            Self::over(extents, end, grain, largest)
+        }
+    }
+
+    /// The same over extents that end at `end`.
+    pub(crate) fn over(
+        extents: impl Iterator<Item = Result<Extent>> + Send + Sync + 'static,
+        end: u64,
+        grain: u64,
+        largest: u64,
+    ) -> Self {
+        Self { extents: Box::new(extents), rest: None, grain, largest, end, failed: false }
     }
 
     /// The next extent or part of one, at most up to `end`.
     fn take(&mut self, end: u64) -> Result<Option<Extent>> {
-        let next = match (self.rest.take(), &mut self.extents) {
-            (Some(extent), _) => Some(Ok(extent)),
-            (None, Source::Plain(extents)) => extents.next(),
-            (None, Source::SkipHoles(extents)) => extents.next(),
-        };
+        let next = self.rest.take().map(Ok).or_else(|| self.extents.next());
         let Some(extent) = next.transpose()? else { return Ok(None) };
         if extent.start >= end {
             self.rest = Some(extent);

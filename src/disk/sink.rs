@@ -13,11 +13,26 @@ pub(crate) trait Sink: Send {
     /// How data are to be prepared, which worker threads do.
     fn encoding(&self) -> Encoding;
 
+    /// Which parts of the disk have their places whatever the data are, in order.
+    fn places(&self) -> Vec<Place> {
+        Vec::new()
+    }
+
     /// Takes the next data.
     fn write(&mut self, packet: &Packet) -> Result<()>;
 
     /// Writes what comes last. Before this, nothing reads the output as a disk.
     fn finish(&mut self) -> Result<()>;
+}
+
+/// A part of the disk that lies in a file of the output as it is.
+pub(crate) struct Place {
+    /// First byte of the disk.
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) file: WritableFile,
+    /// Where its first byte lies in the file.
+    pub(crate) offset: u64,
 }
 
 /// How data are prepared for a sink.

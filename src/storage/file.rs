@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 
@@ -12,6 +14,9 @@ use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 pub struct FileStorage {
     file: File,
     size: Option<u64>,
+    /// Whether it lies where files can share bytes.
+    #[cfg(target_os = "linux")]
+    shares: OnceLock<bool>,
 }
 
 impl FileStorage {
@@ -72,7 +77,12 @@ impl FileStorage {
                 "neither a plain file nor a block device",
             ));
         };
-        Ok(Self { file, size })
+        Ok(Self {
+            file,
+            size,
+            #[cfg(target_os = "linux")]
+            shares: OnceLock::new(),
+        })
     }
 
     /// The open file.
@@ -143,6 +153,10 @@ impl ReadAt for FileStorage {
         Some(seconds)
     }
 
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
     fn fingerprint(&self) -> Option<Fingerprint> {
         Fingerprint::of(&self.file.metadata().ok()?)
     }
@@ -182,6 +196,13 @@ impl WriteAt for FileStorage {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn copy_range(&self, source: &dyn ReadAt, range: Range<u64>, offset: u64) -> io::Result<()> {
+        let shares = *self.shares.get_or_init(|| super::share::can_share(&self.file));
+        let source = source.file().filter(|_| shares).ok_or(io::ErrorKind::Unsupported)?;
+        super::share::copy(source, range, &self.file, offset)
     }
 
     #[cfg(target_os = "linux")]

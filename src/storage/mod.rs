@@ -17,8 +17,11 @@ mod output;
 pub(crate) mod relative;
 pub(crate) mod resolver;
 mod safe_open;
+#[cfg(target_os = "linux")]
+mod share;
 mod writable;
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 
@@ -132,6 +135,12 @@ pub trait ReadAt: Send + Sync {
         None
     }
 
+    /// The open file whose bytes are those of this storage, so that the system can copy them by itself. `None` when there
+    /// is no such thing.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+
     /// What changes when the content does, so that a source that is written to while it is read is noticed. `None` when
     /// there is no such thing.
     fn fingerprint(&self) -> Option<Fingerprint> {
@@ -156,7 +165,8 @@ pub trait WriteAt: ReadAt {
     /// Returns when everything written before is durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// Copies `range` of `source` to `offset` without moving the bytes through this process.
+    /// Copies `range` of `source` to `offset` without moving the bytes through this process, where that is better than
+    /// reading and writing them: files on a file system that keeps the copy's bytes only once (reflinks).
     /// The default says [`Unsupported`](io::ErrorKind::Unsupported).
     fn copy_range(&self, source: &dyn ReadAt, range: Range<u64>, offset: u64) -> io::Result<()> {
         let _ = (source, range, offset);
@@ -201,6 +211,9 @@ impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
     }
     fn modified(&self) -> Option<i64> {
         (**self).modified()
+    }
+    fn file(&self) -> Option<&File> {
+        (**self).file()
     }
     fn fingerprint(&self) -> Option<Fingerprint> {
         (**self).fingerprint()

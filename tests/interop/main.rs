@@ -20,6 +20,8 @@
 mod common;
 mod convert;
 mod reader;
+#[cfg(target_os = "linux")]
+mod reflink;
 mod reverse;
 mod source;
 mod vmdk_written;
@@ -42,6 +44,8 @@ fn main() {
     }
     trials.extend(reverse::trials(folder.path()));
     trials.extend(vmdk_written::trials(folder.path()));
+    #[cfg(target_os = "linux")]
+    trials.extend(reflink::trials(folder.path()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);
     conclusion.exit();

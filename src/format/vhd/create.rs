@@ -6,7 +6,7 @@ use super::fresh;
 use super::layout::{DYNAMIC, DynamicHeader, FIXED, Footer, SECTOR, UNUSED};
 use super::pending::ALIGNMENT;
 use crate::disk::flat::FlatFile;
-use crate::disk::sink::{Encoding, Packet, Sink};
+use crate::disk::sink::{Encoding, Packet, Place, Sink};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
 use crate::format::Allocation;
@@ -74,6 +74,13 @@ impl Vhd {
 impl Sink for Vhd {
     fn encoding(&self) -> Encoding {
         Encoding::Plain { grain: GRAIN }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        match &self.body {
+            Body::Fixed(body) => body.places(),
+            Body::Dynamic(_) => Vec::new(),
+        }
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {

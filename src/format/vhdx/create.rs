@@ -9,7 +9,7 @@ use super::bat::PRESENT;
 use super::layout::FileFlags;
 use super::skeleton::{BAT_OFFSET, Skeleton};
 use crate::MIB;
-use crate::disk::sink::{Encoding, Packet, Sink};
+use crate::disk::sink::{Encoding, Packet, Place, Sink};
 use crate::disk::table::TableWriter;
 use crate::error::Result;
 use crate::format::Allocation;
@@ -96,6 +96,16 @@ impl Vhdx {
 impl Sink for Vhdx {
     fn encoding(&self) -> Encoding {
         Encoding::Plain { grain: GRAIN }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        match self.allocation {
+            Allocation::Fixed => {
+                let (offset, file) = (self.skeleton.end(), self.file.clone());
+                vec![Place { start: 0, len: self.next - offset, file, offset }]
+            }
+            Allocation::Dynamic => Vec::new(),
+        }
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {

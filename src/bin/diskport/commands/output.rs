@@ -103,6 +103,7 @@ pub fn write(
             "virtual_size": report.virtual_size,
             "data_read": report.data_read,
             "data_written": report.data_written,
+            "data_shared": report.data_shared,
             "verified": report.verified,
             "digests": digests.collect::<BTreeMap<_, _>>(),
             "adjustments": adjustments,
@@ -110,6 +111,9 @@ pub fn write(
     } else {
         say(&format!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size)));
         say(&format!("  data read {}, written {}", show(report.data_read), show(report.data_written)));
+        if report.data_shared > 0 {
+            say(&format!("  shared with the source {}", show(report.data_shared)));
+        }
         adjustments.iter().for_each(|adjustment| say(&format!("  {adjustment}")));
         report.digests.iter().for_each(|(digest, hex)| say(&format!("  {digest} {hex}")));
         if report.verified {

@@ -4,7 +4,7 @@ use super::super::layout::SECTOR;
 use super::sparse::{GRAIN, Sparse};
 use super::{Descriptor, Subformat};
 use crate::disk::flat::{FLAT_GRAIN, FlatFile};
-use crate::disk::sink::{Encoding, Packet, Sink};
+use crate::disk::sink::{Encoding, Packet, Place, Sink};
 use crate::error::Result;
 use crate::storage::WritableFile;
 
@@ -54,6 +54,14 @@ impl Sink for Extents {
     fn encoding(&self) -> Encoding {
         let sparse = self.descriptor.subformat == Subformat::TwoGbMaxExtentSparse;
         Encoding::Plain { grain: if sparse { GRAIN } else { FLAT_GRAIN } }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let flat = self.extents.iter().filter_map(|(start, extent)| match extent {
+            Extent::Flat(flat) => Some(flat.place(*start)),
+            Extent::Sparse(_) => None,
+        });
+        flat.collect()
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {
