@@ -3,15 +3,20 @@
 mod ahead;
 mod cancel;
 mod compare;
+mod differences;
 #[cfg(feature = "digest")]
 mod digest;
+#[cfg(feature = "digest")]
+pub mod ebs;
 mod encode;
 mod engine;
 pub(crate) mod pairs;
 mod progress;
 mod share;
+mod shared;
 mod source;
 mod throttle;
+mod update;
 mod windows;
 
 use std::io::Write;
@@ -22,12 +27,14 @@ pub use cancel::Cancel;
 use cancel::Stoppable;
 use compare::compare_as;
 pub use compare::{Difference, compare};
+pub use differences::Differences;
 #[cfg(feature = "digest")]
 use digest::Beside;
 #[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
 pub use progress::Progress;
 use source::Source;
+pub use update::{Updated, update};
 
 use crate::disk::Disk;
 use crate::disk::sink::Sink;

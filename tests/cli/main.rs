@@ -2,6 +2,7 @@
 
 mod chains;
 mod changing;
+mod delta;
 mod names;
 mod place;
 mod targets;

@@ -5,8 +5,11 @@ mod cancel;
 mod changing;
 mod comparing;
 mod costs;
+mod differences;
 #[cfg(feature = "digest")]
 mod digests;
+#[cfg(feature = "digest")]
+mod ebs;
 mod failures;
 mod gpt;
 mod round_trip;

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Map(args) => commands::map::run(&args),
         Command::Hash(args) => commands::hash::run(&args, mode),
         Command::Compare(args) => commands::compare::run(&args, mode),
+        Command::Diff(args) => commands::diff::run(&args, mode),
         Command::Read(args) => commands::read::run(&args),
         Command::Create(args) => commands::create::run(&args),
         Command::Write(args) => commands::write::run(&args),
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         Command::Rebase(args) => commands::rebase::run(&args, mode),
         Command::Check(args) => commands::check::run(&args),
         Command::Convert(args) => commands::convert::run(&args, mode),
+        Command::Update(args) => commands::update::run(&args, mode),
+        Command::EbsBlocks(args) => commands::ebs_blocks::run(&args, mode),
         Command::ReverseImage(args) => commands::reverse_image::run(&args, mode),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())

@@ -1,18 +1,21 @@
 //! The grammar of the command line.
 
 mod change;
+mod delta;
 mod open;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use diskport::Format;
 use diskport::copy::Digest;
 use diskport::ops::Target;
+use diskport::{Disk, Format};
 
-pub use change::{Check, Compact, Create, Merge, Rebase, Resize, Write};
+pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Write};
+pub use delta::{EbsBlocks, Update};
 pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
 
+use crate::failure::Failure;
 use crate::size;
 
 /// Reads, converts and transforms virtual disks: VHD, VHDX, VMDK and raw.
@@ -36,6 +39,8 @@ pub enum Command {
     Hash(Hash),
     /// Compares the virtual contents of two images of any formats
     Compare(Compare),
+    /// Lists the ranges in which the virtual contents of two images differ
+    Diff(Compare),
     /// Writes bytes of the virtual disk to standard output
     Read(Read),
     /// Makes a new empty disk, or a differencing child
@@ -54,6 +59,10 @@ pub enum Command {
     Check(Check),
     /// Converts an image, its chain flattened, into another format
     Convert(Convert),
+    /// Makes an existing disk hold what another image holds, by writing only what differs, in place
+    Update(Update),
+    /// Lists the blocks that Amazon's EBS direct APIs take, with their digests
+    EbsBlocks(EbsBlocks),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
     ReverseImage(ReverseImage),
 }
@@ -121,6 +130,15 @@ pub struct Compare {
     pub json: bool,
     #[command(flatten)]
     pub open: OpenArgs,
+}
+
+impl Compare {
+    /// Opens both images.
+    pub fn open(&self) -> Result<(Disk, Disk), Failure> {
+        let a = self.open.open(&self.a, self.format)?;
+        let b = self.open.with_parent(self.parent_b.clone()).open(&self.b, self.format_b)?;
+        Ok((a, b))
+    }
 }
 
 #[derive(Args)]

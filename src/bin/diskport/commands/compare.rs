@@ -9,8 +9,7 @@ use crate::console::{self, Watch};
 use crate::failure::Failure;
 
 pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    let a = args.open.open(&args.a, args.format)?;
-    let b = args.open.with_parent(args.parent_b.clone()).open(&args.b, args.format_b)?;
+    let (a, b) = args.open()?;
     let cancel = console::cancel_on_interrupt();
     let progress = Progress::new();
     let difference = {

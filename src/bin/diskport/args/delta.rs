@@ -1,0 +1,50 @@
+//! The commands that look at what differs between two images.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use diskport::Format;
+
+use super::{ChangeArgs, ImageArgs, OpenArgs};
+
+#[derive(Args)]
+pub struct Update {
+    /// The image to copy from
+    pub source: PathBuf,
+    /// The source's format, instead of detecting it
+    #[arg(long, value_name = "FORMAT")]
+    pub source_format: Option<Format>,
+    /// The parent of the source; --parent names that of the destination
+    #[arg(long, value_name = "PATH")]
+    pub source_parent: Option<PathBuf>,
+    #[command(flatten)]
+    pub destination: ChangeArgs,
+    /// Print a report as one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct EbsBlocks {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// The image of the parent snapshot: only blocks that differ from it are listed
+    #[arg(long, value_name = "IMAGE")]
+    pub since: Option<PathBuf>,
+    /// The format of that image, instead of detecting it
+    #[arg(long, value_name = "FORMAT", requires = "since")]
+    pub since_format: Option<Format>,
+    /// The parent that the image named by --since lies on
+    #[arg(long, value_name = "PATH", requires = "since")]
+    pub since_parent: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Update {
+    /// How the source is opened.
+    pub fn source_options(&self) -> OpenArgs {
+        self.destination.image.options.with_parent(self.source_parent.clone())
+    }
+}

@@ -1,0 +1,54 @@
+//! `ebs-blocks`: what a snapshot of Amazon's takes.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use diskport::copy::Progress;
+use diskport::copy::ebs::{BLOCK_SIZE, EbsBlocks};
+
+use crate::args::{EbsBlocks as Args, ProgressMode};
+use crate::console::{self, Watch};
+use crate::failure::Failure;
+
+pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let disk = args.image.open()?;
+    let blocks = match &args.since {
+        Some(since) => {
+            let options = args.image.options.with_parent(args.since_parent.clone());
+            EbsBlocks::since(&options.open(since, args.since_format)?, &disk)?
+        }
+        None => EbsBlocks::of(&disk),
+    };
+    let cancel = console::cancel_on_interrupt();
+    let progress = Progress::new();
+    let _watch = Watch::start(mode, &progress);
+    let mut blocks = blocks.progress(&progress).cancel(&cancel);
+    // Streamed: there may be more blocks than memory holds.
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.json {
+        write!(out, "{{\"block_size\": {BLOCK_SIZE}, \"blocks\": [")?;
+    }
+    let mut separator = "\n";
+    for block in &mut blocks {
+        let block = block?;
+        if args.json {
+            let row = serde_json::json!({ "index": block.index, "checksum": block.checksum() });
+            out.write_all(separator.as_bytes())?;
+            serde_json::to_writer(&mut out, &row)?;
+            separator = ",\n";
+        } else {
+            writeln!(out, "{:>10}  {}", block.index, block.checksum())?;
+        }
+    }
+    let summary = blocks.summary();
+    let (count, checksum, volume) = (summary.changed_blocks, summary.checksum, summary.volume_gib);
+    if args.json {
+        let end =
+            format!("\"changed_blocks\": {count}, \"checksum\": \"{checksum}\", \"volume_gib\": {volume}");
+        writeln!(out, "], {end}}}")?;
+    } else {
+        writeln!(out, "{count} blocks, {checksum}, a volume of {volume} GiB")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

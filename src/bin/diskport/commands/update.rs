@@ -1,0 +1,33 @@
+//! `update`: an existing disk is made to hold what another image holds.
+
+use std::process::ExitCode;
+
+use diskport::copy::{Progress, update};
+
+use crate::args::{ProgressMode, Update};
+use crate::console::{self, Watch, say};
+use crate::failure::Failure;
+use crate::size::show;
+
+pub fn run(args: &Update, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let source = args.source_options().open(&args.source, args.source_format)?;
+    let destination = args.destination.open()?;
+    let cancel = console::cancel_on_interrupt();
+    let progress = Progress::new();
+    let updated = {
+        let _watch = Watch::start(mode, &progress);
+        update(&source, destination, &progress, &cancel)?
+    };
+    let path = args.destination.image.path.display().to_string();
+    if args.json {
+        console::print_json(&serde_json::json!({
+            "destination": path,
+            "virtual_size": source.size(),
+            "written": updated.written,
+            "zeroed": updated.zeroed,
+        }))?;
+    } else {
+        say(&format!("{path}: {} written, {} made zeros", show(updated.written), show(updated.zeroed)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
