@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::progress::{Cancel, Progress};
 use super::shared::MayDiffer;
+use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::{Block, Buffer, Data, Disk, Pool, WritableDisk, is_zero};
 use crate::error::Result;

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::differences::Differences;
-use super::progress::{Cancel, Progress};
+use super::{Cancel, Progress};
 use crate::GIB;
 use crate::disk::{Block, Data, Disk};
 use crate::error::{Error, Result};

@@ -27,6 +27,8 @@ pub(super) struct Encoded {
 pub(super) struct Encoder {
     disk: Disk,
     encoding: Encoding,
+    /// Whether zeros among data are left out.
+    detect_zeros: bool,
     /// Whether someone wants to see the data as they are.
     watched: bool,
     buffers: Arc<Pool>,
@@ -35,8 +37,9 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(disk: Disk, encoding: Encoding, watched: bool) -> Self {
-        Self { disk, encoding, watched, buffers: Arc::default(), compressors: Mutex::default() }
+    pub(super) fn new(disk: Disk, encoding: Encoding, detect_zeros: bool, watched: bool) -> Self {
+        let (buffers, compressors) = Default::default();
+        Self { disk, encoding, detect_zeros, watched, buffers, compressors }
     }
 
     pub(super) fn encode(&self, batch: &Batch) -> Result<Encoded> {
@@ -47,7 +50,11 @@ impl Encoder {
             let end = at + span.len as usize;
             let bytes = &mut buffer[at..end];
             span.read(&self.disk, bytes)?;
-            nonzero_pieces(&mut pieces, span.start, at, bytes, self.encoding.grain());
+            if self.detect_zeros {
+                nonzero_pieces(&mut pieces, span.start, at, bytes, self.encoding.grain());
+            } else {
+                pieces.push(Piece { offset: span.start, at, len: bytes.len() });
+            }
             at = end;
         }
         let plain = Arc::new(Packet { pieces, buffer });

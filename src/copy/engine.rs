@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 
 use super::ahead::Ahead;
 use super::encode::{Batch, Encoded, Encoder};
-use super::share::Share;
+use super::reflink::Share;
 use super::source::Source;
 use super::throttle::Throttle;
 use super::{Cancel, Progress};
@@ -40,6 +40,8 @@ pub(super) type Watcher = SyncSender<Option<Arc<Packet>>>;
 
 /// How a copy is run.
 pub(super) struct Run<'a> {
+    /// Whether zeros among data are left out.
+    pub(super) detect_zeros: bool,
     /// Threads that read and prepare data.
     pub(super) threads: usize,
     /// Bytes of data that are read a second at most.
@@ -51,12 +53,12 @@ pub(super) struct Run<'a> {
 
 /// Copies the content of `disk` into `sink`.
 pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Counts> {
-    let Run { threads, rate_limit, progress, cancel, watchers } = run;
+    let Run { detect_zeros, threads, rate_limit, progress, cancel, watchers } = run;
     progress.begin("copy", disk.size());
     let mut throttle = Throttle::new(rate_limit);
     let source = Source::of(disk);
     let encoding = sink.encoding();
-    let encoder = Encoder::new(disk.clone(), encoding, !watchers.is_empty());
+    let encoder = Encoder::new(disk.clone(), encoding, detect_zeros, !watchers.is_empty());
     // Who wants to see the data has them read.
     let places = if watchers.is_empty() { sink.places() } else { Vec::new() };
     let shared = Arc::new(AtomicU64::new(0));

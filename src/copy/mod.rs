@@ -11,10 +11,12 @@ pub mod ebs;
 mod encode;
 mod engine;
 pub(crate) mod pairs;
+mod plan;
 mod progress;
-mod share;
+mod reflink;
 mod shared;
 mod source;
+mod survey;
 mod throttle;
 mod update;
 mod windows;
@@ -24,7 +26,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use cancel::Cancel;
-use cancel::Stoppable;
 use compare::compare_as;
 pub use compare::{Difference, compare};
 pub use differences::Differences;
@@ -32,11 +33,13 @@ pub use differences::Differences;
 use digest::Beside;
 #[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
+pub use plan::Plan;
 pub use progress::Progress;
 use source::Source;
 pub use update::{Updated, update};
 
 use crate::disk::Disk;
+use crate::disk::layout::{BlockSet, Layout};
 use crate::disk::sink::Sink;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names, OutputOptions};
@@ -68,6 +71,7 @@ pub struct Copy {
     disk: Disk,
     format: OutputFormat,
     options: OutputOptions,
+    detect_zeros: bool,
     threads: Option<usize>,
     overwrite: bool,
     sync: bool,
@@ -104,7 +108,8 @@ impl Copy {
         Self {
             disk: disk.clone(),
             format: OutputFormat::Raw,
-            options: OutputOptions { level: DEFAULT_LEVEL, block_size: None },
+            options: OutputOptions { level: DEFAULT_LEVEL, block_size: None, seed: None },
+            detect_zeros: true,
             threads: None,
             overwrite: false,
             sync: true,
@@ -138,6 +143,20 @@ impl Copy {
     pub fn block_size(mut self, block_size: u64) -> Self {
         self.options.block_size = Some(block_size);
         self
+    }
+
+    /// Takes the output's identifiers and times from `seed`, so that the same source gives the same bytes each time,
+    /// into files as into pipes. Without it they are new each time. Two disks of one seed must never meet in one
+    /// place, since they bear the same identifiers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = Some(seed);
+        self
+    }
+
+    /// Whether zeros among the source's data are found by reading, and left out where the output can do without them;
+    /// they are by default. Without it, the output holds all that the source's map calls data.
+    pub fn detect_zeros(self, detect_zeros: bool) -> Self {
+        Self { detect_zeros, ..self }
     }
 
     /// How many threads read and prepare data while the caller's thread writes. By default as many as there are
@@ -188,22 +207,25 @@ impl Copy {
         Self { cancel: cancel.clone(), ..self }
     }
 
-    /// Writes the output into a pipe or any other [`Write`], strictly forwards.
+    /// Looks through the source for the blocks that hold data, where the output's layout depends on them: then it is
+    /// known how long the output will be.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for a format that cannot be written in one pass, and all that reading and writing give rise to.
+    /// [`Error::Unsupported`] for a format that needs more than one file, and all that reading gives rise to.
+    pub fn plan(&self) -> Result<Plan> {
+        Plan::new(self)
+    }
+
+    /// Writes the output into a pipe or any other [`Write`], strictly forwards. Sparse formats take a look through the
+    /// source before; see [`plan`](Self::plan).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a format that needs more than one file, [`Error::SourceChanged`], and all that
+    /// reading and writing give rise to.
     pub fn write_to(&self, out: impl Write + Send) -> Result<Report> {
-        if self.verify {
-            return Err(Error::Unsupported {
-                what: "what went into a pipe cannot be read back to verify it".to_owned(),
-            });
-        }
-        let disk = self.whole_sectors()?;
-        let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
-        let out = Box::new(Stoppable { out, cancel: self.cancel.clone() });
-        let mut sink = output::stream(self.format, &disk, &names, &self.options, out)?;
-        self.run(&disk, &mut *sink).or_else(|e| self.cancel.check().and(Err(e)))
+        self.plan()?.write_to(out)
     }
 
     /// Writes the output to the file at `path`, where it appears when it is whole. A VMDK with
@@ -225,7 +247,7 @@ impl Copy {
         let mut extents = extent_paths.iter().map(create).collect::<Result<Vec<_>>>()?;
         let recorded = extent_paths.iter().map(|path| output::recorded_name(path)).collect();
         let names = match extents[..] {
-            [] => Names { extents: vec![output::recorded_name(path)] },
+            [] => Names::alone(Some(path), &self.options),
             _ => Names { extents: recorded },
         };
         let destination = Destination {
@@ -256,7 +278,7 @@ impl Copy {
             return Err(Error::Unsupported { what });
         }
         let disk = self.whole_sectors()?;
-        let names = Names { extents: vec![output::recorded_name(Path::new(""))] };
+        let names = Names::alone(None, &self.options);
         let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
         let (copy, source) = (self.clone(), disk.clone());
         let report = self.cancel.attend(move || copy.write(&source, &names, to))?;
@@ -271,7 +293,8 @@ impl Copy {
     /// Writes all of the output, and reads it back when that is asked for.
     fn write(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Report> {
         let (main, extents) = (to.main.clone(), to.extents.clone());
-        let mut sink = output::file(self.format, disk, names, &self.options, to)?;
+        let shape = output::shape(self.format, disk, names, &self.options)?;
+        let mut sink = output::file(shape, &self.options, to)?;
         let report = self.run(disk, &mut *sink)?;
         drop(sink);
         if self.verify {
@@ -311,6 +334,11 @@ impl Copy {
         })
     }
 
+    /// Which blocks of `layout` will hold data.
+    fn survey(&self, disk: &Disk, layout: &Layout) -> Result<BlockSet> {
+        survey::survey(disk, layout, self.detect_zeros, self.workers(), &self.progress, &self.cancel)
+    }
+
     /// Copies `disk` into `sink`, and computes the digests meanwhile.
     fn run(&self, disk: &Disk, sink: &mut dyn Sink) -> Result<Report> {
         #[cfg(feature = "digest")]
@@ -318,6 +346,7 @@ impl Copy {
         #[cfg(not(feature = "digest"))]
         let watchers = Vec::new();
         let run = engine::Run {
+            detect_zeros: self.detect_zeros,
             threads: self.workers(),
             rate_limit: self.rate_limit,
             progress: &self.progress,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::differences::Differences;
-use super::progress::{Cancel, Progress};
+use super::{Cancel, Progress};
 use crate::disk::{Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
 

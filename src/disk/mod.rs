@@ -8,6 +8,7 @@ mod extents;
 pub(crate) mod flat;
 mod holes;
 mod layer;
+pub(crate) mod layout;
 mod patch;
 pub(crate) mod pipeline;
 pub(crate) mod plan;

@@ -96,26 +96,6 @@ impl Packet {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.pieces.iter().map(|piece| (piece.offset, &self.buffer[piece.at..piece.at + piece.len]))
     }
-
-    /// Writes the data of a format with blocks of `block_size` bytes, where `place(block)` is the block's first byte in the file.
-    pub(crate) fn write_blocks(
-        &self,
-        file: &WritableFile,
-        block_size: u64,
-        mut place: impl FnMut(u64) -> Result<u64>,
-    ) -> Result<()> {
-        for (mut offset, mut data) in self.iter() {
-            while !data.is_empty() {
-                let within = offset % block_size;
-                let len = (block_size - within).min(data.len() as u64);
-                let (now, later) = data.split_at(len as usize);
-                file.write_all_at(now, place(offset / block_size)? + within)?;
-                offset += len;
-                data = later;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The parts of `bytes`, which belong at `offset`, that are not grains of zeros, as long pieces of a buffer in

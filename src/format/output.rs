@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ids::Ids;
 use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
-use crate::disk::flat::{FlatFile, FlatStream};
+use crate::disk::layout::{BlockSet, Layout, LayoutFile, LayoutStream};
 use crate::disk::sink::{Forward, Sink, SinkStream};
 use crate::error::{Error, Result};
 use crate::storage::{Explicit, ReadAt, WritableFile, WriteAt};
@@ -98,12 +99,23 @@ pub(crate) struct OutputOptions {
     pub(crate) level: u32,
     /// Bytes of a block.
     pub(crate) block_size: Option<u64>,
+    /// What identifiers and times follow from, so that the output is the same each time.
+    pub(crate) seed: Option<u64>,
 }
 
 /// The names that an output records of its own files.
 pub(crate) struct Names {
     /// The files that hold the data.
     pub(crate) extents: Vec<String>,
+}
+
+impl Names {
+    /// Those of an image in one file: readers ignore the name that it records of itself. With a seed, the bytes must
+    /// not depend on where they go.
+    pub(crate) fn alone(path: Option<&Path>, options: &OutputOptions) -> Self {
+        let path = path.filter(|_| options.seed.is_none());
+        Self { extents: vec![path.map_or_else(|| create::NAMELESS.to_owned(), recorded_name)] }
+    }
 }
 
 /// The files of an output.
@@ -137,64 +149,96 @@ pub(crate) fn recorded_name(path: &Path) -> String {
     path.file_name().and_then(|name| name.to_str()).unwrap_or(create::NAMELESS).to_owned()
 }
 
-/// Begins an output into files.
-pub(crate) fn file(
+/// What an output consists of.
+pub(crate) enum Shape {
+    /// One file whose layout follows from the blocks that hold data.
+    Laid(Layout),
+    /// One file in which each grain takes as much as its content needs.
+    Stream(create::Descriptor),
+    /// A descriptor, and files beside it.
+    Extents(create::Descriptor),
+}
+
+/// The shape of an output.
+pub(crate) fn shape(
     format: OutputFormat,
     disk: &Disk,
     names: &Names,
     options: &OutputOptions,
-    to: Destination,
-) -> Result<Box<dyn Sink>> {
+) -> Result<Shape> {
     let block_size = match (format.default_block_size(), options.block_size) {
         (None, Some(_)) => {
             return Err(Error::Unsupported { what: format!("a {format} has no block size to choose") });
         }
         (default, chosen) => chosen.or(default).unwrap_or_default(),
     };
-    let main = WritableFile::new(to.main.clone(), &to.name);
+    let mut ids = Ids::new(options.seed);
     let (size, sector_size) = (disk.size(), disk.logical_sector_size());
-    Ok(match (format, to.extents) {
-        (OutputFormat::Raw, _) => Box::new(FlatFile::new(main, size)?),
-        (OutputFormat::Vhd(allocation), _) => {
-            Box::new(vhd::create::Vhd::new(main, allocation, size, sector_size, block_size)?)
+    Ok(match format {
+        OutputFormat::Raw => Shape::Laid(Layout::flat(size, Vec::new())),
+        OutputFormat::Vhd(allocation) => {
+            Shape::Laid(vhd::create::layout(allocation, size, sector_size, block_size, &mut ids)?)
         }
-        (OutputFormat::Vhdx(allocation), _) => {
-            Box::new(vhdx::create::Vhdx::new(main, allocation, size, sector_size, block_size)?)
+        OutputFormat::Vhdx(allocation) => {
+            Shape::Laid(vhdx::create::layout(allocation, size, sector_size, block_size, &mut ids)?)
         }
-        (OutputFormat::Vmdk(Subformat::StreamOptimized), _) => {
-            let out = SinkStream::new(Forward { storage: to.main, at: 0 }, &to.name);
-            let descriptor = descriptor(Subformat::StreamOptimized, disk, names)?;
-            Box::new(create::Stream::new(out, &descriptor, options.level)?)
-        }
-        (OutputFormat::Vmdk(subformat), extents) => {
-            let descriptor = descriptor(subformat, disk, names)?;
-            if extents.is_empty() {
-                Box::new(create::Sparse::new(main, descriptor.sectors, Some(descriptor))?)
-            } else {
-                let extents = extents.into_iter().map(|extent| WritableFile::new(extent, &to.name)).collect();
-                Box::new(create::Extents::new(main, extents, descriptor)?)
+        OutputFormat::Vmdk(subformat) => {
+            let extents = names.extents.clone();
+            let id = ids.next().as_u128();
+            let sectors = size.div_ceil(512);
+            let descriptor =
+                create::Descriptor { subformat, sectors, sector_size, extents, id, parent: None };
+            descriptor.check()?;
+            match subformat {
+                Subformat::MonolithicSparse => {
+                    Shape::Laid(create::sparse::layout(sectors, Some(&descriptor)))
+                }
+                Subformat::StreamOptimized => Shape::Stream(descriptor),
+                _ => Shape::Extents(descriptor),
             }
         }
     })
 }
 
-/// Begins an output into a pipe.
+/// Begins an output into files.
+pub(crate) fn file(shape: Shape, options: &OutputOptions, to: Destination) -> Result<Box<dyn Sink>> {
+    let file = |storage| WritableFile::new(storage, &to.name);
+    Ok(match shape {
+        Shape::Laid(layout) => Box::new(LayoutFile::new(file(to.main), layout)?),
+        Shape::Stream(descriptor) => {
+            let out = SinkStream::new(Forward { storage: to.main, at: 0 }, &to.name);
+            Box::new(create::Stream::new(out, &descriptor, options.level)?)
+        }
+        Shape::Extents(descriptor) => {
+            let extents = to.extents.into_iter().map(file).collect();
+            Box::new(create::Extents::new(file(to.main), extents, descriptor)?)
+        }
+    })
+}
+
+/// Begins an output into a pipe. `blocks` are those that hold data, as far as they decide on the layout.
 pub(crate) fn stream<'w>(
-    format: OutputFormat,
+    shape: Shape,
     disk: &Disk,
-    names: &Names,
+    blocks: BlockSet,
     options: &OutputOptions,
     out: Box<dyn Write + Send + 'w>,
 ) -> Result<Box<dyn Sink + 'w>> {
     let out = SinkStream::new(out, "the output stream");
-    match format {
-        OutputFormat::Raw => Ok(Box::new(FlatStream::new(out, disk.size()))),
-        OutputFormat::Vmdk(Subformat::StreamOptimized) => {
-            let descriptor = descriptor(Subformat::StreamOptimized, disk, names)?;
-            Ok(Box::new(create::Stream::new(out, &descriptor, options.level)?))
+    match shape {
+        Shape::Laid(layout) => {
+            let source = disk.chain().iter().find_map(|layer| layer.files().first());
+            let source = source.map_or_else(String::new, |file| file.name().to_owned());
+            Ok(Box::new(LayoutStream::new(out, layout, blocks, source)?))
         }
-        _ => Err(Error::Unsupported { what: format!("a {format} cannot be written into a pipe") }),
+        Shape::Stream(descriptor) => Ok(Box::new(create::Stream::new(out, &descriptor, options.level)?)),
+        Shape::Extents(descriptor) => Err(not_one_file(&descriptor)),
     }
+}
+
+/// The error for an output of several files where there is place for one.
+pub(crate) fn not_one_file(descriptor: &create::Descriptor) -> Error {
+    Error::Unsupported { what: format!("a {} VMDK is more than one file", descriptor.subformat) }
 }
 
 /// Opens what was written, while its files still have other names.
@@ -206,17 +250,4 @@ pub(crate) fn reopen(
 ) -> Result<Disk> {
     let resolver: Explicit = names.extents.iter().cloned().zip(extents).collect();
     crate::Open::new().format(format.format()).resolver(resolver).open(main)
-}
-
-fn descriptor(subformat: Subformat, disk: &Disk, names: &Names) -> Result<create::Descriptor> {
-    let descriptor = create::Descriptor {
-        subformat,
-        sectors: disk.size().div_ceil(512),
-        sector_size: disk.logical_sector_size(),
-        extents: names.extents.clone(),
-        id: uuid::Uuid::new_v4().as_u128(),
-        parent: None,
-    };
-    descriptor.check()?;
-    Ok(descriptor)
 }

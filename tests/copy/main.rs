@@ -12,6 +12,7 @@ mod digests;
 mod ebs;
 mod failures;
 mod gpt;
+mod one_pass;
 mod round_trip;
 mod source;
 mod targets;

@@ -17,6 +17,8 @@ pub struct Sparse {
     runs: Vec<(u64, Vec<u8>)>,
     /// Whether it tells holes from data.
     tells_holes: bool,
+    /// Whether it says that there are no holes.
+    claims_data: bool,
     pub reads: AtomicU64,
     pub bytes: AtomicU64,
 }
@@ -29,6 +31,10 @@ impl Sparse {
 
     pub fn without_holes(self) -> Self {
         Self { tells_holes: false, ..self }
+    }
+
+    pub fn claiming_data(self) -> Self {
+        Self { claims_data: true, ..self }
     }
 }
 
@@ -57,6 +63,9 @@ impl ReadAt for Sparse {
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         if !self.tells_holes {
             return Err(io::ErrorKind::Unsupported.into());
+        }
+        if self.claims_data {
+            return Ok((offset < self.size).then_some(offset..self.size));
         }
         let next = self
             .runs

@@ -1,9 +1,7 @@
 //! What new VHDs begin with, and the limits that they keep.
 
 use std::ops::Range;
-use std::time::SystemTime;
 
-use uuid::Uuid;
 use zerocopy::FromZeros;
 
 use super::layout::{
@@ -13,6 +11,7 @@ use crate::MIB;
 use crate::disk::Geometry;
 use crate::error::{Error, Result};
 use crate::format::Format;
+use crate::format::ids::Ids;
 use crate::storage::WritableFile;
 
 /// The size that every tool knows.
@@ -72,22 +71,21 @@ pub(super) fn header(blocks: u64, block_size: u64, table_offset: u64) -> Dynamic
 }
 
 /// The footer of a new disk, sealed.
-pub(super) fn footer(disk_type: u32, size: u64) -> Footer {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+pub(super) fn footer(disk_type: u32, size: u64, ids: &mut Ids) -> Footer {
     let mut footer = Footer::new_zeroed();
     footer.cookie = FOOTER_COOKIE;
     footer.features = Features::RESERVED.bits().into();
     footer.file_format_version = VERSION_1_0.into();
     footer.disk_type = disk_type.into();
     footer.data_offset = if disk_type == FIXED { u64::MAX } else { size_of::<Footer>() as u64 }.into();
-    footer.time_stamp = (now.saturating_sub(EPOCH.unsigned_abs()) as u32).into();
+    footer.time_stamp = (ids.time().saturating_sub(EPOCH.unsigned_abs()) as u32).into();
     // Of a creator that it does not know, qemu before version 10 takes the geometry for the size, which is
     // smaller. Of Windows every reader takes the current size.
     footer.creator_application = *b"win ";
     footer.creator_version = 0x000a_0000.into();
     footer.creator_host_os = *b"Wi2k";
     footer.original_size = size.into();
-    footer.unique_id = Uuid::new_v4().into_bytes();
+    footer.unique_id = ids.next().into_bytes();
     resized(&footer, size)
 }
 

@@ -2,12 +2,13 @@
 
 use super::layout::FileFlags;
 use super::locator;
-use super::skeleton::{Skeleton, check_size};
+use super::skeleton::{Guids, Skeleton, check_size};
 use super::write;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::ChildOptions;
+use crate::format::ids::Ids;
 use crate::storage::WritableFile;
 
 /// Writes a new child of `parent` into `file`, which is empty.
@@ -30,7 +31,9 @@ pub(crate) fn create_child(
     skeleton.physical_sector_size = info.physical_sector_size;
     skeleton.leave_room_for(size);
     file.set_size(skeleton.end())?;
-    skeleton.write(file, id, Some(&locator))?;
+    // What makes the file a VHDX comes last.
+    let parts = skeleton.parts(&Guids::new(id, &mut Ids::Fresh), Some(&locator));
+    parts.iter().rev().try_for_each(|(offset, bytes)| file.write_all_at(bytes, *offset))?;
     if size > info.size {
         // Some readers look for a parent beyond the parent's end, unless blocks are there.
         let child = write::open(file.clone(), Some(info.size))?;

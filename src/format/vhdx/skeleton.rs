@@ -15,12 +15,26 @@ use super::region;
 use crate::MIB;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::storage::WritableFile;
+use crate::format::ids::Ids;
 
 const LOG_LENGTH: u64 = MIB;
 const METADATA_OFFSET: u64 = HEADER_SECTION + LOG_LENGTH;
 const METADATA_LENGTH: u64 = MIB;
 pub(super) const BAT_OFFSET: u64 = METADATA_OFFSET + METADATA_LENGTH;
+
+/// The identifiers of a new file.
+pub(super) struct Guids {
+    disk: Uuid,
+    file_write: Uuid,
+    data_write: Uuid,
+}
+
+impl Guids {
+    /// Those of a file of the virtual disk `disk`.
+    pub(super) fn new(disk: Uuid, ids: &mut Ids) -> Self {
+        Self { disk, file_write: ids.next(), data_write: ids.next() }
+    }
+}
 
 /// The shape of a new file.
 pub(super) struct Skeleton {
@@ -74,15 +88,17 @@ impl Skeleton {
         BAT_OFFSET + self.bat_length
     }
 
-    /// Writes all but BAT and payload; what makes the file a VHDX comes last.
-    pub(super) fn write(&self, file: &WritableFile, id: Uuid, locator: Option<&[u8]>) -> Result<()> {
-        self.write_metadata(file, id, locator)?;
-        self.write_regions(file)?;
-        write_headers(file)?;
-        write_identifier(file)
+    /// All but BAT and payload, in the order of the file; the first part makes the file a VHDX.
+    pub(super) fn parts(&self, guids: &Guids, locator: Option<&[u8]>) -> Vec<(u64, Vec<u8>)> {
+        let mut parts = vec![(0, identifier())];
+        parts.extend(headers(guids));
+        let regions = self.regions();
+        parts.extend(region::OFFSETS.into_iter().map(|offset| (offset, regions.clone())));
+        parts.push((METADATA_OFFSET, self.metadata(guids.disk, locator)));
+        parts
     }
 
-    fn write_metadata(&self, file: &WritableFile, id: Uuid, locator: Option<&[u8]>) -> Result<()> {
+    fn metadata(&self, id: Uuid, locator: Option<&[u8]>) -> Vec<u8> {
         // Packed one after the other, as Windows does. The flags: 2.6.1.2 and the items' own sections.
         let virtual_disk = ItemFlags::IS_VIRTUAL_DISK | ItemFlags::IS_REQUIRED;
         let parameters =
@@ -117,10 +133,10 @@ impl Skeleton {
         }
         bytes.resize(metadata::TABLE as usize, 0);
         bytes.extend_from_slice(&content);
-        file.write_all_at(&bytes, METADATA_OFFSET)
+        bytes
     }
 
-    fn write_regions(&self, file: &WritableFile) -> Result<()> {
+    fn regions(&self) -> Vec<u8> {
         // Both marked as required: VirtualBox refuses files in which they are not.
         let region = |guid: Uuid, offset: u64, length: u64| RegionTableEntry {
             guid: guid.to_bytes_le(),
@@ -140,7 +156,7 @@ impl Skeleton {
         bytes.resize(region::TABLE, 0);
         let crc = crc32c::crc32c(&bytes);
         LittleEndian::write_u32(&mut bytes[4..8], crc);
-        region::OFFSETS.into_iter().try_for_each(|offset| file.write_all_at(&bytes, offset))
+        bytes
     }
 }
 
@@ -154,26 +170,25 @@ pub(super) fn check_size(size: u64, sector_size: u32) -> Result<u64> {
 }
 
 /// Two valid headers with different sequence numbers; the log is empty.
-fn write_headers(file: &WritableFile) -> Result<()> {
-    let (file_write, data_write) = (Uuid::new_v4().to_bytes_le(), Uuid::new_v4().to_bytes_le());
-    (1_u64..).zip(header::OFFSETS).try_for_each(|(sequence_number, offset)| {
+fn headers(guids: &Guids) -> impl Iterator<Item = (u64, Vec<u8>)> {
+    (1_u64..).zip(header::OFFSETS).map(|(sequence_number, offset)| {
         let mut header = Header::new_zeroed();
         header.signature = *b"head";
         header.sequence_number = sequence_number.into();
-        header.file_write_guid = file_write;
-        header.data_write_guid = data_write;
+        header.file_write_guid = guids.file_write.to_bytes_le();
+        header.data_write_guid = guids.data_write.to_bytes_le();
         header.version = header::VERSION.into();
         header.log_length = (LOG_LENGTH as u32).into();
         header.log_offset = HEADER_SECTION.into();
         header.checksum = crc32c::crc32c(header.as_bytes()).into();
-        file.write_all_at(header.as_bytes(), offset)
+        (offset, header.as_bytes().to_vec())
     })
 }
 
-fn write_identifier(file: &WritableFile) -> Result<()> {
+fn identifier() -> Vec<u8> {
     let mut identifier = FileTypeIdentifier::new_zeroed();
     identifier.signature = *header::SIGNATURE;
     let creator = concat!("diskport ", env!("CARGO_PKG_VERSION"));
     identifier.creator.iter_mut().zip(creator.encode_utf16()).for_each(|(to, unit)| *to = unit.into());
-    file.write_all_at(identifier.as_bytes(), 0)
+    identifier.as_bytes().to_vec()
 }

@@ -1,9 +1,10 @@
 //! New differencing children.
 
-use super::create::{Descriptor, GRAIN, NAMELESS, Parent, Sparse, Subformat};
+use super::create::{Descriptor, GRAIN, NAMELESS, Parent, Subformat, sparse};
 use super::layout::SECTOR;
 use super::write::identify;
 use crate::disk::Identity;
+use crate::disk::layout::LayoutFile;
 use crate::disk::sink::Sink;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
@@ -36,5 +37,5 @@ pub(super) fn create(file: &WritableFile, parent: &ParentLink<'_>, options: &Chi
         parent: Some(Parent { cid, name: name.to_owned(), uuid, geometry: info.geometry }),
     };
     descriptor.check()?;
-    Sparse::new(file.clone(), descriptor.sectors, Some(descriptor))?.finish()
+    LayoutFile::new(file.clone(), sparse::layout(descriptor.sectors, Some(&descriptor)))?.finish()
 }

@@ -153,12 +153,27 @@ pub struct Read {
     pub length: u64,
 }
 
+/// Which zeros an output leaves out.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Zeros {
+    /// Those that are found by reading, too
+    Scan,
+    /// Those that the source's map knows of
+    Map,
+}
+
 /// How an output is written.
 #[derive(Args)]
 pub struct OutputArgs {
     /// Level of compression, 0 to 9
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=9))]
     pub level: u32,
+    /// Take identifiers and times from this number, so that the same source gives the same bytes each time
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Which zeros are left out
+    #[arg(long, value_enum, default_value_t = Zeros::Scan)]
+    pub zeros: Zeros,
     /// Threads that read and compress
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,

@@ -9,7 +9,7 @@ use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Progress};
 use diskport::format::vmdk::Subformat;
 
-use crate::args::{OutputArgs, ProgressMode};
+use crate::args::{OutputArgs, ProgressMode, Zeros};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
 use crate::size::show;
@@ -48,7 +48,7 @@ pub fn format(
     let Some(format) = format.or_else(|| by_name(destination)) else {
         return Err(Failure::Usage("name the output's format with --format".to_owned()));
     };
-    // The one kind of VMDK that a pipe can take.
+    // What takes a VMDK from a pipe takes this kind.
     let piped = format == Format::Vmdk && is_stdout(destination);
     let subformat = subformat.or(piped.then_some(Subformat::StreamOptimized.name()));
     Ok(OutputFormat::new(format, subformat)?)
@@ -70,11 +70,15 @@ pub fn write(
     let cancel = console::cancel_on_interrupt();
     let mut copy = copy
         .level(args.level)
+        .detect_zeros(args.zeros == Zeros::Scan)
         .verify(args.verify)
         .sync(!args.no_sync)
         .overwrite(args.overwrite)
         .progress(&progress)
         .cancel(&cancel);
+    if let Some(seed) = args.seed {
+        copy = copy.seed(seed);
+    }
     if let Some(threads) = args.threads {
         copy = copy.threads(threads);
     }

@@ -1,9 +1,9 @@
 //! A descriptor with extents beside it: monolithicFlat, vmfs, twoGbMaxExtentSparse and twoGbMaxExtentFlat.
 
 use super::super::layout::SECTOR;
-use super::sparse::{GRAIN, Sparse};
+use super::sparse::{self, HOLE};
 use super::{Descriptor, Subformat};
-use crate::disk::flat::{FLAT_GRAIN, FlatFile};
+use crate::disk::layout::{self, Layout, LayoutFile};
 use crate::disk::sink::{Encoding, Packet, Place, Sink};
 use crate::error::Result;
 use crate::storage::WritableFile;
@@ -11,14 +11,9 @@ use crate::storage::WritableFile;
 /// The extents take the data; the descriptor comes last.
 pub(crate) struct Extents {
     /// With the first byte of the disk that each holds.
-    extents: Vec<(u64, Extent)>,
+    extents: Vec<(u64, LayoutFile)>,
     file: WritableFile,
     descriptor: Descriptor,
-}
-
-enum Extent {
-    Flat(FlatFile),
-    Sparse(Box<Sparse>),
 }
 
 impl Extents {
@@ -31,14 +26,12 @@ impl Extents {
         let mut start = 0;
         let lines = extents.into_iter().zip(descriptor.extent_sizes());
         let extents = lines.map(|(file, sectors)| {
-            let extent = match descriptor.subformat {
-                Subformat::TwoGbMaxExtentSparse => {
-                    Extent::Sparse(Box::new(Sparse::new(file, sectors, None)?))
-                }
-                _ => Extent::Flat(FlatFile::new(file, sectors * SECTOR)?),
+            let layout = match descriptor.subformat {
+                Subformat::TwoGbMaxExtentSparse => sparse::layout(sectors, None),
+                _ => Layout::flat(sectors * SECTOR, Vec::new()),
             };
             start += sectors * SECTOR;
-            Ok((start - sectors * SECTOR, extent))
+            Ok((start - sectors * SECTOR, LayoutFile::new(file, layout)?))
         });
         Ok(Self { extents: extents.collect::<Result<_>>()?, file, descriptor })
     }
@@ -53,15 +46,11 @@ impl Extents {
 impl Sink for Extents {
     fn encoding(&self) -> Encoding {
         let sparse = self.descriptor.subformat == Subformat::TwoGbMaxExtentSparse;
-        Encoding::Plain { grain: if sparse { GRAIN } else { FLAT_GRAIN } }
+        Encoding::Plain { grain: if sparse { HOLE } else { layout::HOLE } }
     }
 
     fn places(&self) -> Vec<Place> {
-        let flat = self.extents.iter().filter_map(|(start, extent)| match extent {
-            Extent::Flat(flat) => Some(flat.place(*start)),
-            Extent::Sparse(_) => None,
-        });
-        flat.collect()
+        self.extents.iter().filter_map(|(start, extent)| extent.whole(*start)).collect()
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {
@@ -70,10 +59,7 @@ impl Sink for Extents {
                 let (index, end) = self.at(offset);
                 let (now, later) = data.split_at((data.len() as u64).min(end - offset) as usize);
                 let (start, extent) = &mut self.extents[index];
-                match extent {
-                    Extent::Flat(flat) => flat.put(offset - *start, now)?,
-                    Extent::Sparse(sparse) => sparse.put(offset - *start, now)?,
-                }
+                extent.put(offset - *start, now)?;
                 offset += now.len() as u64;
                 data = later;
             }
@@ -82,12 +68,7 @@ impl Sink for Extents {
     }
 
     fn finish(&mut self) -> Result<()> {
-        for (_, extent) in &mut self.extents {
-            match extent {
-                Extent::Flat(flat) => flat.finish()?,
-                Extent::Sparse(sparse) => sparse.finish()?,
-            }
-        }
+        self.extents.iter_mut().try_for_each(|(_, extent)| extent.finish())?;
         self.file.write_all_at(self.descriptor.text().as_bytes(), 0)
     }
 }

@@ -2,7 +2,7 @@
 
 mod descriptor;
 mod extents;
-mod sparse;
+pub(crate) mod sparse;
 mod stream;
 
 use std::fmt;
@@ -11,7 +11,6 @@ use std::str::FromStr;
 pub(crate) use descriptor::{Descriptor, NAMELESS, Parent, UNQUOTABLE};
 pub(crate) use extents::Extents;
 pub(super) use sparse::GRAIN;
-pub(crate) use sparse::Sparse;
 pub(crate) use stream::Stream;
 
 use super::layout::SECTOR;

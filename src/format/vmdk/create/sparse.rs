@@ -1,11 +1,9 @@
-//! monolithicSparse, and the extents of twoGbMaxExtentSparse, from front to back.
+//! The layout of monolithicSparse, and of the extents of twoGbMaxExtentSparse.
 //!
 //! The places of all tables follow from the capacity, so the file is header, descriptor, redundant directory and
 //! tables, directory and tables, and then the grains in the order of the disk ("Virtual Disk Format 5.0", section
-//! "Hosted Sparse Extents"). Grains go out in long writes; a table goes out once, when the data have passed it; the
-//! header comes last, so that a cut file is no disk.
+//! "Hosted Sparse Extents").
 
-use byteorder::{ByteOrder, LittleEndian};
 use zerocopy::IntoBytes;
 
 use super::super::layout::{
@@ -13,58 +11,20 @@ use super::super::layout::{
 };
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
-use crate::disk::sink::{Encoding, Packet, Piece, Sink, nonzero_pieces};
+use crate::disk::layout::{Layout, Metadata, Places, Put, put_table};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::storage::WritableFile;
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
 pub(super) const GRAIN_SECTORS: u64 = 128;
 /// Bytes of a grain.
 pub(in super::super) const GRAIN: u64 = GRAIN_SECTORS * SECTOR;
-/// Zeros of this many bytes within a grain are left out of the file.
-const HOLE: u64 = 16 * 1024;
+/// Zeros of this many bytes within a grain stay holes of the file: writing zeros costs as much as data, and every hole a
+/// system call.
+pub(super) const HOLE: u64 = 16 * 1024;
 /// Sectors of a grain table.
 const GT_SECTORS: u64 = GTES_PER_GT as u64 * 4 / SECTOR;
-
-/// A sparse extent being written.
-pub(crate) struct Sparse {
-    file: WritableFile,
-    sectors: u64,
-    /// For the only extent of a disk.
-    descriptor: Option<Descriptor>,
-    places: Places,
-    /// The sector after the last grain written.
-    next: u64,
-    table: TableWriter,
-    /// Kept for its memory.
-    pieces: Vec<Piece>,
-}
-
-/// Where the tables lie, in sectors.
-struct Places {
-    tables: u64,
-    rgd: u64,
-    gd: u64,
-    grains: u64,
-}
-
-impl Places {
-    fn new(sectors: u64, descriptor_sectors: u64) -> Self {
-        let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
-        let directory = (tables * 4).div_ceil(SECTOR);
-        let rgd = 1 + descriptor_sectors;
-        let gd = rgd + directory + tables * GT_SECTORS;
-        let grains = (gd + directory + tables * GT_SECTORS).next_multiple_of(GRAIN_SECTORS);
-        Self { tables, rgd, gd, grains }
-    }
-
-    /// The first grain table after a directory.
-    fn first_table(&self, directory: u64) -> u64 {
-        directory + (self.tables * 4).div_ceil(SECTOR)
-    }
-}
 
 /// Grain tables, written when the data have passed them.
 pub(super) fn grain_tables() -> TableWriter {
@@ -80,68 +40,48 @@ pub(super) fn sector32(sector: u64) -> Result<u32> {
     })
 }
 
-impl Sparse {
-    /// An extent of `sectors` in `file`, with the descriptor inside when it is the only one.
-    pub(crate) fn new(file: WritableFile, sectors: u64, descriptor: Option<Descriptor>) -> Result<Self> {
-        let places = Places::new(sectors, descriptor.as_ref().map_or(0, |_| EMBEDDED_SECTORS));
-        sector32(places.grains)?;
-        let (table, pieces) = (grain_tables(), Vec::new());
-        Ok(Self { file, sectors, descriptor, next: places.grains, places, table, pieces })
-    }
-
-    /// Writes the next data, which begin with a grain.
-    pub(super) fn put(&mut self, offset: u64, data: &[u8]) -> Result<()> {
-        // Grains that are partly zeros keep holes: the file is new, and writing zeros costs as much as data.
-        nonzero_pieces(&mut self.pieces, self.next * SECTOR, 0, data, HOLE);
-        for piece in self.pieces.drain(..) {
-            self.file.write_all_at(&data[piece.at..piece.at + piece.len], piece.offset)?;
-        }
-        for grain in offset / GRAIN..(offset + data.len() as u64).div_ceil(GRAIN) {
-            self.turn_to(Some(grain))?;
-            self.table.set(grain, &sector32(self.next)?.to_le_bytes());
-            self.next += GRAIN_SECTORS;
-        }
-        Ok(())
-    }
-
-    /// Goes on to the table of `grain`, and writes both copies of the one that the data have passed.
-    fn turn_to(&mut self, grain: Option<u64>) -> Result<()> {
-        let (places, file) = (&self.places, &self.file);
-        self.table.turn_to(grain, |number, bytes| {
-            [places.rgd, places.gd].into_iter().try_for_each(|directory| {
-                file.write_all_at(bytes, (places.first_table(directory) + number * GT_SECTORS) * SECTOR)
-            })
-        })
+/// An extent of `sectors`, with the descriptor inside when it is the only one.
+pub(crate) fn layout(sectors: u64, descriptor: Option<&Descriptor>) -> Layout {
+    let extent = Extent::new(sectors, descriptor.map(Descriptor::embedded));
+    let front = extent.grains * SECTOR;
+    Layout {
+        block_size: GRAIN,
+        blocks: sectors.div_ceil(GRAIN_SECTORS),
+        is_fixed: false,
+        grain: HOLE,
+        front,
+        prefix: Vec::new(),
+        first: front,
+        // The last grain may be cut by the disk's end; in the file it is whole.
+        stride: GRAIN,
+        trailer: Vec::new(),
+        metadata: Box::new(extent),
     }
 }
 
-impl Sink for Sparse {
-    fn encoding(&self) -> Encoding {
-        Encoding::Plain { grain: GRAIN }
+/// Where the tables lie, in sectors.
+struct Extent {
+    sectors: u64,
+    descriptor: Option<Vec<u8>>,
+    tables: u64,
+    rgd: u64,
+    gd: u64,
+    grains: u64,
+}
+
+impl Extent {
+    fn new(sectors: u64, descriptor: Option<Vec<u8>>) -> Self {
+        let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
+        let directory = (tables * 4).div_ceil(SECTOR);
+        let rgd = 1 + descriptor.as_ref().map_or(0, |_| EMBEDDED_SECTORS);
+        let gd = rgd + directory + tables * GT_SECTORS;
+        let grains = (gd + directory + tables * GT_SECTORS).next_multiple_of(GRAIN_SECTORS);
+        Self { sectors, descriptor, tables, rgd, gd, grains }
     }
 
-    fn write(&mut self, packet: &Packet) -> Result<()> {
-        packet.iter().try_for_each(|(offset, data)| self.put(offset, data))
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.turn_to(None)?;
-        // The last grain may be cut by the disk's end; in the file it is whole.
-        self.file.set_size(self.next * SECTOR)?;
-        let tables = self.places.tables as usize;
-        for directory in [self.places.rgd, self.places.gd] {
-            let first = self.places.first_table(directory);
-            let entries: Vec<u32> =
-                (0..tables).map(|table| (first + table as u64 * GT_SECTORS) as u32).collect();
-            let mut bytes = vec![0; tables * 4];
-            LittleEndian::write_u32_into(&entries, &mut bytes);
-            self.file.write_all_at(&bytes, directory * SECTOR)?;
-        }
-        if let Some(descriptor) = &self.descriptor {
-            self.file.write_all_at(&descriptor.embedded(), SECTOR)?;
-        }
+    fn header(&self) -> SparseExtentHeader {
         let embedded = u64::from(self.descriptor.is_some());
-        let header = SparseExtentHeader {
+        SparseExtentHeader {
             magic: KDMV,
             version: 1.into(),
             flags: (HeaderFlags::NEWLINE_TEST | HeaderFlags::REDUNDANT_TABLES).bits().into(),
@@ -150,14 +90,35 @@ impl Sink for Sparse {
             descriptor_offset: embedded.into(),
             descriptor_size: (embedded * EMBEDDED_SECTORS).into(),
             num_gtes_per_gt: GTES_PER_GT.into(),
-            rgd_offset: self.places.rgd.into(),
-            gd_offset: self.places.gd.into(),
-            over_head: self.places.grains.into(),
+            rgd_offset: self.rgd.into(),
+            gd_offset: self.gd.into(),
+            over_head: self.grains.into(),
             unclean_shutdown: 0,
             newline_test: NEWLINE_TEST,
             compress_algorithm: COMPRESSION_NONE.into(),
             pad: [0; 433],
-        };
-        self.file.write_all_at(header.as_bytes(), 0)
+        }
+    }
+}
+
+impl Metadata for Extent {
+    fn front(&self, places: &Places<'_>, put: &mut Put<'_>) -> Result<()> {
+        put(0, self.header().as_bytes())?;
+        if let Some(descriptor) = &self.descriptor {
+            put(SECTOR, descriptor)?;
+        }
+        let entry = |sector: u64| (sector as u32).to_le_bytes();
+        for directory in [self.rgd, self.gd] {
+            let first = directory + (self.tables * 4).div_ceil(SECTOR);
+            let tables = (0..self.tables).map(|table| (table, entry(first + table * GT_SECTORS)));
+            put_table((directory * SECTOR, self.tables * 4), 0, tables, put)?;
+            let grains = places.iter().map(|(grain, place)| (grain, entry(place / SECTOR)));
+            put_table((first * SECTOR, self.tables * GT_SECTORS * SECTOR), 0, grains, put)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, end: u64) -> Result<()> {
+        sector32(end / SECTOR).map(drop)
     }
 }

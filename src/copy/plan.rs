@@ -1,0 +1,78 @@
+//! A copy of which it is known what the output will be like.
+
+use std::io::Write;
+
+use super::cancel::Stoppable;
+use super::{Copy, Report};
+use crate::disk::Disk;
+use crate::disk::layout::BlockSet;
+use crate::error::{Error, Result};
+use crate::format::output::{self, Names, Shape};
+
+/// A copy whose source was looked through for the blocks that hold data, which decide where everything lies in the
+/// output.
+///
+/// ```
+/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::format::Allocation;
+///
+/// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+/// let disk = diskport::open(image)?;
+/// let plan = Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Dynamic)).plan()?;
+/// let mut upload = Vec::new(); // any `Write`, which is told beforehand what comes
+/// println!("Content-Length: {:?}", plan.output_len());
+/// plan.write_to(&mut upload)?;
+/// assert_eq!(Some(upload.len() as u64), plan.output_len());
+/// # Ok::<(), diskport::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Plan {
+    copy: Copy,
+    /// The source, as the output can hold it.
+    disk: Disk,
+    blocks: BlockSet,
+    len: Option<u64>,
+}
+
+impl Plan {
+    pub(super) fn new(copy: &Copy) -> Result<Self> {
+        if copy.verify {
+            let what = "what went into a pipe cannot be read back to verify it".to_owned();
+            return Err(Error::Unsupported { what });
+        }
+        let disk = copy.whole_sectors()?;
+        let (blocks, len) = match shape(copy, &disk)? {
+            Shape::Laid(layout) => {
+                let blocks = copy.survey(&disk, &layout)?;
+                let len = layout.len(layout.count(&blocks));
+                (blocks, Some(len))
+            }
+            Shape::Stream(_) => (BlockSet::default(), None),
+            Shape::Extents(descriptor) => return Err(output::not_one_file(&descriptor)),
+        };
+        Ok(Self { copy: copy.clone(), disk, blocks, len })
+    }
+
+    /// Bytes of the output; `None` where compression decides on it.
+    pub fn output_len(&self) -> Option<u64> {
+        self.len
+    }
+
+    /// Writes the output, strictly forwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SourceChanged`] when there are data now where there were none, and all that reading and writing give
+    /// rise to.
+    pub fn write_to(&self, out: impl Write + Send) -> Result<Report> {
+        let Self { copy, disk, blocks, .. } = self;
+        let shape = shape(copy, disk)?;
+        let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
+        let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options, out)?;
+        copy.run(disk, &mut *sink).or_else(|e| copy.cancel.check().and(Err(e)))
+    }
+}
+
+fn shape(copy: &Copy, disk: &Disk) -> Result<Shape> {
+    output::shape(copy.format, disk, &Names::alone(None, &copy.options), &copy.options)
+}

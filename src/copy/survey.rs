@@ -1,0 +1,67 @@
+//! Which blocks of a disk hold data, before anything is copied.
+
+use std::sync::Arc;
+
+use super::{Cancel, Progress};
+use crate::disk::layout::{BlockSet, Layout};
+use crate::disk::pipeline::Pipeline;
+use crate::disk::plan::{Item, Plan, Span};
+use crate::disk::{Disk, Pool, is_zero};
+use crate::error::Result;
+
+/// Bytes that are read of a block at once, until some are found that are not zero.
+const PROBE: u64 = 64 * 1024;
+
+/// The blocks that a copy of `disk` will hold in a file of `layout`: with `detect_zeros` those with a byte that is not
+/// zero, of which only so much is read as it takes to find one; without, those that the disk's map calls data.
+pub(super) fn survey(
+    disk: &Disk,
+    layout: &Layout,
+    detect_zeros: bool,
+    threads: usize,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<BlockSet> {
+    let mut found = BlockSet::default();
+    if layout.is_fixed {
+        return Ok(found);
+    }
+    progress.begin("survey", disk.size());
+    let (reader, buffers) = (disk.clone(), Arc::new(Pool::default()));
+    // A single thread more would only wait for this one, or this one for it.
+    let threads = if threads == 1 { 0 } else { threads };
+    let mut probes = Pipeline::new(threads, move |(block, span): (u64, Span)| {
+        let mut buffer = buffers.take(span.len as usize);
+        span.read(&reader, &mut buffer)?;
+        Ok((block, !is_zero(&buffer)))
+    });
+    let note = |found: &mut BlockSet, probed: Result<(u64, bool)>| {
+        probed.map(|(block, holds_data)| {
+            if holds_data {
+                found.insert(block)
+            }
+        })
+    };
+    // Blocks of all formats are multiples of a probe: no span crosses a block's end.
+    let longest = if detect_zeros { PROBE } else { layout.block_size };
+    for item in Plan::new(disk.clone(), 0..disk.size(), layout.grain, longest, true) {
+        cancel.check()?;
+        let Item::Span(span) = item? else { continue };
+        progress.set_done(span.start);
+        let block = span.start / layout.block_size;
+        if !detect_zeros {
+            found.insert(block);
+        } else if !found.contains(block) {
+            probes.push((block, span));
+            while probes.pending() > threads {
+                probes.pop().map_or(Ok(()), |probed| note(&mut found, probed))?;
+            }
+        }
+    }
+    while let Some(probed) = probes.pop() {
+        cancel.check()?;
+        note(&mut found, probed)?;
+    }
+    progress.set_done(disk.size());
+    Ok(found)
+}

@@ -1,0 +1,33 @@
+//! Which blocks of a disk are in the file of an image.
+
+use roaring::RoaringBitmap;
+
+/// A set of block numbers, compressed: 8 MiB at most for a VHDX of 64 TiB with blocks of 1 MiB.
+///
+/// No format has more than 2^32 blocks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct BlockSet(RoaringBitmap);
+
+impl BlockSet {
+    pub(crate) fn insert(&mut self, block: u64) {
+        self.0.insert(block as u32);
+    }
+
+    pub(crate) fn contains(&self, block: u64) -> bool {
+        self.0.contains(block as u32)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// In order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(u64::from)
+    }
+
+    /// In order.
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = u64> + Send {
+        self.0.into_iter().map(u64::from)
+    }
+}

@@ -1,0 +1,106 @@
+//! Into a file: blocks get their places as data come.
+
+use super::{BlockSet, Layout};
+use crate::disk::sink::{Encoding, Packet, Place, Sink};
+use crate::error::Result;
+use crate::storage::WritableFile;
+
+/// An image that is being written into a file, in one pass over its source.
+pub(crate) struct LayoutFile {
+    file: WritableFile,
+    layout: Layout,
+    /// Those that data came for, unless all are in the file anyway.
+    blocks: BlockSet,
+    /// The block that data came for last, and where it lies.
+    current: Option<(u64, u64)>,
+}
+
+impl LayoutFile {
+    pub(crate) fn new(file: WritableFile, layout: Layout) -> Result<Self> {
+        let count = if layout.is_fixed { layout.blocks } else { 0 };
+        layout.check(count)?;
+        file.set_size(layout.len(count))?;
+        Ok(Self { file, layout, blocks: BlockSet::default(), current: None })
+    }
+
+    /// Where the whole disk lies, whose first byte is `start` of a larger one; `None` where that depends on the data.
+    pub(crate) fn whole(&self, start: u64) -> Option<Place> {
+        let Layout { is_fixed, block_size, stride, blocks, first, .. } = self.layout;
+        let place = Place { start, len: blocks * block_size, file: self.file.clone(), offset: first };
+        (is_fixed && stride == block_size).then_some(place)
+    }
+
+    /// Writes the next data.
+    pub(crate) fn put(&mut self, mut offset: u64, mut data: &[u8]) -> Result<()> {
+        let block_size = self.layout.block_size;
+        while !data.is_empty() {
+            let (block, within) = (offset / block_size, offset % block_size);
+            let place = self.place(block)?;
+            let mut len = (block_size - within).min(data.len() as u64);
+            // Blocks that follow one another in the file go out in one write.
+            while self.layout.stride == block_size && len < data.len() as u64 {
+                self.place((offset + len) / block_size)?;
+                len = (len + block_size).min(data.len() as u64);
+            }
+            let (now, later) = data.split_at(len as usize);
+            self.file.write_all_at(now, place + within)?;
+            offset += len;
+            data = later;
+        }
+        Ok(())
+    }
+
+    /// Where `block` lies. One that data come for first gets its place, and what stands in front of it.
+    fn place(&mut self, block: u64) -> Result<u64> {
+        if let Some((current, place)) = self.current
+            && current == block
+        {
+            return Ok(place);
+        }
+        let rank = if self.layout.is_fixed { block } else { self.blocks.len() };
+        let place = self.layout.place(rank);
+        if !self.layout.is_fixed {
+            self.layout.check(rank + 1)?;
+            self.blocks.insert(block);
+        }
+        let prefix = &self.layout.prefix;
+        if !prefix.is_empty() {
+            self.file.write_all_at(prefix, place - prefix.len() as u64)?;
+        }
+        self.current = Some((block, place));
+        Ok(place)
+    }
+}
+
+impl Sink for LayoutFile {
+    fn encoding(&self) -> Encoding {
+        Encoding::Plain { grain: self.layout.grain }
+    }
+
+    fn places(&self) -> Vec<Place> {
+        self.whole(0).into_iter().collect()
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<()> {
+        packet.iter().try_for_each(|(offset, data)| self.put(offset, data))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let Self { file, layout, blocks, .. } = self;
+        let len = layout.len(layout.count(blocks));
+        file.set_size(len)?;
+        let mut first = None;
+        layout.put_front(blocks, &mut |offset, bytes| {
+            if first.is_some() {
+                return file.write_all_at(bytes, offset);
+            }
+            first = Some((offset, bytes.to_vec()));
+            Ok(())
+        })?;
+        if !layout.trailer.is_empty() {
+            file.write_all_at(&layout.trailer, len - layout.trailer.len() as u64)?;
+        }
+        // Until now, the file is no image.
+        first.map_or(Ok(()), |(offset, bytes)| file.write_all_at(&bytes, offset))
+    }
+}

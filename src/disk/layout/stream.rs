@@ -1,0 +1,101 @@
+//! Strictly forwards: which blocks hold data is known beforehand.
+
+use std::iter::Peekable;
+
+use super::{BlockSet, Layout};
+use crate::disk::sink::{Encoding, Packet, Sink, SinkStream};
+use crate::error::{Error, Result};
+
+/// An image that is being written into a pipe.
+pub(crate) struct LayoutStream<'w> {
+    out: SinkStream<'w>,
+    layout: Layout,
+    /// The blocks in the file, from the one that comes next.
+    blocks: Peekable<Box<dyn Iterator<Item = u64> + Send>>,
+    /// The block at hand, and where it lies.
+    current: Option<(u64, u64)>,
+    /// How many blocks were begun.
+    begun: u64,
+    len: u64,
+    /// How messages call the source.
+    source: String,
+}
+
+impl<'w> LayoutStream<'w> {
+    /// Begins an image with data in `blocks`.
+    pub(crate) fn new(
+        mut out: SinkStream<'w>,
+        layout: Layout,
+        blocks: BlockSet,
+        source: String,
+    ) -> Result<Self> {
+        let count = layout.count(&blocks);
+        layout.check(count)?;
+        layout.put_front(&blocks, &mut |offset, bytes| {
+            out.zeros_to(offset)?;
+            out.write_all(bytes)
+        })?;
+        let len = layout.len(count);
+        let blocks: Box<dyn Iterator<Item = u64> + Send> =
+            if layout.is_fixed { Box::new(0..layout.blocks) } else { Box::new(blocks.into_iter()) };
+        Ok(Self { out, layout, blocks: blocks.peekable(), current: None, begun: 0, len, source })
+    }
+
+    /// Where `block` lies, when all that comes before it is written.
+    fn place(&mut self, block: u64) -> Result<u64> {
+        while self.current.is_none_or(|(current, _)| current < block) {
+            self.begin_next()?;
+        }
+        match self.current {
+            Some((current, place)) if current == block => Ok(place),
+            _ => Err(self.changed()),
+        }
+    }
+
+    /// Goes on to the next block in the file.
+    fn begin_next(&mut self) -> Result<()> {
+        let Some(block) = self.blocks.next() else { return Err(self.changed()) };
+        let place = self.layout.place(self.begun);
+        self.out.zeros_to(place - self.layout.prefix.len() as u64)?;
+        self.out.write_all(&self.layout.prefix)?;
+        self.current = Some((block, place));
+        self.begun += 1;
+        Ok(())
+    }
+
+    /// Data came for a block that held none.
+    fn changed(&self) -> Error {
+        Error::SourceChanged { path: self.source.clone() }
+    }
+}
+
+impl Sink for LayoutStream<'_> {
+    fn encoding(&self) -> Encoding {
+        Encoding::Plain { grain: self.layout.grain }
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<()> {
+        let block_size = self.layout.block_size;
+        for (mut offset, mut data) in packet.iter() {
+            while !data.is_empty() {
+                let within = offset % block_size;
+                let place = self.place(offset / block_size)?;
+                let (now, later) = data.split_at((block_size - within).min(data.len() as u64) as usize);
+                self.out.zeros_to(place + within)?;
+                self.out.write_all(now)?;
+                offset += now.len() as u64;
+                data = later;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        while self.blocks.peek().is_some() {
+            self.begin_next()?;
+        }
+        self.out.zeros_to(self.len - self.layout.trailer.len() as u64)?;
+        self.out.write_all(&self.layout.trailer)?;
+        self.out.flush()
+    }
+}
