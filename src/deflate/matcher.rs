@@ -17,7 +17,7 @@ const MARGIN: usize = 1024;
 /// Bytes that a position must have in front of it to be hashed and searched for.
 const HASHED: usize = 4;
 
-const HASH3_BITS: u32 = 14;
+const HASH3_BITS: u32 = 15;
 const HASH4_BITS: u32 = 16;
 
 /// An earlier occurrence.
@@ -129,6 +129,7 @@ impl Matcher {
         let mut tail_bytes = self.four(at + (tail & 0xFF));
         while place > limit && depth > 0 {
             let candidate = usize::from(place);
+            let next = self.earlier[candidate];
             if self.four(candidate + (tail & 0xFF)) == tail_bytes && self.four(candidate) == four {
                 let length = self.common(at, candidate).min(max);
                 if length > best.length {
@@ -140,7 +141,7 @@ impl Matcher {
                     tail_bytes = self.four(at + (tail & 0xFF));
                 }
             }
-            place = self.earlier[candidate];
+            place = next;
             depth -= 1;
         }
         best
