@@ -1,10 +1,11 @@
-//! Every image of the corpus: it opens and reads as its oracle says, or is refused as it must be; and reading
-//! changes no file. One line an image.
+//! Every image of the corpus: it opens and reads as its oracle says, and is written into pipes as into files, or is
+//! refused as it must be; and reading changes no file. One line an image.
 //!
 //! Where there is no corpus, the test fails in CI and is listed as ignored elsewhere.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod piping;
 mod reading;
 mod refusal;
 mod untouched;
@@ -41,7 +42,10 @@ fn check(corpus: &Corpus, image: &Image) -> Result<(), Failed> {
     let opened = open(&Open::new(), corpus, image);
     let files = match opened {
         Ok(disk) if image.is_refused() => refusal::check_reading(image, &disk)?,
-        Ok(disk) => reading::check(corpus, image, &disk)?,
+        Ok(disk) => {
+            piping::check(&disk)?;
+            reading::check(corpus, image, &disk)?
+        }
         Err(error) if image.is_refused() => refusal::check(image, &error)?,
         Err(error) => return Err(format!("refused: {error}").into()),
     };
