@@ -296,6 +296,13 @@ pub enum Error {
         path: String,
     },
 
+    /// A copy cannot be gone on with: its source is not what it was.
+    #[error("{checkpoint}: the source has changed since this checkpoint was made")]
+    StaleCheckpoint {
+        /// The checkpoint.
+        checkpoint: String,
+    },
+
     /// The caller cancelled the operation.
     #[error("cancelled")]
     Cancelled,
@@ -339,6 +346,7 @@ impl Error {
             | Error::OutputTooSmall { .. }
             | Error::OutputExists { .. }
             | Error::OutputIsSource { .. }
+            | Error::StaleCheckpoint { .. }
             | Error::OutputNotPlain { .. }
             | Error::Locked { .. }
             | Error::NotWritable { .. }
@@ -383,6 +391,7 @@ impl Error {
             Error::OutputTooSmall { .. } => Some("give at least the source's virtual size"),
             Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
             Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),
+            Error::StaleCheckpoint { .. } => Some("remove the checkpoint to begin again"),
             Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
             Error::SourceChanged { .. } => {
                 Some("the output was given up; copy again when nobody writes to the source")

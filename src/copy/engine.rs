@@ -38,6 +38,12 @@ pub(super) struct Counts {
 /// Someone who is shown all data of the disk in order, and `None` behind them.
 pub(super) type Watcher = SyncSender<Option<Arc<Packet>>>;
 
+/// Someone who keeps account of what the sink has taken.
+pub(super) trait Recorder {
+    /// The sink has taken `packet`, and with it all data before `position`.
+    fn took(&mut self, packet: &Packet, position: u64) -> Result<()>;
+}
+
 /// How a copy is run.
 pub(super) struct Run<'a> {
     /// Whether zeros among data are left out.
@@ -49,20 +55,24 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a Cancel,
     pub(super) watchers: Vec<Watcher>,
+    /// The first byte of the disk that is copied: what comes before is in the sink.
+    pub(super) from: u64,
+    pub(super) recorder: Option<&'a mut dyn Recorder>,
 }
 
 /// Copies the content of `disk` into `sink`.
 pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Counts> {
-    let Run { detect_zeros, threads, rate_limit, progress, cancel, watchers } = run;
-    progress.begin("copy", disk.size());
+    let Run { detect_zeros, threads, rate_limit, progress, cancel, watchers, from, mut recorder } = run;
+    progress.begin_at("copy", disk.size(), from);
     let mut throttle = Throttle::new(rate_limit);
     let source = Source::of(disk);
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding, detect_zeros, !watchers.is_empty());
     // Who wants to see the data has them read.
-    let places = if watchers.is_empty() { sink.places() } else { Vec::new() };
+    let is_seen = !watchers.is_empty() || recorder.is_some();
+    let places = if is_seen { Vec::new() } else { sink.places() };
     let shared = Arc::new(AtomicU64::new(0));
-    let extents = Share::new(disk, disk.extents(..).skip_holes(), places, shared.clone());
+    let extents = Share::new(disk, disk.extents(from..).skip_holes(), places, shared.clone());
     let grain = encoding.grain();
     let size = (BATCH.min(throttle.piece()) / grain * grain).max(grain);
     let mut batches = Batches::new(disk, Plan::over(extents, disk.size(), grain, size), size);
@@ -88,6 +98,9 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
         show(&watchers, plain);
         counts.written += packet.pieces.iter().map(|piece| piece.len as u64).sum::<u64>();
         sink.write(&packet)?;
+        if let Some(recorder) = &mut recorder {
+            recorder.took(&packet, end)?;
+        }
         progress.set_done(end);
     }
     show(&watchers, None);

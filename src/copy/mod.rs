@@ -2,6 +2,8 @@
 
 mod ahead;
 mod cancel;
+#[cfg(feature = "digest")]
+mod checkpoint;
 mod compare;
 mod differences;
 #[cfg(feature = "digest")]
@@ -10,10 +12,14 @@ mod digest;
 pub mod ebs;
 mod encode;
 mod engine;
+#[cfg(feature = "digest")]
+mod ledger;
 pub(crate) mod pairs;
 mod plan;
 mod progress;
 mod reflink;
+#[cfg(feature = "digest")]
+mod resume;
 mod shared;
 mod source;
 mod survey;
@@ -35,6 +41,8 @@ use digest::Beside;
 pub use digest::{Digest, digest};
 pub use plan::Plan;
 pub use progress::Progress;
+#[cfg(feature = "digest")]
+pub use resume::BegunAgain;
 use source::Source;
 pub use update::{Updated, update};
 
@@ -51,6 +59,9 @@ pub use crate::format::output::OutputFormat;
 const MAX_THREADS: usize = 256;
 /// Level of deflate unless [`Copy::level`] says otherwise.
 const DEFAULT_LEVEL: u32 = 6;
+/// Bytes written from one checkpoint to the next.
+#[cfg(feature = "digest")]
+const CHECKPOINT_INTERVAL: u64 = 256 << 20;
 
 /// Copies the content of a disk, its whole chain flattened, into a new image.
 ///
@@ -79,6 +90,10 @@ pub struct Copy {
     #[cfg(feature = "digest")]
     digests: Vec<Digest>,
     rate_limit: Option<u64>,
+    #[cfg(feature = "digest")]
+    resumable: bool,
+    #[cfg(feature = "digest")]
+    checkpoint_interval: u64,
     progress: Progress,
     cancel: Cancel,
 }
@@ -100,6 +115,12 @@ pub struct Report {
     /// The digests of the output's virtual content that were asked for, in hexadecimal.
     #[cfg(feature = "digest")]
     pub digests: Vec<(Digest, String)>,
+    /// Up to which byte of the virtual disk an earlier run had copied, when it was gone on with.
+    #[cfg(feature = "digest")]
+    pub resumed_at: Option<u64>,
+    /// Why a copy that was to be gone on with began anew.
+    #[cfg(feature = "digest")]
+    pub begun_again: Option<BegunAgain>,
 }
 
 impl Copy {
@@ -117,6 +138,10 @@ impl Copy {
             #[cfg(feature = "digest")]
             digests: Vec::new(),
             rate_limit: None,
+            #[cfg(feature = "digest")]
+            resumable: false,
+            #[cfg(feature = "digest")]
+            checkpoint_interval: CHECKPOINT_INTERVAL,
             progress: Progress::new(),
             cancel: Cancel::new(),
         }
@@ -197,6 +222,21 @@ impl Copy {
         Self { rate_limit: Some(bytes), ..self }
     }
 
+    /// Whether [`write_file`](Self::write_file) goes on with a copy that was interrupted: by an error, by a token, by the
+    /// process's end. What it has written stays under a hidden name beside the output then, `.NAME.diskport-partial`,
+    /// with `.NAME.diskport-checkpoint`, which says how far it is. The next copy with the same options reads it back,
+    /// and continues when its digest is right; else it begins anew, which [`Report::begun_again`] says.
+    #[cfg(feature = "digest")]
+    pub fn resumable(self, resumable: bool) -> Self {
+        Self { resumable, ..self }
+    }
+
+    /// How many bytes are written from one checkpoint to the next; 256 MiB by default.
+    #[cfg(feature = "digest")]
+    pub fn checkpoint_interval(self, bytes: u64) -> Self {
+        Self { checkpoint_interval: bytes, ..self }
+    }
+
     /// A handle that tells how far the copy has come.
     pub fn progress(self, progress: &Progress) -> Self {
         Self { progress: progress.clone(), ..self }
@@ -242,29 +282,43 @@ impl Copy {
         for path in extent_paths.iter().map(|path| path.as_path()).chain([path]) {
             self.disk.check_not_source(path)?;
         }
-        let main = OutputFile::create(path, self.overwrite)?;
-        let create = |path| OutputFile::create(path, self.overwrite);
-        let mut extents = extent_paths.iter().map(create).collect::<Result<Vec<_>>>()?;
-        let recorded = extent_paths.iter().map(|path| output::recorded_name(path)).collect();
-        let names = match extents[..] {
-            [] => Names::alone(Some(path), &self.options),
-            _ => Names { extents: recorded },
+        #[cfg(feature = "digest")]
+        if self.resumable {
+            return self.write_resumable(&disk, path, &extent_paths);
+        }
+        let create = |path: &Path| OutputFile::create(path, self.overwrite);
+        let main = create(path)?;
+        let mut files = extent_paths.iter().map(|path| create(path)).collect::<Result<Vec<_>>>()?;
+        let (names, destination) = self.destination(&main, &files);
+        let (copy, source) = (self.clone(), disk.clone());
+        let report = self.cancel.attend(move || copy.write(&source, &names, destination))?;
+        // The extents first: the image exists with its descriptor.
+        files.push(main);
+        self.publish(&disk, files)?;
+        Ok(report)
+    }
+
+    /// What is written to, and the names that an image records of its files.
+    fn destination(&self, main: &OutputFile, extents: &[OutputFile]) -> (Names, Destination) {
+        let names = match extents {
+            [] => Names::alone(Some(main.path()), &self.options),
+            _ => Names { extents: extents.iter().map(|file| output::recorded_name(file.path())).collect() },
         };
         let destination = Destination {
             main: main.storage().clone(),
             extents: extents.iter().map(|file| file.storage().clone() as _).collect(),
-            name: path.display().to_string(),
+            name: main.path().display().to_string(),
         };
-        let (copy, source) = (self.clone(), disk.clone());
-        let report = self.cancel.attend(move || copy.write(&source, &names, destination))?;
-        // The extents first: the image exists with its descriptor.
-        extents.push(main);
+        (names, destination)
+    }
+
+    fn publish(&self, disk: &Disk, files: Vec<OutputFile>) -> Result<()> {
         if self.sync {
             self.progress.begin("sync", disk.size());
         }
-        OutputFile::publish_all(extents, self.sync)?;
+        OutputFile::publish_all(files, self.sync)?;
         self.progress.set_done(disk.size());
-        Ok(report)
+        Ok(())
     }
 
     /// Writes the output into `storage`, which is empty. For formats whose output is one file.
@@ -292,16 +346,24 @@ impl Copy {
 
     /// Writes all of the output, and reads it back when that is asked for.
     fn write(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Report> {
-        let (main, extents) = (to.main.clone(), to.extents.clone());
-        let shape = output::shape(self.format, disk, names, &self.options)?;
-        let mut sink = output::file(shape, &self.options, to)?;
-        let report = self.run(disk, &mut *sink)?;
+        let mut sink = self.sink(disk, names, to.clone())?;
+        let report = self.run(disk, &mut *sink, 0, None)?;
         drop(sink);
-        if self.verify {
-            let extents = extents.into_iter().map(|file| file as _).collect();
-            self.compare(disk, &output::reopen(self.format, main, names, extents)?)?;
-        }
+        self.verify_output(disk, names, to)?;
         Ok(report)
+    }
+
+    fn sink(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Box<dyn Sink>> {
+        output::file(output::shape(self.format, disk, names, &self.options)?, &self.options, to)
+    }
+
+    /// Reads the output back when that is asked for.
+    fn verify_output(&self, disk: &Disk, names: &Names, written: Destination) -> Result<()> {
+        if !self.verify {
+            return Ok(());
+        }
+        let extents = written.extents.into_iter().map(|file| file as _).collect();
+        self.compare(disk, &output::reopen(self.format, written.main, names, extents)?)
     }
 
     /// That what was written reads as its source.
@@ -339,8 +401,14 @@ impl Copy {
         survey::survey(disk, layout, self.detect_zeros, self.workers(), &self.progress, &self.cancel)
     }
 
-    /// Copies `disk` into `sink`, and computes the digests meanwhile.
-    fn run(&self, disk: &Disk, sink: &mut dyn Sink) -> Result<Report> {
+    /// Copies `disk` from byte `from` on into `sink`, and computes the digests meanwhile.
+    fn run<'a>(
+        &'a self,
+        disk: &Disk,
+        sink: &mut dyn Sink,
+        from: u64,
+        recorder: Option<&'a mut dyn engine::Recorder>,
+    ) -> Result<Report> {
         #[cfg(feature = "digest")]
         let (digests, watchers) = Beside::start(&self.digests, disk.size(), &self.cancel)?;
         #[cfg(not(feature = "digest"))]
@@ -352,6 +420,8 @@ impl Copy {
             progress: &self.progress,
             cancel: &self.cancel,
             watchers,
+            from,
+            recorder,
         };
         let counts = engine::run(disk, sink, run)?;
         Ok(Report {
@@ -362,6 +432,10 @@ impl Copy {
             verified: self.verify,
             #[cfg(feature = "digest")]
             digests: digests.finish()?,
+            #[cfg(feature = "digest")]
+            resumed_at: None,
+            #[cfg(feature = "digest")]
+            begun_again: None,
         })
     }
 }

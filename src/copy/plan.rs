@@ -69,7 +69,7 @@ impl Plan {
         let shape = shape(copy, disk)?;
         let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
         let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options, out)?;
-        copy.run(disk, &mut *sink).or_else(|e| copy.cancel.check().and(Err(e)))
+        copy.run(disk, &mut *sink, 0, None).or_else(|e| copy.cancel.check().and(Err(e)))
     }
 }
 

@@ -47,7 +47,7 @@ impl Progress {
         Self::default()
     }
 
-    /// What is being done: "copy", "verify", "sync", "compare", "hash"; empty before anything is.
+    /// What is being done: "survey", "resume", "copy", "verify", "sync", "compare", "hash"; empty before anything is.
     pub fn phase(&self) -> &'static str {
         self.lock().name
     }
@@ -95,9 +95,14 @@ impl Progress {
     }
 
     pub(crate) fn begin(&self, phase: &'static str, total: u64) {
+        self.begin_at(phase, total, 0);
+    }
+
+    /// Begins a phase of which `done` bytes are done already.
+    pub(crate) fn begin_at(&self, phase: &'static str, total: u64, done: u64) {
         let mut current = self.lock();
-        *current = Phase { name: phase, readings: VecDeque::from([(Instant::now(), 0)]) };
-        self.inner.done.store(0, Ordering::Relaxed);
+        *current = Phase { name: phase, readings: VecDeque::from([(Instant::now(), done)]) };
+        self.inner.done.store(done, Ordering::Relaxed);
         self.inner.total.store(total, Ordering::Relaxed);
     }
 

@@ -1,10 +1,11 @@
 //! Where a copy goes: a format that takes data in order.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::ops::Range;
 
 use super::{Buffer, is_zero};
 use crate::error::{Error, Result};
-use crate::storage::{WritableFile, WriteAt};
+use crate::storage::WritableFile;
 
 /// An image that is being written from front to back.
 ///
@@ -21,6 +22,14 @@ pub(crate) trait Sink: Send {
     /// Takes the next data.
     fn write(&mut self, packet: &Packet) -> Result<()>;
 
+    /// Takes back the data of `range`, which an earlier run has written, in place of [`write`](Self::write): they get the
+    /// same places, and are read back from there. Every block or grain of the range holds data. Says `false` when the output
+    /// cannot be what was written.
+    fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
+        let _ = (range, seen);
+        Ok(false)
+    }
+
     /// Writes what comes last. Before this, nothing reads the output as a disk.
     fn finish(&mut self) -> Result<()>;
 }
@@ -34,6 +43,8 @@ pub(crate) struct Place {
     /// Where its first byte lies in the file.
     pub(crate) offset: u64,
 }
+/// Is shown data that were read back, with the range of the disk that they are of.
+pub(crate) type Seen<'a> = dyn FnMut(Range<u64>, &[u8]) + 'a;
 
 /// How data are prepared for a sink.
 #[derive(Debug, Clone, Copy)]
@@ -119,14 +130,31 @@ pub(crate) fn nonzero_pieces(pieces: &mut Vec<Piece>, offset: u64, at: usize, by
 
 /// Writes strictly forwards, to a file or a pipe.
 pub(crate) struct SinkStream<'w> {
-    out: Box<dyn std::io::Write + Send + 'w>,
-    name: String,
+    out: Out<'w>,
     written: u64,
 }
 
+enum Out<'w> {
+    /// With its name in messages.
+    Pipe(Box<dyn Write + Send + 'w>, String),
+    File(WritableFile),
+}
+
 impl<'w> SinkStream<'w> {
-    pub(crate) fn new(out: impl std::io::Write + Send + 'w, name: impl Into<String>) -> Self {
-        Self { out: Box::new(out), name: name.into(), written: 0 }
+    pub(crate) fn new(out: impl Write + Send + 'w, name: impl Into<String>) -> Self {
+        Self { out: Out::Pipe(Box::new(out), name.into()), written: 0 }
+    }
+
+    pub(crate) fn to_file(file: WritableFile) -> Self {
+        Self { out: Out::File(file), written: 0 }
+    }
+
+    /// The file that is written to, unless it is a pipe.
+    pub(crate) fn file(&self) -> Option<&WritableFile> {
+        match &self.out {
+            Out::Pipe(..) => None,
+            Out::File(file) => Some(file),
+        }
     }
 
     /// Bytes written so far.
@@ -135,9 +163,17 @@ impl<'w> SinkStream<'w> {
     }
 
     pub(crate) fn write_all(&mut self, data: &[u8]) -> Result<()> {
-        self.out.write_all(data).map_err(|e| Error::io("write", &self.name, e))?;
+        match &mut self.out {
+            Out::Pipe(out, name) => out.write_all(data).map_err(|e| Error::io("write", &*name, e))?,
+            Out::File(file) => file.write_all_at(data, self.written)?,
+        }
         self.written += data.len() as u64;
         Ok(())
+    }
+
+    /// Leaves `len` bytes of a file as they are.
+    pub(crate) fn pass_over(&mut self, len: u64) {
+        self.written += len;
     }
 
     /// Writes zeros up to `position`.
@@ -151,25 +187,10 @@ impl<'w> SinkStream<'w> {
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.out.flush().map_err(|e| Error::io("write", &self.name, e))
-    }
-}
-
-/// A storage written strictly forwards.
-pub(crate) struct Forward {
-    pub(crate) storage: Arc<dyn WriteAt>,
-    pub(crate) at: u64,
-}
-
-impl std::io::Write for Forward {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        self.storage.write_all_at(data, self.at)?;
-        self.at += data.len() as u64;
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        match &mut self.out {
+            Out::Pipe(out, name) => out.flush().map_err(|e| Error::io("write", &*name, e)),
+            Out::File(_) => Ok(()),
+        }
     }
 }
 

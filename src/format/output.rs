@@ -10,7 +10,7 @@ use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
 use crate::disk::layout::{BlockSet, Layout, LayoutFile, LayoutStream};
-use crate::disk::sink::{Forward, Sink, SinkStream};
+use crate::disk::sink::{Sink, SinkStream};
 use crate::error::{Error, Result};
 use crate::storage::{Explicit, ReadAt, WritableFile, WriteAt};
 
@@ -119,6 +119,7 @@ impl Names {
 }
 
 /// The files of an output.
+#[derive(Clone)]
 pub(crate) struct Destination {
     pub(crate) main: Arc<dyn WriteAt>,
     /// Those that hold the data, where the main one does not.
@@ -206,7 +207,7 @@ pub(crate) fn file(shape: Shape, options: &OutputOptions, to: Destination) -> Re
     Ok(match shape {
         Shape::Laid(layout) => Box::new(LayoutFile::new(file(to.main), layout)?),
         Shape::Stream(descriptor) => {
-            let out = SinkStream::new(Forward { storage: to.main, at: 0 }, &to.name);
+            let out = SinkStream::to_file(file(to.main));
             Box::new(create::Stream::new(out, &descriptor, options.level)?)
         }
         Shape::Extents(descriptor) => {

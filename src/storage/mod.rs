@@ -33,6 +33,7 @@ pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
+pub(crate) use output::beside;
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, ReferenceKind, Resolver, SameDirectory};
 pub use writable::WritableFile;
 

@@ -1,5 +1,6 @@
 //! An output that appears under its name only when it is whole.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ pub struct OutputFile {
     temporary: PathBuf,
     path: PathBuf,
     overwrite: bool,
-    published: bool,
+    /// Whether it stays when it is dropped.
+    is_kept: bool,
 }
 
 impl OutputFile {
@@ -31,16 +33,7 @@ impl OutputFile {
     pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let path = path.into();
-        let exists = || Error::OutputExists { path: path.display().to_string() };
-        match path.symlink_metadata() {
-            Ok(there) if !there.is_file() => {
-                return Err(Error::OutputNotPlain { path: path.display().to_string() });
-            }
-            Ok(_) if !overwrite => return Err(exists()),
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io("create", path.display().to_string(), e)),
-        }
+        check_free(&path, overwrite)?;
         loop {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
             let hidden = format!(".diskport-{}-{count}.partial", std::process::id());
@@ -48,13 +41,53 @@ impl OutputFile {
             match FileStorage::create_new(&temporary) {
                 Ok(storage) => {
                     let storage = Arc::new(storage);
-                    return Ok(Self { storage, temporary, path, overwrite, published: false });
+                    return Ok(Self { storage, temporary, path, overwrite, is_kept: false });
                 }
                 // Left over by a process of the same number that was killed.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io("create", path.display().to_string(), e)),
             }
         }
+    }
+
+    /// Begins an output that is to appear at `path`, or takes up one that was [kept](Self::keep): its temporary name
+    /// follows from its final one. It is locked until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create); [`Error::Locked`] when it is being written already.
+    pub fn resume(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
+        use super::ReadAt;
+        let path = path.into();
+        check_free(&path, overwrite)?;
+        let temporary = beside(&path, ".diskport-partial");
+        let name = || temporary.display().to_string();
+        loop {
+            let storage = match FileStorage::create_new(&temporary) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    if !temporary.symlink_metadata().is_ok_and(|there| there.is_file()) {
+                        return Err(Error::OutputNotPlain { path: name() });
+                    }
+                    FileStorage::open_writable(&temporary)
+                }
+                created => created,
+            };
+            let storage = storage.map_err(|e| Error::io("create", name(), e))?;
+            if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
+                return Err(Error::Locked { file: name() });
+            }
+            // Whoever had the lock until now may have published or removed it, and another be there.
+            let there = FileStorage::open(&temporary).ok().and_then(|file| file.identity());
+            if there == storage.identity() {
+                let storage = Arc::new(storage);
+                return Ok(Self { storage, temporary, path, overwrite, is_kept: false });
+            }
+        }
+    }
+
+    /// Whether what is written stays under its temporary name when this is dropped, for [`resume`](Self::resume).
+    pub fn keep(&mut self, keep: bool) {
+        self.is_kept = keep;
     }
 
     /// The storage to write to.
@@ -95,7 +128,7 @@ impl OutputFile {
             let file = &mut files[index];
             let others = if sync && is_last { sync_folder(&file.path) } else { Ok(()) };
             match others.and_then(|()| rename(&file.temporary, &file.path, file.overwrite)) {
-                Ok(()) => file.published = true,
+                Ok(()) => file.is_kept = true,
                 Err(e) => {
                     let error = match e.kind() {
                         io::ErrorKind::AlreadyExists => {
@@ -124,10 +157,29 @@ impl OutputFile {
 
 impl Drop for OutputFile {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.is_kept {
             // Nothing better can be done about a temporary file that does not go away.
             let _ = std::fs::remove_file(&self.temporary);
         }
+    }
+}
+
+/// The hidden name of a file that belongs to the one at `path`.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// That an output may appear at `path`.
+fn check_free(path: &Path, overwrite: bool) -> Result<()> {
+    let name = || path.display().to_string();
+    match path.symlink_metadata() {
+        Ok(there) if !there.is_file() => Err(Error::OutputNotPlain { path: name() }),
+        Ok(_) if !overwrite => Err(Error::OutputExists { path: name() }),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("create", name(), e)),
+        _ => Ok(()),
     }
 }
 

@@ -80,7 +80,12 @@ pub fn digest(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Canc
     cancel.attend(move || of_content(&disk, algorithm, &progress, &token))
 }
 
-fn of_content(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Cancel) -> Result<String> {
+pub(super) fn of_content(
+    disk: &Disk,
+    algorithm: Digest,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<String> {
     progress.begin("hash", disk.size());
     let mut hashing = Hashing::new(algorithm, disk.size(), cancel);
     for block in disk.blocks(Blocks::of(BLOCK)) {

@@ -1,9 +1,14 @@
 //! Into a file: blocks get their places as data come.
 
+use std::ops::Range;
+
 use super::{BlockSet, Layout};
-use crate::disk::sink::{Encoding, Packet, Place, Sink};
+use crate::disk::sink::{Encoding, Packet, Place, Seen, Sink};
 use crate::error::Result;
 use crate::storage::WritableFile;
+
+/// Bytes that are read back at once.
+const BUFFER: u64 = 1 << 20;
 
 /// An image that is being written into a file, in one pass over its source.
 pub(crate) struct LayoutFile {
@@ -19,7 +24,7 @@ impl LayoutFile {
     pub(crate) fn new(file: WritableFile, layout: Layout) -> Result<Self> {
         let count = if layout.is_fixed { layout.blocks } else { 0 };
         layout.check(count)?;
-        file.set_size(layout.len(count))?;
+        grow(&file, layout.len(count))?;
         Ok(Self { file, layout, blocks: BlockSet::default(), current: None })
     }
 
@@ -46,6 +51,25 @@ impl LayoutFile {
             self.file.write_all_at(now, place + within)?;
             offset += len;
             data = later;
+        }
+        Ok(())
+    }
+
+    /// Takes back the data of `range`, and shows them to `seen`.
+    pub(crate) fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<()> {
+        let block_size = self.layout.block_size;
+        let mut buffer = vec![0; BUFFER.min(range.end - range.start) as usize];
+        let mut offset = range.start;
+        while offset < range.end {
+            let within = offset % block_size;
+            let place = self.place(offset / block_size)?;
+            // What ends within a block may be all that there was of it.
+            grow(&self.file, place + block_size)?;
+            let len = (block_size - within).min(range.end - offset).min(BUFFER);
+            let bytes = &mut buffer[..len as usize];
+            self.file.read_exact_at(bytes, place + within)?;
+            seen(offset..offset + len, bytes);
+            offset += len;
         }
         Ok(())
     }
@@ -85,6 +109,10 @@ impl Sink for LayoutFile {
         packet.iter().try_for_each(|(offset, data)| self.put(offset, data))
     }
 
+    fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
+        self.take_back(range, seen).map(|()| true)
+    }
+
     fn finish(&mut self) -> Result<()> {
         let Self { file, layout, blocks, .. } = self;
         let len = layout.len(layout.count(blocks));
@@ -103,4 +131,9 @@ impl Sink for LayoutFile {
         // Until now, the file is no image.
         first.map_or(Ok(()), |(offset, bytes)| file.write_all_at(&bytes, offset))
     }
+}
+
+/// Makes the file `size` bytes long, unless it is longer: an earlier run may have begun it.
+fn grow(file: &WritableFile, size: u64) -> Result<()> {
+    if file.size()? < size { file.set_size(size) } else { Ok(()) }
 }

@@ -180,6 +180,9 @@ pub struct OutputArgs {
     /// Bytes of data a second at most
     #[arg(long, value_name = "BYTES", value_parser = size::parse)]
     pub rate_limit: Option<u64>,
+    /// Go on with the same copy that was interrupted, and keep what is needed to go on with this one
+    #[arg(long)]
+    pub resume: bool,
     /// Read the output back and compare it with the source before it gets its name
     #[arg(long)]
     pub verify: bool,

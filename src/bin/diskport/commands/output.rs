@@ -66,6 +66,9 @@ pub fn write(
     if to_stdout && args.json {
         return Err(Failure::Usage("--json and the output cannot both go to standard output".to_owned()));
     }
+    if to_stdout && args.resume {
+        return Err(Failure::Usage("--resume needs a file to go on with".to_owned()));
+    }
     let progress = Progress::new();
     let cancel = console::cancel_on_interrupt();
     let mut copy = copy
@@ -74,6 +77,7 @@ pub fn write(
         .verify(args.verify)
         .sync(!args.no_sync)
         .overwrite(args.overwrite)
+        .resumable(args.resume)
         .progress(&progress)
         .cancel(&cancel);
     if let Some(seed) = args.seed {
@@ -109,6 +113,8 @@ pub fn write(
             "data_written": report.data_written,
             "data_shared": report.data_shared,
             "verified": report.verified,
+            "resumed_at": report.resumed_at,
+            "begun_again": report.begun_again.map(|why| why.to_string()),
             "digests": digests.collect::<BTreeMap<_, _>>(),
             "adjustments": adjustments,
         }))?;
@@ -120,6 +126,12 @@ pub fn write(
         }
         adjustments.iter().for_each(|adjustment| say(&format!("  {adjustment}")));
         report.digests.iter().for_each(|(digest, hex)| say(&format!("  {digest} {hex}")));
+        if let Some(position) = report.resumed_at {
+            say(&format!("  {} were there already", show(position)));
+        }
+        if let Some(why) = report.begun_again {
+            say(&format!("  begun again: {why}"));
+        }
         if report.verified {
             say("  read back and compared: identical");
         }

@@ -1,10 +1,12 @@
 //! A descriptor with extents beside it: monolithicFlat, vmfs, twoGbMaxExtentSparse and twoGbMaxExtentFlat.
 
+use std::ops::Range;
+
 use super::super::layout::SECTOR;
 use super::sparse::{self, HOLE};
 use super::{Descriptor, Subformat};
 use crate::disk::layout::{self, Layout, LayoutFile};
-use crate::disk::sink::{Encoding, Packet, Place, Sink};
+use crate::disk::sink::{Encoding, Packet, Place, Seen, Sink};
 use crate::error::Result;
 use crate::storage::WritableFile;
 
@@ -65,6 +67,18 @@ impl Sink for Extents {
             }
         }
         Ok(())
+    }
+
+    fn take_back(&mut self, mut range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
+        while !range.is_empty() {
+            let (index, end) = self.at(range.start);
+            let (start, extent) = &mut self.extents[index];
+            let (start, end) = (*start, end.min(range.end));
+            let mut seen = |part: Range<u64>, data: &[u8]| seen(part.start + start..part.end + start, data);
+            extent.take_back(range.start - start..end - start, &mut seen)?;
+            range.start = end;
+        }
+        Ok(true)
     }
 
     fn finish(&mut self) -> Result<()> {

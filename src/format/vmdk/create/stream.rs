@@ -5,18 +5,20 @@
 //! covers, the directory, the footer, end of stream ("Virtual Disk Format 5.0", section "Stream-Optimized
 //! Compressed Sparse Extents"). Header version 3, or ESXi refuses the file.
 
+use std::ops::Range;
+
 use byteorder::{ByteOrder, LittleEndian};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::super::layout::{
-    COMPRESSION_DEFLATE, GD_AT_END, GRAIN_MARKER, GTES_PER_GT, HeaderFlags, KDMV, MARKER_END_OF_STREAM,
-    MARKER_FOOTER, MARKER_GRAIN_DIRECTORY, MARKER_GRAIN_TABLE, Marker, NEWLINE_TEST, SECTOR,
-    SparseExtentHeader,
+    COMPRESSION_DEFLATE, GD_AT_END, GRAIN_MARKER, GTES_PER_GT, HeaderFlags, KDMV, KDMV_UNFINISHED,
+    MARKER_END_OF_STREAM, MARKER_FOOTER, MARKER_GRAIN_DIRECTORY, MARKER_GRAIN_TABLE, Marker, NEWLINE_TEST,
+    SECTOR, SparseExtentHeader,
 };
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
 use super::sparse::{GRAIN, GRAIN_SECTORS, grain_tables, sector32};
-use crate::disk::sink::{Encoding, Framing, Packet, Sink, SinkStream};
+use crate::disk::sink::{Encoding, Framing, Packet, Seen, Sink, SinkStream};
 use crate::disk::table::TableWriter;
 use crate::error::Result;
 
@@ -52,7 +54,9 @@ impl<'w> Stream<'w> {
             compress_algorithm: COMPRESSION_DEFLATE.into(),
             pad: [0; 433],
         };
-        out.write_all(header.as_bytes())?;
+        // A file that is cut off is no disk: what makes it one comes last.
+        let magic = if out.file().is_some() { KDMV_UNFINISHED } else { KDMV };
+        out.write_all(SparseExtentHeader { magic, ..header }.as_bytes())?;
         out.write_all(&descriptor.embedded())?;
         out.zeros_to(GRAIN_SECTORS * SECTOR)?;
         let tables = sectors.div_ceil(GRAIN_SECTORS).div_ceil(GTES_PER_GT.into());
@@ -103,6 +107,32 @@ impl Sink for Stream<'_> {
         self.out.write_all(&packet.buffer[unwritten..])
     }
 
+    fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
+        let Some(file) = self.out.file().cloned() else { return Ok(false) };
+        let size = file.size()?;
+        for offset in range.step_by(GRAIN as usize) {
+            self.turn_to(Some(offset / GRAIN))?;
+            let place = self.out.position();
+            let mut marker = [0; GRAIN_MARKER as usize];
+            if place + GRAIN_MARKER > size {
+                return Ok(false);
+            }
+            file.read_exact_at(&mut marker, place)?;
+            let compressed = u64::from(LittleEndian::read_u32(&marker[8..]));
+            let len = (GRAIN_MARKER + compressed).next_multiple_of(SECTOR);
+            let is_grain = LittleEndian::read_u64(&marker) == offset / SECTOR;
+            if !is_grain || compressed > 2 * GRAIN || place + len > size {
+                return Ok(false);
+            }
+            let mut bytes = vec![0; len as usize];
+            file.read_exact_at(&mut bytes, place)?;
+            seen(offset..offset + GRAIN, &bytes);
+            self.table.set(offset / GRAIN, &sector32(place / SECTOR)?.to_le_bytes());
+            self.out.pass_over(len);
+        }
+        Ok(true)
+    }
+
     fn finish(&mut self) -> Result<()> {
         self.turn_to(None)?;
         let mut bytes = vec![0; self.directory.len() * 4];
@@ -111,7 +141,11 @@ impl Sink for Stream<'_> {
         let footer = SparseExtentHeader { gd_offset: directory.into(), ..self.header };
         marked(&mut self.out, MARKER_FOOTER, footer.as_bytes())?;
         marked(&mut self.out, MARKER_END_OF_STREAM, &[])?;
-        self.out.flush()
+        self.out.flush()?;
+        match self.out.file() {
+            Some(file) => file.write_all_at(&KDMV, 0),
+            None => Ok(()),
+        }
     }
 }
 
