@@ -5,8 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::deflate::Compressor;
 use crate::disk::plan::Span;
 use crate::disk::sink::{Encoding, Framing, Packet, Piece, nonzero_pieces};
-use crate::disk::{Disk, Pool};
+use crate::disk::{Codec, Disk, MappingKind, Packed, Pool};
 use crate::error::Result;
+use crate::storage::ImageFile;
+
+/// Level of deflate unless another is asked for.
+const DEFAULT_LEVEL: u32 = 6;
+/// Bytes that a compressed grain may be longer than the grain; open-vmdk accepts 500.
+const EXPANSION: usize = 64;
 
 /// Spans that are worked on together.
 #[derive(Default)]
@@ -61,13 +67,23 @@ impl Encoder {
         let packet = match self.encoding {
             Encoding::Plain { .. } => plain.clone(),
             Encoding::Deflate { grain, level, framing } => {
-                Arc::new(self.deflate(&plain, grain as usize, level, framing))
+                let packed = if level.is_none() { self.packed_grains(batch, grain) } else { Vec::new() };
+                let level = level.unwrap_or(DEFAULT_LEVEL);
+                Arc::new(self.deflate(&plain, &packed, grain as usize, level, framing)?)
             }
         };
         Ok(Encoded { packet, plain: self.watched.then_some(plain) })
     }
 
-    fn deflate(&self, plain: &Packet, grain: usize, level: u32, framing: Framing) -> Packet {
+    /// Compresses the grains of `plain`, but for those that are `packed` already, which are taken as they are.
+    fn deflate(
+        &self,
+        plain: &Packet,
+        mut packed: &[PackedGrain<'_>],
+        grain: usize,
+        level: u32,
+        framing: Framing,
+    ) -> Result<Packet> {
         let pop = || self.compressors.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut compressor = pop().unwrap_or_else(|| Compressor::new(level));
         let mut out = self.buffers.take(0);
@@ -76,7 +92,12 @@ impl Encoder {
             for (index, bytes) in data.chunks(grain).enumerate() {
                 let offset = offset + (index * grain) as u64;
                 let at = out.len();
-                if bytes.len() == grain {
+                while packed.first().is_some_and(|grain| grain.offset < offset) {
+                    packed = &packed[1..];
+                }
+                if let Some(packed) = packed.first().filter(|grain| grain.offset == offset) {
+                    packed.append(framing, out.vec())?;
+                } else if bytes.len() == grain {
                     append(&mut compressor, offset, bytes, framing, out.vec());
                 } else {
                     // Readers want a whole grain even where the disk ends within it.
@@ -88,7 +109,46 @@ impl Encoder {
             }
         }
         self.compressors.lock().unwrap_or_else(PoisonError::into_inner).push(compressor);
-        Packet { pieces, buffer: out }
+        Ok(Packet { pieces, buffer: out })
+    }
+
+    /// The grains of a batch that need not be compressed again. They were inflated with all the others: what does not
+    /// inflate to a grain is refused, and zeros are left out.
+    fn packed_grains<'a>(&'a self, batch: &'a Batch, grain: u64) -> Vec<PackedGrain<'a>> {
+        let parts = batch.spans.iter().flat_map(|span| &span.parts);
+        let packed = parts.filter_map(|extent| match extent.kind {
+            MappingKind::Packed(packed)
+                if packed.codec == Codec::Zlib
+                    && (packed.skip, u64::from(packed.unpacked), extent.len) == (0, grain, grain)
+                    && extent.start.is_multiple_of(grain)
+                    && packed.len as usize <= grain as usize + EXPANSION =>
+            {
+                let file = self.disk.file_of(extent)?;
+                Some(PackedGrain { offset: extent.start, file, packed })
+            }
+            _ => None,
+        });
+        packed.collect()
+    }
+}
+
+/// A grain that its source has in the same size and the same compression.
+struct PackedGrain<'a> {
+    offset: u64,
+    file: &'a ImageFile,
+    packed: Packed,
+}
+
+impl PackedGrain<'_> {
+    /// Appends the grain as its source has it, in the output's frame.
+    fn append(&self, framing: Framing, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        let body = start + framing.header;
+        let end = body + self.packed.len as usize;
+        out.resize(end.next_multiple_of(framing.align), 0);
+        self.file.read_exact_at(&mut out[body..end], self.packed.offset)?;
+        (framing.fill)(self.offset, self.packed.len, &mut out[start..body]);
+        Ok(())
     }
 }
 

@@ -57,8 +57,6 @@ pub use crate::format::output::OutputFormat;
 
 /// Threads of a copy at most.
 const MAX_THREADS: usize = 256;
-/// Level of deflate unless [`Copy::level`] says otherwise.
-const DEFAULT_LEVEL: u32 = 6;
 /// Bytes written from one checkpoint to the next.
 #[cfg(feature = "digest")]
 const CHECKPOINT_INTERVAL: u64 = 256 << 20;
@@ -129,7 +127,7 @@ impl Copy {
         Self {
             disk: disk.clone(),
             format: OutputFormat::Raw,
-            options: OutputOptions { level: DEFAULT_LEVEL, block_size: None, seed: None },
+            options: OutputOptions { level: None, block_size: None, seed: None },
             detect_zeros: true,
             threads: None,
             overwrite: false,
@@ -157,9 +155,10 @@ impl Copy {
         self.format
     }
 
-    /// The level of compression, 0 to 9; 6 by default. Only for formats that compress.
+    /// The level of compression, 0 to 9, for formats that compress. Without one it is 6, and grains that the source has
+    /// compressed in the same way are taken over unchanged, once they were seen to inflate.
     pub fn level(mut self, level: u32) -> Self {
-        self.options.level = level.min(9);
+        self.options.level = Some(level.min(9));
         self
     }
 

@@ -58,8 +58,9 @@ pub(crate) enum Encoding {
     Deflate {
         /// Bytes of a grain; the last one is padded with zeros to it.
         grain: u64,
-        /// Level of compression, 0 to 9.
-        level: u32,
+        /// Level of compression, 0 to 9, that was asked for. Without one, grains that the source has compressed alike are
+        /// taken as they are.
+        level: Option<u32>,
         /// What the format puts around it.
         framing: Framing,
     },

@@ -95,8 +95,8 @@ impl fmt::Display for OutputFormat {
 /// What can be chosen of an output beside its format.
 #[derive(Debug, Clone)]
 pub(crate) struct OutputOptions {
-    /// Level of deflate, 0 to 9.
-    pub(crate) level: u32,
+    /// Level of deflate, 0 to 9, that was asked for.
+    pub(crate) level: Option<u32>,
     /// Bytes of a block.
     pub(crate) block_size: Option<u64>,
     /// What identifiers and times follow from, so that the output is the same each time.

@@ -13,6 +13,7 @@ mod ebs;
 mod failures;
 mod gpt;
 mod one_pass;
+mod packed;
 mod round_trip;
 mod source;
 mod targets;

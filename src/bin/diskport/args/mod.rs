@@ -165,9 +165,9 @@ pub enum Zeros {
 /// How an output is written.
 #[derive(Args)]
 pub struct OutputArgs {
-    /// Level of compression, 0 to 9
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=9))]
-    pub level: u32,
+    /// Level of compression, 0 to 9. Without one it is 6, and grains that are compressed already stay as they are
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=9))]
+    pub level: Option<u32>,
     /// Take identifiers and times from this number, so that the same source gives the same bytes each time
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

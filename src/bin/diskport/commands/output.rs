@@ -72,7 +72,6 @@ pub fn write(
     let progress = Progress::new();
     let cancel = console::cancel_on_interrupt();
     let mut copy = copy
-        .level(args.level)
         .detect_zeros(args.zeros == Zeros::Scan)
         .verify(args.verify)
         .sync(!args.no_sync)
@@ -82,6 +81,9 @@ pub fn write(
         .cancel(&cancel);
     if let Some(seed) = args.seed {
         copy = copy.seed(seed);
+    }
+    if let Some(level) = args.level {
+        copy = copy.level(level);
     }
     if let Some(threads) = args.threads {
         copy = copy.threads(threads);

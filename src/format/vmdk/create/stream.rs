@@ -26,15 +26,15 @@ use crate::error::Result;
 pub(crate) struct Stream<'w> {
     out: SinkStream<'w>,
     header: SparseExtentHeader,
-    level: u32,
+    level: Option<u32>,
     table: TableWriter,
     /// The sector of each grain table, 0 where there is none.
     directory: Vec<u32>,
 }
 
 impl<'w> Stream<'w> {
-    /// Begins with the header and the descriptor. `level` is that of deflate, 0 to 9.
-    pub(crate) fn new(mut out: SinkStream<'w>, descriptor: &Descriptor, level: u32) -> Result<Self> {
+    /// Begins with the header and the descriptor. `level` is that of deflate, if one was asked for.
+    pub(crate) fn new(mut out: SinkStream<'w>, descriptor: &Descriptor, level: Option<u32>) -> Result<Self> {
         let sectors = descriptor.sectors;
         let flags = HeaderFlags::NEWLINE_TEST | HeaderFlags::COMPRESSED | HeaderFlags::MARKERS;
         let header = SparseExtentHeader {
