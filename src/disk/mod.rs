@@ -14,6 +14,7 @@ pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod read;
 pub(crate) mod sink;
+mod slice;
 pub(crate) mod space;
 pub(crate) mod table;
 mod writable;
@@ -36,6 +37,7 @@ pub use layer::{
 };
 pub use patch::Patch;
 pub(crate) use read::inflate;
+pub use slice::Window;
 pub use writable::{Compaction, WritableDisk};
 pub use zero::is_zero;
 
