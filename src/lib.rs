@@ -10,7 +10,7 @@
 //! * [`check`]: what a check of an image finds, and its repairs.
 //! * [`chain`]: merging the layers of a chain, and giving a child another parent.
 //! * [`copy`]: copying a disk into another format, comparing two, digests.
-//! * [`partition`]: partition tables, as far as a growing disk needs them.
+//! * [`partition`]: partition tables, and turning an MBR into a GPT.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
 //!
 //! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.

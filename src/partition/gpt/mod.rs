@@ -1,18 +1,26 @@
 //! GUID partition tables (UEFI Specification 2.10, chapter 5.3).
 
+mod entries;
+mod grow;
+mod write;
+
+pub use grow::grow_gpt;
+pub(super) use write::Room;
+
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::disk::{Disk, Patch};
-use crate::error::{Error, Result};
+use super::mbr::Mbr;
+use crate::disk::Disk;
+use crate::error::Result;
 
 const SIGNATURE: [u8; 8] = *b"EFI PART";
 /// Bytes of the fields of a header; "the CRC is computed over HeaderSize bytes", which may be more.
 const HEADER: usize = size_of::<Header>();
 /// Bytes of a partition entry array that are accepted: 128 entries of 128 bytes are 16 KiB.
 const MAX_ARRAY: u64 = 1 << 20;
-/// The type of the protective MBR's partition.
-const PROTECTIVE: u8 = 0xee;
+/// Bytes of an entry at least; the specification allows this by powers of two.
+const ENTRY: usize = 128;
 
 /// The header: table 5.5.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -55,17 +63,33 @@ pub enum GptCopy {
 }
 
 impl Gpt {
-    /// Reads the table of `disk`: the primary one, or else the backup at the end. `None` when there is no valid copy.
+    /// Reads the table of `disk`: the primary one, or else the backup at the end. `None` when there is no valid copy, or
+    /// when there is an MBR that names partitions and does not protect a GPT.
     ///
     /// # Errors
     ///
     /// What reading the disk gives rise to.
     pub fn read(disk: &Disk) -> Result<Option<Self>> {
+        match Mbr::read(disk)? {
+            Some(mbr) if !mbr.is_protective() && !mbr.is_empty() => Ok(None),
+            _ => Self::read_either(disk),
+        }
+    }
+
+    /// Reads it whatever the MBR says.
+    pub(super) fn read_either(disk: &Disk) -> Result<Option<Self>> {
         let sectors = disk.size() / u64::from(disk.logical_sector_size());
         if let Some(primary) = Self::read_copy(disk, 1, GptCopy::Primary)? {
             return Ok(Some(primary));
         }
         Self::read_copy(disk, sectors.saturating_sub(1), GptCopy::Backup)
+    }
+
+    /// Whether the copy at the disk's end is there, and says the same.
+    pub(super) fn has_backup(&self, disk: &Disk) -> Result<bool> {
+        let last = (disk.size() / u64::from(disk.logical_sector_size())).saturating_sub(1);
+        let backup = Self::read_copy(disk, last, GptCopy::Backup)?;
+        Ok(backup.is_some_and(|it| it.header.disk_guid == self.header.disk_guid && it.array == self.array))
     }
 
     /// Which copy it was read from.
@@ -102,7 +126,7 @@ impl Gpt {
         let bytes = u64::from(header.number_of_partition_entries.get()).checked_mul(entry);
         let start = header.partition_entry_lba.get().checked_mul(sector_size);
         let (Some(bytes), Some(start)) = (bytes.filter(|&n| n <= MAX_ARRAY), start) else { return Ok(None) };
-        if entry < 128 || start.checked_add(bytes).is_none_or(|end| end > disk.size()) {
+        if entry < ENTRY as u64 || start.checked_add(bytes).is_none_or(|end| end > disk.size()) {
             return Ok(None);
         }
         let mut array = vec![0; bytes as usize];
@@ -134,104 +158,4 @@ fn header_crc(bytes: &[u8]) -> u32 {
     hasher.update(&[0; 4]);
     hasher.update(&bytes[20..]);
     hasher.finalize()
-}
-
-/// What changes when `disk` is given `size` bytes, which are not fewer than it has: the backup table moves to the new end, both
-/// headers and the protective MBR say so, and the old backup is wiped. `None` when the disk has no GPT.
-///
-/// # Errors
-///
-/// [`Error::OutputTooSmall`], [`Error::Unsupported`] for a size that is no whole number of sectors, [`Error::Layout`]
-/// for a table that leaves no room for itself, and what reading the disk gives rise to.
-pub fn grow_gpt(disk: &Disk, size: u64) -> Result<Option<Vec<Patch>>> {
-    if size < disk.size() {
-        return Err(Error::OutputTooSmall { needed: disk.size(), given: size });
-    }
-    let sector = u64::from(disk.logical_sector_size());
-    if !size.is_multiple_of(sector) {
-        let what = format!("a size of {size} bytes is not a whole number of sectors of {sector} bytes");
-        return Err(Error::Unsupported { what });
-    }
-    let Some(gpt) = Gpt::read(disk)? else { return Ok(None) };
-    let last = size / sector - 1;
-    let array_sectors = (gpt.array.len() as u64).div_ceil(sector);
-    let primary_array = match gpt.source {
-        GptCopy::Primary => gpt.header.partition_entry_lba.get(),
-        GptCopy::Backup => 2,
-    };
-    let first_usable = gpt.header.first_usable_lba.get();
-    let last_usable = gpt.header.last_usable_lba.get();
-    let backup_array = last.checked_sub(array_sectors).filter(|&array| array > last_usable);
-    let room_in_front = primary_array >= 2 && primary_array + array_sectors <= first_usable;
-    let (Some(backup_array), true) = (backup_array, room_in_front) else {
-        let reason = format!(
-            "the GPT leaves no room for its copies: partitions may use the sectors {first_usable} to {last_usable}, \
-             the table itself takes {array_sectors} at {primary_array} and before the last sector, {last}"
-        );
-        return Err(Error::Layout { reason });
-    };
-    let places = |header: &mut Header, my: u64, alternate: u64, array: u64| {
-        header.my_lba = my.into();
-        header.alternate_lba = alternate.into();
-        header.partition_entry_lba = array.into();
-        header.last_usable_lba = (backup_array - 1).into();
-    };
-    let mut array = gpt.array.clone();
-    array.resize((array_sectors * sector) as usize, 0);
-
-    let mut patches = old_backups(disk, &gpt, backup_array)?;
-    patches.extend(protective_mbr(disk, last)?);
-    patches
-        .push(Patch { offset: sector, bytes: gpt.sector(|header| places(header, 1, last, primary_array)) });
-    if gpt.source == GptCopy::Backup {
-        patches.push(Patch { offset: primary_array * sector, bytes: gpt.array.clone() });
-    }
-    patches.push(Patch { offset: backup_array * sector, bytes: array });
-    patches.push(Patch {
-        offset: last * sector,
-        bytes: gpt.sector(|header| places(header, last, 1, backup_array)),
-    });
-    Ok(Some(patches))
-}
-
-/// Zeros over the backups that are left behind: the one at the disk's present end, and the one that the primary table
-/// names, which is elsewhere on a disk that grew before. As far as the new one (from the sector `new` on) does not cover them.
-fn old_backups(disk: &Disk, gpt: &Gpt, new: u64) -> Result<Vec<Patch>> {
-    let sector = u64::from(disk.logical_sector_size());
-    let last_usable = gpt.header.last_usable_lba.get();
-    let mut places = [gpt.header.alternate_lba.get(), disk.size() / sector - 1];
-    places.sort_unstable();
-    let mut patches = Vec::new();
-    let mut free = last_usable + 1;
-    for old in places {
-        // One that lies among the partitions is none of ours.
-        if old < free || old >= disk.size() / sector {
-            continue;
-        }
-        let Some(backup) = Gpt::read_copy(disk, old, GptCopy::Backup)? else { continue };
-        let start = backup.header.partition_entry_lba.get();
-        let start = if (free..old).contains(&start) { start } else { old };
-        let end = (old + 1).min(new);
-        let len = (end.saturating_sub(start) * sector).min(MAX_ARRAY + sector);
-        patches.push(Patch { offset: start * sector, bytes: vec![0; len as usize] });
-        free = old + 1;
-    }
-    Ok(patches)
-}
-
-/// The protective MBR with the partition's size up to the new last sector, if there is such a partition.
-fn protective_mbr(disk: &Disk, last: u64) -> Result<Option<Patch>> {
-    let mut mbr = [0; 512];
-    disk.read_at(&mut mbr, 0)?;
-    if mbr[510..] != [0x55, 0xaa] {
-        return Ok(None);
-    }
-    // Table 5.4: SizeInLBA is the size of the disk minus one, or FFFFFFFF where that does not fit.
-    let size = u32::try_from(last).unwrap_or(u32::MAX);
-    let entry =
-        (446..510).step_by(16).find(|&at| mbr[at + 4] == PROTECTIVE && mbr[at + 8..at + 12] == [1, 0, 0, 0]);
-    Ok(entry.map(|at| {
-        mbr[at + 12..at + 16].copy_from_slice(&size.to_le_bytes());
-        Patch { offset: 0, bytes: mbr.to_vec() }
-    }))
 }
