@@ -5,6 +5,7 @@
 
 mod encrypted;
 mod convert;
+mod fat32;
 mod file_system;
 mod gpt;
 mod ids;
@@ -15,6 +16,7 @@ mod validate;
 
 pub use encrypted::{EncryptedVolume, Encryption, encrypted_volumes};
 pub use convert::{TypeMap, mbr_to_gpt};
+pub use fat32::Fat32;
 pub use file_system::FileSystem;
 pub use gpt::{Gpt, GptCopy, grow_gpt};
 pub use ids::Ids;

@@ -1,10 +1,11 @@
-//! Partition tables as others see them: util-linux, GPT fdisk, gptman and mbrman; and the
+//! Partition tables and FAT32 volumes as others see them: util-linux, GPT fdisk, gptman, mbrman, dosfstools, mtools and 7-Zip; and the
 //! real tables and volumes of the corpus.
 //!
 //! What is missing fails its trials in CI; elsewhere they are listed as ignored, with the reason.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod fat;
 mod tables;
 mod volumes;
 mod written;
@@ -18,6 +19,7 @@ fn main() {
     let mut trials = tables::trials();
     trials.extend(volumes::trials());
     trials.extend(written::trials(folder.path()));
+    trials.extend(fat::trials(folder.path()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);
     conclusion.exit();
