@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::Disk;
 use crate::disk::write::ParentLink;
+use crate::disk::{Disk, Patch};
 use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions, Format};
+use crate::open::Open;
 use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
 
 /// A new differencing child: an image that holds only what differs from its parent.
@@ -31,6 +32,7 @@ pub struct Child {
     parent: Disk,
     size: u64,
     block_size: Option<u64>,
+    patches: Vec<Patch>,
     overwrite: bool,
     sync: bool,
 }
@@ -38,7 +40,14 @@ pub struct Child {
 impl Child {
     /// A child of `parent`, of the same format; of a raw disk, a VHD.
     pub fn of(parent: &Disk) -> Self {
-        Self { parent: parent.clone(), size: parent.size(), block_size: None, overwrite: false, sync: true }
+        Self {
+            parent: parent.clone(),
+            size: parent.size(),
+            block_size: None,
+            patches: Vec::new(),
+            overwrite: false,
+            sync: true,
+        }
     }
 
     /// The virtual size in bytes, where it is to be larger than the parent's; a VHDX can. What is added reads as zeros.
@@ -49,6 +58,11 @@ impl Child {
     /// Bytes of a block; by default as many as the parent's.
     pub fn block_size(self, block_size: u64) -> Self {
         Self { block_size: Some(block_size), ..self }
+    }
+
+    /// What differs from the parent from the beginning; by default nothing.
+    pub fn patches(self, patches: Vec<Patch>) -> Self {
+        Self { patches, ..self }
     }
 
     /// Whether an existing file is replaced; it is not by default.
@@ -67,7 +81,7 @@ impl Child {
     ///
     /// [`Error::Incomplete`] when a parent of the parent is missing, [`Error::Unsupported`] for a format that knows no
     /// parents, [`Error::SizeLimit`] for a size that the format does not allow, [`Error::OutputExists`],
-    /// [`Error::OutputIsSource`], [`Error::Io`].
+    /// [`Error::OutputIsSource`], [`Error::OutOfRange`] for a patch beyond the disk, [`Error::Io`]. Nothing is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
         self.begin(path.as_ref())?.publish(self.sync)
     }
@@ -99,7 +113,14 @@ impl Child {
             format => format,
         };
         let options = ChildOptions { size: self.size, block_size: self.block_size };
-        format::create_child(format, file, &link, &options)
+        format::create_child(format, file, &link, &options)?;
+        if self.patches.is_empty() {
+            return Ok(());
+        }
+        let child = Open::new().over(file.clone(), &self.parent)?;
+        let write = |patch: &Patch| child.write_at(&patch.bytes, patch.offset);
+        self.patches.iter().try_for_each(write)?;
+        child.close()
     }
 }
 

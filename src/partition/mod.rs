@@ -3,8 +3,8 @@
 //! Nothing here writes: what is to change comes as [patches](crate::disk::Patch), for
 //! [`Disk::patched`](crate::Disk::patched) or a differencing child.
 
-mod encrypted;
 mod convert;
+mod encrypted;
 mod fat32;
 mod file_system;
 mod gpt;
@@ -14,8 +14,8 @@ mod mbr;
 mod types;
 mod validate;
 
-pub use encrypted::{EncryptedVolume, Encryption, encrypted_volumes};
 pub use convert::{TypeMap, mbr_to_gpt};
+pub use encrypted::{EncryptedVolume, Encryption, encrypted_volumes};
 pub use fat32::Fat32;
 pub use file_system::FileSystem;
 pub use gpt::{Gpt, GptCopy, grow_gpt};

@@ -4,6 +4,7 @@ mod chains;
 mod changing;
 mod delta;
 mod names;
+mod partitions;
 mod pipes;
 mod place;
 mod targets;

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Command::Convert(args) => commands::convert::run(&args, mode),
         Command::Update(args) => commands::update::run(&args, mode),
         Command::EbsBlocks(args) => commands::ebs_blocks::run(&args, mode),
+        Command::Partitions(args) => commands::partitions::run(&args),
+        Command::ConvertToGpt(args) => commands::convert_to_gpt::run(&args, mode),
         Command::ReverseImage(args) => commands::reverse_image::run(&args, mode),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())

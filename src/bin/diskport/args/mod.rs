@@ -3,6 +3,7 @@
 mod change;
 mod delta;
 mod open;
+mod partition;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use diskport::{Disk, Format};
 pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Write};
 pub use delta::{EbsBlocks, Update};
 pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
+pub use partition::{ConvertToGpt, OutputKind, Partitions};
 
 use crate::failure::Failure;
 use crate::size;
@@ -63,6 +65,10 @@ pub enum Command {
     Update(Update),
     /// Lists the blocks that Amazon's EBS direct APIs take, with their digests
     EbsBlocks(EbsBlocks),
+    /// Lists the partitions of the virtual disk
+    Partitions(Partitions),
+    /// Makes a GPT of an MBR, in a differencing child or in a copy
+    ConvertToGpt(ConvertToGpt),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
     ReverseImage(ReverseImage),
 }

@@ -7,8 +7,7 @@ use diskport::copy::Copy;
 use diskport::{Child, Disk, Format};
 
 use super::output;
-use crate::args::{Create, PolicyArgs, Resolve, warn_of};
-use crate::console::say;
+use crate::args::{Create, warn_of};
 use crate::failure::Failure;
 
 pub fn run(args: &Create) -> Result<ExitCode, Failure> {
@@ -32,17 +31,8 @@ fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
         child = child.block_size(block_size);
     }
     child.write_file(&args.image)?;
-    warn_of_place(args);
+    output::warn_of_place(&args.image, args.policy);
     Ok(())
-}
-
-/// Says so when the new child does not find its parent by itself.
-fn warn_of_place(args: &Create) {
-    let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..args.policy };
-    if let Err(problem) = policy.options(None).open_path(&args.image) {
-        say(&format!("diskport: warning: {}: does not open by itself: {problem}", args.image.display()));
-        problem.advice().iter().for_each(|advice| say(&format!("  {advice}")));
-    }
 }
 
 fn empty(args: &Create) -> Result<(), Failure> {

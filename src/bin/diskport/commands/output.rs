@@ -9,7 +9,7 @@ use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Progress};
 use diskport::format::vmdk::Subformat;
 
-use crate::args::{OutputArgs, ProgressMode, Zeros};
+use crate::args::{OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
 use crate::size::show;
@@ -36,6 +36,15 @@ pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
     match by_name(path).filter(|named| *named != written) {
         Some(_) => Err(Failure::Usage(format!("{}: the image would be a {written}", path.display()))),
         None => Ok(()),
+    }
+}
+
+/// Says so when the new child at `path` does not find its parent by itself.
+pub fn warn_of_place(path: &Path, policy: PolicyArgs) {
+    let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy };
+    if let Err(problem) = policy.options(None).open_path(path) {
+        say(&format!("diskport: warning: {}: does not open by itself: {problem}", path.display()));
+        problem.advice().iter().for_each(|advice| say(&format!("  {advice}")));
     }
 }
 

@@ -1,0 +1,61 @@
+//! Convert to GPT: the partition table alone.
+
+use crate::child::Child;
+use crate::copy::Copy;
+use crate::disk::{Disk, Patch};
+use crate::error::{Error, Result};
+use crate::partition::{Ids, Layout, TypeMap, mbr_to_gpt};
+use crate::rule::Rule;
+
+/// What converting a disk's MBR will do. Nothing is written before one of the two outputs is.
+#[derive(Debug, Clone)]
+pub struct GptPlan {
+    /// The disk as it is.
+    pub source: Disk,
+    /// Its new partition table.
+    pub layout: Layout,
+    /// What changes.
+    pub patches: Vec<Patch>,
+}
+
+impl GptPlan {
+    /// The differencing child that carries the plan out; the source stays as it is.
+    pub fn child(&self) -> Child {
+        Child::of(&self.source).patches(self.patches.clone())
+    }
+
+    /// The copy that carries the plan out.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::patched`].
+    pub fn copy(&self) -> Result<Copy> {
+        Ok(Copy::new(&self.source.patched(self.source.size(), self.patches.clone())?))
+    }
+}
+
+/// Plans the conversion of the MBR of `source` into a GPT; see [`mbr_to_gpt`]. What boots the disk is not looked at: a BIOS will not any
+/// more, and UEFI firmware needs a system partition.
+///
+/// ```no_run
+/// use diskport::ops::plan_convert_to_gpt;
+/// use diskport::partition::{Ids, TypeMap};
+///
+/// let source = diskport::open("data.vhdx")?;
+/// let plan = plan_convert_to_gpt(&source, &TypeMap::new(), &mut Ids::random())?;
+/// plan.child().write_file("data-gpt.vhdx")?;
+/// # Ok::<(), diskport::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::NotConvertible`] with the rule that the disk breaks, [`Error::Damaged`], and what reading the source gives rise to.
+pub fn plan_convert_to_gpt(source: &Disk, types: &TypeMap, ids: &mut Ids) -> Result<GptPlan> {
+    let Some(mbr) = Layout::read(source)? else {
+        let reason = "the disk has no partition table".to_owned();
+        return Err(Error::NotConvertible { rule: Rule::PartitionTable, reason });
+    };
+    let layout = mbr_to_gpt(&mbr, types, ids)?;
+    let patches = layout.patches(source)?;
+    Ok(GptPlan { source: source.clone(), layout, patches })
+}

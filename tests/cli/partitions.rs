@@ -1,0 +1,141 @@
+//! `partitions` and `convert-to-gpt`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::place::{DONE, PRECONDITION, Place, REFUSED, USAGE, error_text};
+
+const SIZE: usize = 16 << 20;
+
+/// An MBR with an NTFS system volume, a FAT one that nothing is in, and a Linux partition if asked for.
+fn mbr(linux: bool) -> Vec<u8> {
+    let mut bytes = vec![0; SIZE];
+    bytes[..440].fill(0x90);
+    bytes[440..444].copy_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
+    let entries =
+        [(0x80, 7, 2048, 4096), (0, 0x27, 8192, 2048), (0, if linux { 0x83 } else { 0 }, 12288, 1024)];
+    for (slot, (status, kind, first, sectors)) in entries.into_iter().enumerate() {
+        let at = 446 + 16 * slot;
+        bytes[at] = status;
+        bytes[at + 4] = kind;
+        bytes[at + 8..at + 12].copy_from_slice(&u32::to_le_bytes(first));
+        bytes[at + 12..at + 16].copy_from_slice(&u32::to_le_bytes(sectors));
+    }
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes[(1 << 20) + 3..(1 << 20) + 11].copy_from_slice(b"NTFS    ");
+    bytes[(4 << 20) + 5000..(5 << 20) - 5000].fill(0x77);
+    bytes
+}
+
+fn expected(scheme: &str, disk: &Value, rows: &Value) {
+    assert_eq!(disk["scheme"], scheme);
+    let found = disk["partitions"].as_array().expect("a list");
+    let rows = rows.as_array().expect("a list");
+    assert_eq!(found.len(), rows.len(), "{disk}");
+    for (found, row) in found.iter().zip(rows) {
+        for (key, value) in row.as_object().expect("a row") {
+            assert_eq!(found[key], *value, "{key}: {found}");
+        }
+    }
+}
+
+#[test]
+fn partitions_are_listed() {
+    let place = Place::new();
+    place.file("disk.raw", &mbr(true));
+    let disk = place.json(&["partitions", "--json", "disk.raw"]);
+    assert_eq!(disk["disk_id"], "0x1a2b3c4d");
+    let rows = serde_json::json!([
+        { "index": 1, "type": "0x07", "type_name": "NTFS or exFAT", "start": 1 << 20, "size": 2 << 20, "id": null,
+          "attributes": 0, "active": true, "file_system": "ntfs" },
+        { "index": 2, "type": "0x27", "start": 4 << 20, "active": false, "file_system": null },
+        { "index": 3, "type": "0x83", "type_name": "Linux", "start": 6 << 20, "size": 512 << 10 },
+    ]);
+    expected("mbr", &disk, &rows);
+    let shown = place.run(&["partitions", "disk.raw"], DONE);
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    assert!(shown.contains("ntfs") && shown.contains("Linux") && shown.contains("active"), "{shown}");
+
+    place.file("blank.raw", &[0; 4096]);
+    expected("none", &place.json(&["partitions", "--json", "blank.raw"]), &serde_json::json!([]));
+    // A protective MBR, and no GPT.
+    let mut cut = mbr(false);
+    cut[450] = 0xee;
+    place.file("cut.raw", &cut);
+    place.run(&["partitions", "cut.raw"], REFUSED);
+}
+
+#[test]
+fn a_child_or_a_copy_has_the_gpt_and_the_source_stays() {
+    for (format, child) in [("raw", "vhd"), ("vhd", "vhd"), ("vhdx", "vhdx"), ("vmdk", "vmdk")] {
+        let place = Place::new();
+        place.file("disk.raw", &mbr(false));
+        let base = format!("disk.{format}");
+        if format != "raw" {
+            place.run(&["convert", "disk.raw", &base], DONE);
+        }
+        let before = fs::read(place.path(&base)).expect("the source");
+        let child = format!("child.{child}");
+        place.run(&["convert-to-gpt", &base, &child, "--seed", "7"], DONE);
+        place.run(&["convert-to-gpt", &base, "copy.vmdk", "--seed", "7", "--output-kind", "copy"], DONE);
+        assert!(fs::read(place.path(&base)).expect("the source") == before);
+        place.run(&["compare", &child, "copy.vmdk"], DONE);
+        assert_eq!(place.json(&["info", "--json", &child])["chain"].as_array().map(Vec::len), Some(2));
+        let disk = place.json(&["partitions", "--json", &child]);
+        let rows = serde_json::json!([
+            { "index": 1, "type": "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "start": 1 << 20, "size": 2 << 20,
+              "attributes": 0, "active": false, "file_system": "ntfs", "name": "Basic data partition" },
+            { "index": 2, "type": "de94bba4-06d1-4d40-a16a-bfd50179d6ac", "type_name": "Windows recovery",
+              "start": 4 << 20, "size": 1 << 20, "attributes": 0x8000_0000_0000_0001_u64 },
+        ]);
+        expected("gpt", &disk, &rows);
+        assert_eq!(disk["warnings"], serde_json::json!([]));
+        // But for the table's own places the content is the source's.
+        place.run(&["convert", &child, "after.raw"], DONE);
+        let after = fs::read(place.path("after.raw")).expect("the disk");
+        let content = 34 * 512..SIZE - 33 * 512;
+        assert!(after[content.clone()] == mbr(false)[content]);
+        let again = place.json(&["convert-to-gpt", &base, &child, "--overwrite", "--json"]);
+        assert_ne!(again["disk_id"], disk["disk_id"], "without a seed");
+        assert_eq!(again["partitions"].as_array().map(Vec::len), Some(2));
+    }
+}
+
+#[test]
+fn what_is_not_convertible_is_refused_and_leaves_nothing() {
+    let place = Place::new();
+    place.file("linux.raw", &mbr(true));
+    place.file("blank.raw", &[0; 4096]);
+    let mut late = mbr(false);
+    // To the last sector but 32.
+    late[446 + 16 + 12..446 + 16 + 16].copy_from_slice(&((SIZE / 512 - 8192 - 32) as u32).to_le_bytes());
+    place.file("late.raw", &late);
+    let before = place.names();
+    for source in ["linux.raw", "blank.raw", "late.raw"] {
+        for kind in ["child", "copy"] {
+            place.run(&["convert-to-gpt", source, "out.vhd", "--output-kind", kind], PRECONDITION);
+        }
+    }
+    let said = error_text(&place.run(&["convert-to-gpt", "linux.raw", "out.vhd"], PRECONDITION));
+    assert!(said.contains("0x83") && said.contains("--map"), "{said}");
+    place.run(&["convert-to-gpt", "linux.raw", "out.vhdx"], PRECONDITION);
+    place.run(&["convert-to-gpt", "linux.raw", "out.vhd", "--map", "131"], USAGE);
+    place.run(&["convert-to-gpt", "linux.raw", "out.vhd", "--format", "vhdx"], USAGE);
+    assert_eq!(place.names(), before);
+
+    let linux = "{0fc63daf-8483-4772-8e79-3d69d8477de4}";
+    for kind in ["131", "0x83"] {
+        let map = format!("{kind}={linux}");
+        place.run(&["convert-to-gpt", "linux.raw", "out.vhd", "--map", &map, "--overwrite"], DONE);
+    }
+    let disk = place.json(&["partitions", "--json", "out.vhd"]);
+    assert_eq!(disk["partitions"][2]["type_name"], "Linux data");
+    // What has a GPT is not converted again, nor over an existing file.
+    place.run(&["convert-to-gpt", "out.vhd", "more.vhd"], PRECONDITION);
+    place.run(&["convert-to-gpt", "linux.raw", "out.vhd"], PRECONDITION);
+    // The name says another format than the child has.
+    place.file("fine.raw", &mbr(false));
+    place.run(&["convert-to-gpt", "fine.raw", "out.vhdx"], USAGE);
+    assert!(!place.path("out.vhdx").exists());
+}
