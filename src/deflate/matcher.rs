@@ -40,6 +40,8 @@ pub(super) struct Effort {
 pub(super) struct Matcher {
     window: [u8; SEGMENT + MARGIN],
     end: usize,
+    /// Hashes of the position that is inserted next: known early, they keep nothing waiting.
+    hashes: (usize, usize),
     heads3: [u16; 1 << HASH3_BITS],
     heads4: [u16; 1 << HASH4_BITS],
     earlier: [u16; 1 << 16],
@@ -50,6 +52,7 @@ impl Matcher {
         Box::new(Self {
             window: [0; SEGMENT + MARGIN],
             end: START,
+            hashes: (0, 0),
             heads3: [0; 1 << HASH3_BITS],
             heads4: [0; 1 << HASH4_BITS],
             earlier: [0; 1 << 16],
@@ -62,6 +65,7 @@ impl Matcher {
         self.window[START..self.end].copy_from_slice(input);
         self.heads3.fill(0);
         self.heads4.fill(0);
+        self.hashes = self.hashes_at(START);
     }
 
     /// The position behind the input.
@@ -80,12 +84,19 @@ impl Matcher {
         &self.window[from..to]
     }
 
-    /// Remembers a position and returns the newest places with the same three and four bytes.
+    /// The hashes of the three and of the four bytes at a position.
+    #[inline(always)]
+    fn hashes_at(&self, at: usize) -> (usize, usize) {
+        let four = self.four(at);
+        let hash = |bytes: u32, bits: u32| (bytes.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize;
+        (hash(four << 8, HASH3_BITS), hash(four, HASH4_BITS))
+    }
+
+    /// Remembers a position, the one behind that which was last, and returns the newest places with the same three and four bytes.
     #[inline(always)]
     fn insert(&mut self, at: u16) -> (u16, u16) {
-        let four = self.four(at.into());
-        let hash3 = ((four << 8).wrapping_mul(0x9E37_79B1) >> (32 - HASH3_BITS)) as usize;
-        let hash4 = (four.wrapping_mul(0x9E37_79B1) >> (32 - HASH4_BITS)) as usize;
+        let (hash3, hash4) = self.hashes;
+        self.hashes = self.hashes_at(usize::from(at) + 1);
         let newest = (self.heads3[hash3], self.heads4[hash4]);
         self.heads3[hash3] = at;
         self.heads4[hash4] = at;

@@ -47,7 +47,7 @@ impl Compressor {
             3 => strategy(0, 12, 14),
             4 => strategy(0, 16, 30),
             5 => strategy(1, 16, 30),
-            6 => strategy(1, 35, 65),
+            6 => strategy(1, 24, 48),
             7 => strategy(1, 100, 130),
             8 => strategy(2, 300, MAX_MATCH),
             _ => strategy(2, 600, MAX_MATCH),
