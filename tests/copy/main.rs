@@ -14,6 +14,8 @@ mod failures;
 mod gpt;
 mod one_pass;
 mod packed;
+#[cfg(feature = "digest")]
+mod resume;
 mod round_trip;
 mod source;
 mod targets;

@@ -189,6 +189,9 @@ pub struct OutputArgs {
     /// Go on with the same copy that was interrupted, and keep what is needed to go on with this one
     #[arg(long)]
     pub resume: bool,
+    /// How many bytes are written from one checkpoint to the next
+    #[arg(long, value_name = "BYTES", value_parser = size::parse, requires = "resume", default_value = "256M")]
+    pub checkpoint_interval: u64,
     /// Read the output back and compare it with the source before it gets its name
     #[arg(long)]
     pub verify: bool,

@@ -86,6 +86,7 @@ pub fn write(
         .sync(!args.no_sync)
         .overwrite(args.overwrite)
         .resumable(args.resume)
+        .checkpoint_interval(args.checkpoint_interval)
         .progress(&progress)
         .cancel(&cancel);
     if let Some(seed) = args.seed {
