@@ -3,6 +3,8 @@
 mod chains;
 mod changing;
 mod delta;
+#[cfg(target_os = "linux")]
+mod memory;
 mod names;
 mod partitions;
 mod pipes;
