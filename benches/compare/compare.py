@@ -1,16 +1,17 @@
-#!/usr/bin/env python3
-"""Times diskport against qemu-img; see compare.sh, which calls this.
+"""Times diskport against qemu-img and cp; see compare.sh, which calls this.
 
 How it keeps from fooling itself: the programs run in turn within each round, in alternating order; the first round,
 which warms caches, is left out; ratios are taken round by round, and their median is shown; outputs are deleted
 outside the timed region; of the source's file only data is read to warm the cache, never its holes; the first output
 of each case is compared with the source by qemu-img. Ratios below 1 mean that diskport is faster, smaller, leaner.
+The ratio of processor time is the one to trust on a machine that does other work, too.
 """
 import argparse
 import glob
 import json
 import os
 import pathlib
+import platform
 import re
 import statistics
 import subprocess
@@ -20,25 +21,36 @@ from sets import QEMU, SIZES, Sets
 
 HERE = pathlib.Path(__file__).resolve().parent
 MIB = 1 << 20
-SUBFORMAT = {"vmdk": "monolithicSparse", "stream": "streamOptimized"}
-# Wall time at most this much of qemu-img's, by case; where it differs, for ci and for full.
-TARGETS = {
-    "W1 raw to raw": 1.0, "W1 vhd to raw": 0.95, "W1 vhdx to raw": 0.80, "W1 vmdk to raw": 0.45,
-    "W1 raw to vmdk": 0.33, "W1 vhd to vmdk": 0.33, "W1 vhdx to vmdk": 0.33,
-    "W2 raw to raw": 1.0, "W2 vhdx to raw": 0.80, "W2 raw to vmdk": 0.33, "W2 vhdx to vmdk": 0.33,
-    "W2 raw to stream": 0.25, "W2 vhdx to stream": 0.25, "W2 stream to raw": 0.45,
-    "W3 raw to raw": 0.55, "W3 vhd to raw": 0.35, "W3 vhdx to raw": (0.12, 0.06), "W3 vmdk to raw": 0.25,
-    "W3 raw to vmdk": 0.20, "W3 vhdx to vmdk": (0.25, 0.06),
-    "W4 chain of 8 to raw": 0.50, "W4 chain of 32 to raw": 0.30,
-    "W1 vmdk to nothing": 0.40, "W1 vhdx to nothing": 0.40,
+OURS = {
+    "raw": ["--format", "raw"], "vhd": ["--format", "vhd"], "vhdx": ["--format", "vhdx"],
+    "vmdk": ["--format", "vmdk", "--subformat", "monolithicSparse"],
+    "stream": ["--format", "vmdk", "--subformat", "streamOptimized"],
 }
-STREAM_SIZE = 1.03
+KINDS = "raw", "vhd", "vhdx", "vmdk"
+BEST = ["-m", "16", "-W"]
+# Medians of our ratios at most, by case: of the peer's wall time, of its processor time, and of its bytes. What is found
+# first counts.
+TARGETS = [
+    ("W2 .* to stream", "0.20", None, "1.00"),
+    ("stream to stream", None, None, None),
+    ("stream to ", "0.40", "0.80", None),
+    ("beside cp", "1.05", None, None),
+    ("W1 .* compared", "0.45", None, None), ("W3 .* compared", "0.05", None, None),
+    ("synced: .* to vmdk", "0.20", "0.80", None), ("synced: ", "0.95", "0.80", None),
+    ("cold: .*raw to raw", "1.00", "0.80", None), ("cold: ", "0.60", "0.80", None),
+    ("W1 .* to vmdk", "0.25", "0.80", None), ("W1 .* to nothing", "0.40", "0.80", None), ("W1 .* to ", "1.00", "0.80", None),
+    ("W2 .* to ", "1.00", "0.80", None),
+    ("W3 vhdx to ", "0.05", "0.80", None), ("W3 .* to ", "0.25", "0.80", None),
+    ("W4 chain of 8", "0.50", None, None), ("W4 chain of 32", "0.30", None, None),
+]
 
 
 class Case:
-    def __init__(self, name, source, source_kind, output_kind, ours, theirs, reference=None):
-        self.name, self.source, self.source_kind, self.output_kind = name, source, source_kind, output_kind
-        self.ours, self.theirs, self.reference = ours, theirs, reference
+    """What is run: our command, and the peers' by their names."""
+
+    def __init__(self, name, source, output_kind, ours, peers, reference=None):
+        self.name, self.source, self.output_kind, self.reference = name, source, output_kind, reference
+        self.commands = {"ours": ours, **peers}
 
 
 class Bench:
@@ -51,111 +63,124 @@ class Bench:
 
     # What is run.
 
-    def convert(self, name, source, source_kind, kind, durable=False):
-        form, options, _ = QEMU[kind]
-        ours = [self.diskport, "convert", source, "{dst}", "--progress", "none"]
-        ours += ["--format", "raw"] if kind == "raw" else ["--format", "vmdk", "--subformat", SUBFORMAT[kind]]
-        theirs = ["qemu-img", "convert", "-f", QEMU[source_kind][0], "-O", form, *options, source, "{dst}"]
-        if durable:
-            theirs = ["sh", "-c", '"$@" && sync "$0"', "{dst}", *theirs]
-        else:
+    def convert(self, name, source, source_kind, kind):
+        mode, (form, options, _) = self.arguments.mode, QEMU[kind]
+        ours = [self.diskport, "convert", source, "{dst}", "--progress", "none", *OURS[kind]]
+        if mode != "synced":
             ours.append("--no-sync")
-        reference = source if name.startswith("W4") else self.sets.image(name.split()[0], "raw")
-        return Case(name, source, source_kind, kind, ours, theirs, (source_kind if reference == source else "raw", reference))
+        flags = ["-t", "writeback"] if mode == "synced" else []
+        theirs = lambda more: ["qemu-img", "convert", *flags, *more, "-f", QEMU[source_kind][0], "-O", form, *options, source, "{dst}"]
+        reference = source_kind, source
+        if not name.startswith("W4"):
+            reference = "raw", self.sets.image(name.split()[0], "raw")
+        return Case(name, source, kind, ours, {"qemu-img": theirs([]), "qemu-img " + " ".join(BEST): theirs(BEST)}, reference)
+
+    def beside_cp(self):
+        source = self.sets.image("W1", "raw")
+        case = self.convert("W1 raw to raw beside cp", source, "raw", "raw")
+        case.commands = {"ours": case.commands["ours"], "cp": ["cp", source, "{dst}"]}
+        return case
 
     def read(self, name, source, kind):
         size = SIZES[self.arguments.scale][0]
         null = json.dumps({"driver": "raw", "file": {"driver": "null-co", "size": size}})
         ours = [self.diskport, "convert", source, "-", "--format", "raw", "--progress", "none"]
         theirs = ["qemu-img", "convert", "-n", "-f", QEMU[kind][0], "-O", "raw", source, f"json:{null}"]
-        return Case(name, source, kind, None, ours, theirs)
+        return Case(name, source, None, ours, {"qemu-img": theirs})
 
-    def hash(self, name, source, kind):
-        ours = [self.diskport, "hash", source, "--progress", "none"]
-        theirs = ["qemu-img", "convert", "-f", QEMU[kind][0], "-O", "raw", source, "{dst}"]
-        return Case(name, source, kind, None, ours, ["sh", "-c", '"$@" && sha256sum "$0"', "{dst}", *theirs])
+    def compare(self, name, a, b):
+        work_set = name.split()[0]
+        images = [self.sets.image(work_set, kind) for kind in (a, b)]
+        theirs = ["qemu-img", "compare", "-q", "-f", QEMU[a][0], "-F", QEMU[b][0], *images]
+        ours = [self.diskport, "compare", *images, "--progress", "none"]
+        return Case(name, images[0], None, ours, {"qemu-img compare": theirs})
+
+    def hash(self, name, kind, algorithm, peer):
+        """Beside the coreutils' program over the raw disk, or the sha256sum for want of another."""
+        source, raw = (self.sets.image(name.split()[0], kind) for kind in (kind, "raw"))
+        ours = [self.diskport, "hash", source, "--algorithm", algorithm, "--progress", "none"]
+        return Case(name, source, None, ours, {f"{peer} of raw": [peer, raw]})
 
     def cases(self):
         convert, image = self.convert, self.sets.image
-        plan = [
-            ("W1", "raw raw", "vhd raw", "vhdx raw", "vmdk raw", "raw vmdk", "vhd vmdk", "vhdx vmdk"),
-            ("W2", "raw raw", "vhdx raw", "raw vmdk", "vhdx vmdk", "raw stream", "vhdx stream", "stream raw"),
-            ("W3", "raw raw", "vhd raw", "vhdx raw", "vmdk raw", "raw vmdk", "vhdx vmdk"),
-        ]
-        for work_set, *pairs in plan:
-            for source, output in (pair.split() for pair in pairs):
-                name = f"{work_set} {source} to {output}"
-                yield name, lambda n=name, w=work_set, s=source, o=output: convert(n, image(w, s), s, o)
+        pairs = [(work_set, source, output) for work_set in ("W1", "W3") for source in KINDS for output in KINDS]
+        pairs += [("W2", source, "stream") for source in (*KINDS, "stream")]
+        pairs += [("W2", "stream", output) for output in KINDS]
+        for work_set, source, output in pairs:
+            name = f"{work_set} {source} to {output}"
+            yield name, lambda n=name, w=work_set, s=source, o=output: convert(n, image(w, s), s, o)
         for depth, per_cent in (8, 5), (32, 1):
             name = f"W4 chain of {depth} to raw"
             yield name, lambda n=name, d=depth, p=per_cent: convert(n, self.sets.chain(d, p), "vmdk", "raw")
+        if self.arguments.mode != "warm":
+            return
+        yield "W1 raw to raw beside cp", self.beside_cp
         for kind in "vmdk", "vhdx":
             name = f"W1 {kind} to nothing"
             yield name, lambda n=name, k=kind: self.read(n, image("W1", k), k)
-        yield "W1 vhdx hashed", lambda: self.hash("W1 vhdx hashed", image("W1", "vhdx"), "vhdx")
+        for work_set, a, b in ("W1", "raw", "vhdx"), ("W1", "vhd", "vmdk"), ("W3", "raw", "vhdx"), ("W3", "vhd", "vmdk"):
+            name = f"{work_set} {a} and {b} compared"
+            yield name, lambda n=name, a=a, b=b: self.compare(n, a, b)
+        for algorithm, peer in ("sha256", "sha256sum"), ("md5", "md5sum"), ("blake3", "sha256sum"):
+            name = f"W1 vhdx hashed by {algorithm}"
+            yield name, lambda n=name, a=algorithm, p=peer: self.hash(n, "vhdx", a, p)
         yield "info of 64 TiB", self.info
 
     def info(self):
         huge = self.sets.huge()
-        return Case("info of 64 TiB", huge, "vhdx", None, [self.diskport, "info", huge], ["qemu-img", "info", huge])
-
-    def durable_cases(self):
-        convert, image = self.convert, self.sets.image
-        for work_set, source, output in (
-            ("W1", "raw", "raw"), ("W1", "vhdx", "raw"), ("W1", "raw", "vmdk"), ("W1", "vhdx", "vmdk"), ("W2", "raw", "stream"),
-        ):
-            name = f"{work_set} {source} to {output}"
-            yield name, lambda n=name, w=work_set, s=source, o=output: convert(n, image(w, s), s, o, durable=True)
+        return Case("info of 64 TiB", huge, None, [self.diskport, "info", huge], {"qemu-img": ["qemu-img", "info", huge]})
 
     # How it is run.
 
-    def table(self, title, cases):
-        print(f"\n### {title}\n")
-        print("| case | ours s | qemu-img s | wall ratio (range) | cpu ratio | peak MiB, ours / qemu-img | size ratio | target |")
-        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |", flush=True)
-        for name, make in cases:
+    def table(self):
+        print("| case | beside | ours s | theirs s | wall ratio (range) | cpu ratio | peak MiB, ours / theirs | size ratio | target |")
+        print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |", flush=True)
+        for name, make in self.cases():
             if re.search(self.arguments.only, name):
-                self.row(make())
+                self.rows(make())
 
-    def row(self, case):
+    def rows(self, case):
         self.settle(case.source)
         rounds = []
         for number in range(self.arguments.rounds + 1):
-            sides = ["ours", "theirs"] if number % 2 else ["theirs", "ours"]
+            sides = list(case.commands)
+            if number % 2:
+                sides.reverse()
             result = {side: self.once(case, side, verify=number == 0) for side in sides}
             if number:
                 rounds.append(result)
+        for peer in list(case.commands)[1:]:
+            self.row(case, peer, rounds)
+
+    def row(self, case, peer, rounds):
         median = lambda value: statistics.median(value(result) for result in rounds)
-        ratio = lambda field: median(lambda result: result["ours"][field] / max(result["theirs"][field], 1e-3))
-        walls = [result["ours"]["wall"] / result["theirs"]["wall"] for result in rounds]
+        ratio = lambda field: median(lambda result: result["ours"][field] / max(result[peer][field], 1e-3))
+        walls = [result["ours"]["wall"] / result[peer]["wall"] for result in rounds]
         peak = lambda side: max(result[side]["memory"] for result in rounds) / MIB
-        size = ratio("size") if case.output_kind else None
-        wall = statistics.median(walls)
+        ratios = statistics.median(walls), ratio("cpu"), ratio("size") if case.output_kind else None
+        size = "" if ratios[2] is None else f"{ratios[2]:.3f}"
         print(
-            f"| {case.name} | {median(lambda r: r['ours']['wall']):.2f} | {median(lambda r: r['theirs']['wall']):.2f} "
-            f"| {wall:.3f} ({min(walls):.2f}–{max(walls):.2f}) | {ratio('cpu'):.3f} | {peak('ours'):.1f} / {peak('theirs'):.1f} "
-            f"| {'' if size is None else f'{size:.3f}'} | {self.verdict(case, wall, size)} |",
+            f"| {case.name} | {peer} | {median(lambda r: r['ours']['wall']):.2f} | {median(lambda r: r[peer]['wall']):.2f} "
+            f"| {ratios[0]:.3f} ({min(walls):.2f}–{max(walls):.2f}) | {ratios[1]:.3f} | {peak('ours'):.1f} / {peak(peer):.1f} "
+            f"| {size} | {self.verdict(case, ratios)} |",
             flush=True,
         )
 
-    def verdict(self, case, wall, size):
-        target = TARGETS.get(case.name)
-        if target is None:
-            return ""
-        if isinstance(target, tuple):
-            target = target[self.arguments.scale == "full"]
-        met = wall <= target
-        text = f"≤ {target}"
-        if case.output_kind == "stream":
-            met &= size <= STREAM_SIZE
-            text += f", size ≤ {STREAM_SIZE}"
-        return f"{text} {'met' if met else '**missed**'}"
+    def verdict(self, case, ratios):
+        mode = self.arguments.mode
+        name = case.name if mode == "warm" else f"{mode}: {case.name}"
+        targets = next((targets for pattern, *targets in TARGETS if re.search(pattern, name)), [])
+        told = [(what, float(target), found) for what, target, found in zip(("wall", "cpu", "size"), targets, ratios) if target]
+        text = ", ".join(f"{what} ≤ {target:.2f}{'' if found <= target else ' **missed**'}" for what, target, found in told)
+        return f"{text}{' met' if text and 'missed' not in text else ''}"
 
     def once(self, case, side, verify):
         ending = QEMU[case.output_kind or "raw"][2]
-        output = self.outputs / f"{side}.{ending}"
+        output = self.outputs / f"output.{ending}"
         self.delete(output)
-        command = [str(part).replace("{dst}", str(output)) for part in getattr(case, side)]
+        if self.arguments.mode == "cold":
+            self.settle(None)
+        command = [str(part).replace("{dst}", str(output)) for part in case.commands[side]]
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(HERE / "measure.py"), *command],
             check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -184,8 +209,11 @@ class Bench:
         os.sync()
         try:
             pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
-        except OSError:
-            pass
+        except OSError as error:
+            if self.arguments.mode == "cold":
+                sys.exit(f"only root can empty the caches: {error}")
+        if source is None:
+            return
         files = [source]
         if source.name.startswith("chain"):
             files = [*source.parent.glob(source.name.split("-")[0] + "-*.vmdk"), self.sets.image("W1", "vmdk")]
@@ -209,17 +237,27 @@ def warm(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scale", nargs="?", default="ci", choices=SIZES)
+    parser.add_argument("--mode", default="warm", choices=("warm", "cold", "synced"),
+                        help="cold: caches are emptied before each run; synced: both sides make the output durable")
     parser.add_argument("--rounds", type=int, default=5, help="that count; one more comes first")
     parser.add_argument("--work", default="target/compare", help="folder for the disks, which are kept, and the outputs")
     parser.add_argument("--only", default="", metavar="PATTERN", help="only the cases whose name it matches")
     parser.add_argument("--diskport", required=True)
     arguments = parser.parse_args()
     bench = Bench(arguments)
-    version = subprocess.check_output(["qemu-img", "--version"], text=True).split("\n")[0]
-    print(f"{version}; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; scale {arguments.scale}, ", end="")
-    print(f"{arguments.rounds} rounds. Ratios are ours / qemu-img's, medians of the rounds.")
-    bench.table("Neither syncs (`diskport --no-sync`)", bench.cases())
-    bench.table("Both sync (`diskport`; `qemu-img convert && sync FILE`)", bench.durable_cases())
+    print(f"{machine(arguments.work)}; scale {arguments.scale}, {arguments.mode}, {arguments.rounds} rounds.")
+    print("Ratios are ours / theirs, medians of the rounds.\n")
+    bench.table()
+
+
+def machine(work):
+    first = lambda *command: subprocess.check_output(command, text=True).split("\n")[0]
+    model = re.search("model name\\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return (
+        f"{first('qemu-img', '--version')}; {os.cpu_count()} × {model[1] if model else platform.machine()}, {memory:.0f} GiB, "
+        f"{first('stat', '-f', '-c', '%T', work)}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}"
+    )
 
 
 if __name__ == "__main__":
