@@ -33,6 +33,27 @@ fn mend_sum(file: &mut Sparse, at: u64, len: usize, field: usize) {
     file.set(at + field as u64, &(!sum).to_be_bytes());
 }
 
+/// A GPT's two headers and their arrays, of sectors of 512 bytes.
+pub fn mend_gpt(file: &mut Sparse) {
+    for header in [512, (file.len() / 512).saturating_sub(1) * 512] {
+        if file.get(header, 8) != b"EFI PART" {
+            continue;
+        }
+        let field = |file: &Sparse, at: u64| {
+            u64::from(u32::from_le_bytes(file.get(header + at, 4).try_into().unwrap()))
+        };
+        let (table, bytes) = (field(file, 72) * 512, field(file, 80) * field(file, 84));
+        if bytes <= 1 << 20 {
+            let array = crc32fast::hash(&file.get(table, bytes as usize));
+            file.set(header + 88, &array.to_le_bytes());
+        }
+        let size = field(file, 12).clamp(92, 512) as usize;
+        let mut bytes = file.get(header, size);
+        bytes[16..20].fill(0);
+        file.set(header + 16, &crc32fast::hash(&bytes).to_le_bytes());
+    }
+}
+
 const KIB: u64 = 1 << 10;
 
 /// A VHDX's headers, its region tables and the entries of its log.

@@ -2,6 +2,7 @@
 
 mod convert;
 mod disks;
+mod fat;
 mod hostile;
 mod mbr;
 mod random;

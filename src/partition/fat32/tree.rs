@@ -1,6 +1,7 @@
 //! Folders and files by their names.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
 
 use super::name;
 use crate::error::{Error, Result};
@@ -52,10 +53,12 @@ impl Directory {
                 Node::File(_) => return Err(refuse("a file has the name of one of its folders")),
             }
         }
-        let entry = Entry { name: last.to_owned(), node: Node::File(bytes) };
-        match folder.0.insert(name::folded(last), entry) {
-            None => Ok(()),
-            Some(_) => Err(refuse("its name is taken; upper and lower case do not differ")),
+        match folder.0.entry(name::folded(last)) {
+            Slot::Vacant(slot) => {
+                slot.insert(Entry { name: last.to_owned(), node: Node::File(bytes) });
+                Ok(())
+            }
+            Slot::Occupied(_) => Err(refuse("its name is taken; upper and lower case do not differ")),
         }
     }
 }
