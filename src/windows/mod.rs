@@ -1,0 +1,9 @@
+//! What a Windows disk holds beside its partitions: registry hives, and the store that the boot manager reads.
+
+pub mod bcd;
+mod gpt_ids;
+pub mod mounted_devices;
+pub mod registry;
+pub mod version;
+
+pub use gpt_ids::GptIds;

@@ -1,0 +1,70 @@
+//! The drive letters: `HKEY_LOCAL_MACHINE\SYSTEM\MountedDevices`.
+//!
+//! A value names a volume (`\DosDevices\C:`, `\??\Volume{…}`), its data the partition: on an MBR disk the disk's
+//! signature and the partition's first byte, on a GPT disk the partition's id. A Windows whose partitions are called
+//! otherwise finds its volumes under other letters.
+
+use crate::error::Result;
+use crate::windows::GptIds;
+use crate::windows::registry::Hive;
+
+const KEY: &str = "MountedDevices";
+/// What stands before the id of a GPT partition.
+const GPT: &[u8; 8] = b"DMIO:ID:";
+
+/// A volume whose name was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renamed {
+    /// The name of the value, as in `\DosDevices\C:`.
+    pub name: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a volume's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It names the same partition by its GPT id.
+    Kept,
+    /// The value was removed, since the partition is no more: another volume may get the letter.
+    PartitionGone,
+    /// The value was removed, since the hive had no room. Windows gives the letter anew: C: to itself.
+    NoRoom,
+}
+
+/// Gives the volumes of a disk that becomes a GPT disk their new names, in the hive `SYSTEM`.
+///
+/// # Errors
+///
+/// [`Error::NotConvertible`](crate::Error::NotConvertible) when the hive is
+/// [dirty](crate::windows::registry::HiveState::Dirty).
+pub fn rename(system: &mut Hive, ids: &GptIds) -> Result<Vec<Renamed>> {
+    let mut of_disk = Vec::new();
+    if let Some(key) = system.key(KEY)? {
+        for value in key.values()? {
+            let value = value?;
+            // Other volumes have other lengths: GPT partitions 24 bytes, drives of other kinds a longer name.
+            let Ok(data) = <[u8; 12]>::try_from(value.data()?) else { continue };
+            let [s0, s1, s2, s3, offset @ ..] = data;
+            if u32::from_le_bytes([s0, s1, s2, s3]) == ids.signature {
+                of_disk.push((value.name().to_owned(), ids.partition(u64::from_le_bytes(offset))));
+            }
+        }
+    }
+    let mut renamed = Vec::new();
+    for (name, partition) in of_disk {
+        let outcome = match partition {
+            Some(id) if system.replace_value(KEY, &name, &[&GPT[..], &id.to_bytes_le()].concat())? => {
+                Outcome::Kept
+            }
+            Some(_) => Outcome::NoRoom,
+            None => Outcome::PartitionGone,
+        };
+        if outcome != Outcome::Kept {
+            system.remove_value(KEY, &name)?;
+        }
+        renamed.push(Renamed { name, outcome });
+    }
+    Ok(renamed)
+}

@@ -1,0 +1,105 @@
+//! Keys.
+
+use super::hive::{Hive, damaged};
+use super::layout::{KEY_COMP_NAME, KEY_SECURITY, KeyNode, KeySecurity, NIL};
+use super::list;
+use super::name::same_name;
+use super::value::Value;
+use crate::error::Result;
+
+/// A key of a [`Hive`].
+#[derive(Debug, Clone)]
+pub struct Key<'h> {
+    pub(super) hive: &'h Hive,
+    pub(super) offset: u32,
+    pub(super) node: KeyNode,
+    name: String,
+}
+
+impl<'h> Key<'h> {
+    pub(super) fn read(hive: &'h Hive, offset: u32) -> Result<Self> {
+        let node: KeyNode = hive.record(offset)?;
+        let compressed = node.flags.get() & KEY_COMP_NAME != 0;
+        let name = hive.name::<KeyNode>(offset, node.name_len.get(), compressed)?;
+        Ok(Self { hive, offset, node, name })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The keys below it.
+    ///
+    /// # Errors
+    ///
+    /// Each is read when it is asked for, and may be damaged.
+    pub fn subkeys(&self) -> Result<impl Iterator<Item = Result<Key<'h>>> + use<'h>> {
+        let hive = self.hive;
+        let keys = match (self.node.subkeys.get(), self.node.subkey_list.get()) {
+            (0, _) | (_, NIL) => Vec::new(),
+            (_, list) => list::subkeys(hive, list)?,
+        };
+        Ok(keys.into_iter().map(move |offset| Key::read(hive, offset)))
+    }
+
+    /// The key of this name below it.
+    pub fn subkey(&self, name: &str) -> Result<Option<Key<'h>>> {
+        for key in self.subkeys()? {
+            let key = key?;
+            if same_name(&key.name, name) {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Its values.
+    pub fn values(&self) -> Result<impl Iterator<Item = Result<Value<'h>>> + use<'h>> {
+        let hive = self.hive;
+        Ok(self.value_list()?.into_iter().map(move |offset| Value::read(hive, offset)))
+    }
+
+    /// The value of this name.
+    pub fn value(&self, name: &str) -> Result<Option<Value<'h>>> {
+        for value in self.values()? {
+            let value = value?;
+            if same_name(value.name(), name) {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where its values lie.
+    pub(super) fn value_list(&self) -> Result<Vec<u32>> {
+        match (self.node.values.get(), self.node.value_list.get()) {
+            (0, _) | (_, NIL) => Ok(Vec::new()),
+            (count, list) => self.hive.offsets(list, count as usize, "registry value list"),
+        }
+    }
+
+    /// Its class name, as it lies in the file.
+    pub(super) fn class(&self) -> Result<Vec<u8>> {
+        match (self.node.class_len.get(), self.node.class.get()) {
+            (0, _) | (_, NIL) => Ok(Vec::new()),
+            (len, offset) => self.hive.cell(offset, usize::from(len), "registry class name"),
+        }
+    }
+
+    /// Its security descriptor; `None` when it names none.
+    pub(super) fn security(&self) -> Result<Option<Vec<u8>>> {
+        let offset = self.node.security.get();
+        if offset == NIL {
+            return Ok(None);
+        }
+        let record: KeySecurity = self.hive.record(offset)?;
+        let len = KEY_SECURITY.saturating_add(record.size.get() as usize);
+        let mut cell = self.hive.cell(offset, len, "registry key security")?;
+        Ok(Some(cell.split_off(KEY_SECURITY)))
+    }
+
+    pub(super) fn damage(&self, expected: &str, found: &str) -> crate::Error {
+        damaged("registry key node", self.offset, expected, found)
+    }
+}

@@ -1,0 +1,55 @@
+//! Registry hives, the files in which Windows keeps its registry.
+//!
+//! A [`Hive`] reads keys and values on demand, so that a large one costs little memory; it changes single values in
+//! place, which touches a few sectors of the file. A small hive is read as a [`Tree`], changed, and written anew.
+//!
+//! The structures are those of the "Windows registry file format specification" (Maxim Suhanov), whose terms are
+//! used here.
+//!
+//! ```
+//! use diskport::storage::MemoryStorage;
+//! use diskport::windows::registry::{Hive, Tree, kind};
+//!
+//! let mut root = Tree::new("ROOT");
+//! root.entry("Select").set("Current", kind::DWORD, 1u32.to_le_bytes());
+//! let hive = Hive::open(MemoryStorage::new(root.to_hive("SYSTEM")?))?;
+//! let current = hive.key("Select")?.unwrap().value("current")?.unwrap();
+//! assert_eq!(current.integer()?, Some(1));
+//! # Ok::<(), diskport::Error>(())
+//! ```
+
+mod edit;
+mod hive;
+mod key;
+mod layout;
+mod list;
+mod log;
+mod marvin;
+mod name;
+mod sectors;
+mod tree;
+mod value;
+mod write;
+
+pub use edit::Edit;
+pub use hive::{Hive, HiveState};
+pub use key::Key;
+pub(crate) use name::decode_utf16;
+pub use tree::{Tree, TreeValue};
+pub use value::Value;
+
+/// The types of values.
+pub mod kind {
+    /// A string.
+    pub const SZ: u32 = 1;
+    /// A string with names of environment variables.
+    pub const EXPAND_SZ: u32 = 2;
+    /// Bytes.
+    pub const BINARY: u32 = 3;
+    /// A 32-bit number.
+    pub const DWORD: u32 = 4;
+    /// A list of strings.
+    pub const MULTI_SZ: u32 = 7;
+    /// A 64-bit number.
+    pub const QWORD: u32 = 11;
+}

@@ -1,0 +1,26 @@
+//! Registry hives, boot stores and drive letters, over hives that are made here.
+
+mod boot_store;
+#[path = "../common/hive_logs.rs"]
+mod hive_logs;
+mod hostile;
+mod letters;
+mod logs;
+mod tree;
+mod version;
+
+use diskport::storage::MemoryStorage;
+use diskport::windows::registry::{Edit, Hive};
+
+fn open(hive: &[u8]) -> diskport::Result<Hive> {
+    Hive::open(MemoryStorage::new(hive))
+}
+
+/// The file after the edits, which never make it longer.
+fn edited(mut file: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
+    for Edit { offset, bytes } in edits {
+        let start = *offset as usize;
+        file[start..start + bytes.len()].copy_from_slice(bytes);
+    }
+    file
+}
