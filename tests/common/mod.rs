@@ -5,6 +5,7 @@
 
 pub mod corpus;
 pub mod digest;
+pub mod hive_logs;
 pub mod tools;
 
 /// Whether this is CI, where nothing that a test needs may be absent.

@@ -48,14 +48,17 @@ pub fn to_raw(format: &str, image: &Path, raw: &Path) -> Result<(), Trouble> {
 
 /// A script of `tests/interop` that needs `module`.
 pub fn python(script: &str, module: &str) -> Result<Command, Missing> {
-    let interpreter = std::env::var_os("DISKPORT_PYTHON").unwrap_or("python3".into());
-    let import = Command::new(&interpreter).args(["-c", &format!("import {module}")]).output();
-    if !import.is_ok_and(|done| done.status.success()) {
-        return Err(Missing(format!("{} has no module {module}", interpreter.display())));
+    let chosen = std::env::var_os("DISKPORT_PYTHON").unwrap_or("python3".into());
+    // Debian's own modules are for Debian's own interpreter.
+    for interpreter in [chosen, "/usr/bin/python3".into()] {
+        let import = Command::new(&interpreter).args(["-c", &format!("import {module}")]).output();
+        if import.is_ok_and(|done| done.status.success()) {
+            let mut command = Command::new(interpreter);
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script));
+            return Ok(command);
+        }
     }
-    let mut command = Command::new(interpreter);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script));
-    Ok(command)
+    Err(Missing(format!("no Python here has the module {module}")))
 }
 
 /// A program on the path.

@@ -14,11 +14,14 @@
 //! only where the extent line has no offset: a writer that gets either wrong fails here. What each reader yields
 //! is compared as a digest of the whole content with the source's oracle.
 //!
+//! Registry hives and boot stores are read by hivex and python-registry, and logs replayed by regipy.
+//!
 //! A tool that is missing fails its trials in CI; elsewhere they are listed as ignored, with the reason.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod convert;
+mod hives;
 mod reader;
 #[cfg(target_os = "linux")]
 mod reflink;
@@ -46,6 +49,7 @@ fn main() {
     trials.extend(vmdk_written::trials(folder.path()));
     #[cfg(target_os = "linux")]
     trials.extend(reflink::trials(folder.path()));
+    trials.extend(hives::trials(folder.path()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);
     conclusion.exit();
