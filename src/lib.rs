@@ -27,6 +27,7 @@ pub mod deflate;
 pub mod disk;
 mod error;
 pub mod format;
+mod ids;
 mod open;
 pub mod ops;
 pub mod partition;
@@ -38,6 +39,7 @@ pub use child::Child;
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
 pub use format::Format;
+pub use ids::Ids;
 pub use open::{Open, open};
 pub use rule::Rule;
 

@@ -2,7 +2,8 @@
 //! read again.
 #![no_main]
 
-use diskport::partition::{FileSystem, Ids, Layout, TypeMap, gpt_type, grow_gpt, mbr_to_gpt};
+use diskport::Ids;
+use diskport::partition::{FileSystem, Layout, TypeMap, gpt_type, grow_gpt, mbr_to_gpt};
 use diskport::{Disk, Format, Open};
 use diskport_fuzz::{Input, checksum, target};
 

@@ -88,27 +88,36 @@ impl Runs {
 
     /// The runs in bytes of the disk; `None` ends those that are no runs.
     pub(super) fn iter(&self) -> impl Iterator<Item = Option<Range<u64>>> {
-        let (mut bytes, mut end) = (self.bytes.iter(), 0_u64);
-        let mut number = move || {
-            let (mut number, mut shift) = (0_u64, 0);
-            loop {
-                let byte = *bytes.next()?;
-                number |= u64::from(byte & 0x7f).checked_shl(shift)?;
-                if byte & 0x80 == 0 {
-                    return Some(number);
-                }
-                shift += 7;
-            }
-        };
+        let (mut bytes, mut end) = (&self.bytes[..], 0_u64);
         std::iter::from_fn(move || {
-            let gap = number()?;
+            if bytes.is_empty() {
+                return None;
+            }
             let mut run = || {
-                let start = end.checked_add(gap)?;
-                end = start.checked_add(number()?)?;
+                let start = end.checked_add(number(&mut bytes)?)?;
+                end = start.checked_add(number(&mut bytes)?)?;
                 Some(start.checked_mul(UNIT)?..end.checked_mul(UNIT)?)
             };
-            Some(run())
+            let run = run();
+            if run.is_none() {
+                bytes = &[];
+            }
+            Some(run)
         })
+    }
+}
+
+/// Takes a number off the front of `bytes`.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0_u64, 0);
+    loop {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+        shift += 7;
     }
 }
 
@@ -123,32 +132,27 @@ mod tests {
 
     #[test]
     fn the_digest_is_that_of_whole_units_however_they_came() {
-        let disk: Vec<u8> = (0..8 * UNIT).map(|at| if at % 9000 < 5000 { 7 } else { 0 }).collect();
-        let part = |range: Range<u64>| &disk[range.start as usize..range.end as usize];
+        let mut disk = vec![0; 8 * UNIT as usize];
         let mut pieces = Ledger::default();
-        // What is left out is zeros.
-        for start in (0..3 * UNIT - 9000).step_by(9000).chain((49..54).map(|n| n * 9000)) {
-            pieces.add(start..start + 5000, part(start..start + 5000));
+        // 4 KiB of data every 9 KiB, but for a gap of some units; what is left out is zeros.
+        for number in (0..20).chain(45..56) {
+            let range = number * 9216..number * 9216 + 4096;
+            let bytes = &mut disk[range.start as usize..range.end as usize];
+            bytes.fill(number as u8 + 1);
+            pieces.add(range, bytes);
         }
-        let position = 54 * 9000;
+        let position = 55 * 9216 + 5000;
         assert_eq!(runs(&pieces, position), [0..3 * UNIT, 6 * UNIT..8 * UNIT]);
-        let mut whole = Ledger::default();
-        let zeros = vec![0; UNIT as usize];
-        whole.add(0..2 * UNIT, part(0..2 * UNIT));
-        let mut third = zeros.clone();
-        let kept = (2 * UNIT..21 * 9000 + 5000).len();
-        third[..kept].copy_from_slice(part(2 * UNIT..21 * 9000 + 5000));
-        third[(20 * 9000 + 5000 - 2 * UNIT) as usize..].fill(0);
-        whole.add(2 * UNIT..3 * UNIT, &third);
-        let mut later = vec![0; (position - 6 * UNIT) as usize];
-        let from = (49 * 9000 - 6 * UNIT) as usize;
-        later[from..].copy_from_slice(part(49 * 9000..position));
-        whole.add(6 * UNIT..position, &later);
-        assert!(whole.snapshot(position) == pieces.snapshot(position));
-        later[0] = 1;
-        let mut other = Ledger::default();
-        other.add(6 * UNIT..position, &later);
-        assert!(other.snapshot(position).1 != pieces.snapshot(position).1);
+        let whole = |disk: &[u8]| {
+            let mut whole = Ledger::default();
+            for range in [0..2 * UNIT, 2 * UNIT..3 * UNIT, 6 * UNIT..position] {
+                whole.add(range.clone(), &disk[range.start as usize..range.end as usize]);
+            }
+            whole.snapshot(position)
+        };
+        assert!(whole(&disk) == pieces.snapshot(position));
+        disk[5000] ^= 1;
+        assert!(whole(&disk).1 != pieces.snapshot(position).1);
     }
 
     #[test]
@@ -157,8 +161,11 @@ mod tests {
         let far = [0..UNIT, 5 * UNIT..6 * UNIT, 300 * UNIT..900 * UNIT, (1 << 44)..(1 << 44) + UNIT];
         far.iter().for_each(|run| ledger.add(run.clone(), &[]));
         assert_eq!(runs(&ledger, u64::MAX), far);
-        for bytes in [&[1][..], &[0xff; 40], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 1]] {
-            assert!(Runs::from_bytes(bytes.to_vec()).iter().any(|run| run.is_none()) || bytes.len() > 30);
+        // A number that does not end, one that is too large, a run that ends beyond all disks.
+        let largest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        for bytes in [vec![1], vec![0xff; 40], [&largest[..], &largest].concat()] {
+            let last = Runs::from_bytes(bytes.clone()).iter().last();
+            assert!(last.is_none_or(|run| run.is_none()), "{bytes:?}");
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! This file is the one place that lists them all.
 
-pub(crate) mod ids;
 pub(crate) mod output;
 pub mod raw;
 pub mod vhd;

@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ids::Ids;
 use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
 use crate::disk::layout::{BlockSet, Layout, LayoutFile, LayoutStream};
 use crate::disk::sink::{Sink, SinkStream};
 use crate::error::{Error, Result};
+use crate::ids::Ids;
 use crate::storage::{Explicit, ReadAt, WritableFile, WriteAt};
 
 /// A format that can be written.
@@ -173,7 +173,7 @@ pub(crate) fn shape(
         }
         (default, chosen) => chosen.or(default).unwrap_or_default(),
     };
-    let mut ids = Ids::new(options.seed);
+    let mut ids = options.seed.map_or_else(Ids::random, Ids::seeded);
     let (size, sector_size) = (disk.size(), disk.logical_sector_size());
     Ok(match format {
         OutputFormat::Raw => Shape::Laid(Layout::flat(size, Vec::new())),
@@ -185,7 +185,7 @@ pub(crate) fn shape(
         }
         OutputFormat::Vmdk(subformat) => {
             let extents = names.extents.clone();
-            let id = ids.next().as_u128();
+            let id = ids.guid().as_u128();
             let sectors = size.div_ceil(512);
             let descriptor =
                 create::Descriptor { subformat, sectors, sector_size, extents, id, parent: None };

@@ -4,7 +4,8 @@ use crate::child::Child;
 use crate::copy::Copy;
 use crate::disk::{Disk, Patch};
 use crate::error::{Error, Result};
-use crate::partition::{Ids, Layout, TypeMap, mbr_to_gpt};
+use crate::ids::Ids;
+use crate::partition::{Layout, TypeMap, mbr_to_gpt};
 use crate::rule::Rule;
 
 /// What converting a disk's MBR will do. Nothing is written before one of the two outputs is.
@@ -39,7 +40,8 @@ impl GptPlan {
 ///
 /// ```no_run
 /// use diskport::ops::plan_convert_to_gpt;
-/// use diskport::partition::{Ids, TypeMap};
+/// use diskport::Ids;
+/// use diskport::partition::TypeMap;
 ///
 /// let source = diskport::open("data.vhdx")?;
 /// let plan = plan_convert_to_gpt(&source, &TypeMap::new(), &mut Ids::random())?;

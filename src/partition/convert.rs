@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::attribute;
 use super::layout::{Layout, Partition, Role, Scheme};
 use super::types::{PartitionType, gpt_type};
 use super::validate::{broken, place};
-use super::{Ids, attribute};
 use crate::error::Result;
+use crate::ids::Ids;
 use crate::rule::Rule;
 
 /// Types that the caller maps, as MBR2GPT's `/map` does.
@@ -21,7 +22,8 @@ pub type TypeMap = BTreeMap<u8, Uuid>;
 /// says otherwise.
 ///
 /// ```no_run
-/// use diskport::partition::{Ids, Layout, TypeMap, mbr_to_gpt};
+/// use diskport::Ids;
+/// use diskport::partition::{Layout, TypeMap, mbr_to_gpt};
 ///
 /// let disk = diskport::open("base.vhdx")?;
 /// if let Some(mbr) = Layout::read(&disk)? {

@@ -8,7 +8,6 @@ mod encrypted;
 mod fat32;
 mod file_system;
 mod gpt;
-mod ids;
 mod layout;
 mod mbr;
 mod types;
@@ -19,7 +18,6 @@ pub use encrypted::{EncryptedVolume, Encryption, encrypted_volumes};
 pub use fat32::Fat32;
 pub use file_system::FileSystem;
 pub use gpt::{Gpt, GptCopy, grow_gpt};
-pub use ids::Ids;
 pub use layout::{Layout, Partition, Role, Scheme};
 pub use types::{PartitionType, gpt_type};
 

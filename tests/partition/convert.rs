@@ -1,8 +1,8 @@
 //! An MBR becomes a GPT.
 
+use diskport::Ids;
 use diskport::partition::{
-    Gpt, GptCopy, Ids, Layout, Partition, PartitionType, Role, Scheme, TypeMap, attribute, gpt_type,
-    mbr_to_gpt,
+    Gpt, GptCopy, Layout, Partition, PartitionType, Role, Scheme, TypeMap, attribute, gpt_type, mbr_to_gpt,
 };
 use diskport::{Disk, Error, ErrorClass, Rule};
 

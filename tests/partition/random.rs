@@ -1,7 +1,8 @@
 //! Random tables: what is written is read, what is converted keeps its bytes, and nothing panics.
 
 use diskport::Error;
-use diskport::partition::{Ids, Layout, Partition, PartitionType, Role, TypeMap, grow_gpt, mbr_to_gpt};
+use diskport::Ids;
+use diskport::partition::{Layout, Partition, PartitionType, Role, TypeMap, grow_gpt, mbr_to_gpt};
 use proptest::prelude::*;
 
 use crate::disks::{MIB, at, disk, mbr, primary, read, record, written};

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 
-use diskport::partition::{Ids, Layout, PartitionType, Role, Scheme, TypeMap, mbr_to_gpt};
+use diskport::Ids;
+use diskport::partition::{Layout, PartitionType, Role, Scheme, TypeMap, mbr_to_gpt};
 use diskport::{Error, Format, Open, Rule};
 use libtest_mimic::Trial;
 use serde_json::Value;

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use diskport::Ids;
 use diskport::copy::{Copy, OutputFormat};
-use diskport::partition::{Ids, Layout, Role, Scheme, TypeMap, grow_gpt, mbr_to_gpt};
+use diskport::partition::{Layout, Role, Scheme, TypeMap, grow_gpt, mbr_to_gpt};
 use diskport::{Disk, Format, MIB, Open};
 use libtest_mimic::Trial;
 

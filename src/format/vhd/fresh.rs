@@ -11,7 +11,7 @@ use crate::MIB;
 use crate::disk::Geometry;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::format::ids::Ids;
+use crate::ids::Ids;
 use crate::storage::WritableFile;
 
 /// The size that every tool knows.
@@ -85,7 +85,7 @@ pub(super) fn footer(disk_type: u32, size: u64, ids: &mut Ids) -> Footer {
     footer.creator_version = 0x000a_0000.into();
     footer.creator_host_os = *b"Wi2k";
     footer.original_size = size.into();
-    footer.unique_id = ids.next().into_bytes();
+    footer.unique_id = ids.guid().into_bytes();
     resized(&footer, size)
 }
 

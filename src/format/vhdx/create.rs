@@ -9,7 +9,7 @@ use crate::MIB;
 use crate::disk::layout::{HOLE, Layout, Metadata, Places, Put, put_table};
 use crate::error::Result;
 use crate::format::Allocation;
-use crate::format::ids::Ids;
+use crate::ids::Ids;
 
 /// What Windows takes for a dynamic disk, and the only size that Citrix tests.
 pub(crate) const DEFAULT_BLOCK_SIZE: u64 = 32 * MIB;
@@ -37,7 +37,7 @@ pub(crate) fn layout(
         first: skeleton.end(),
         stride: block_size,
         trailer: Vec::new(),
-        metadata: Box::new(Fresh { guids: Guids::new(ids.next(), ids), skeleton }),
+        metadata: Box::new(Fresh { guids: Guids::new(ids.guid(), ids), skeleton }),
     })
 }
 

@@ -15,7 +15,7 @@ use super::region;
 use crate::MIB;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::format::ids::Ids;
+use crate::ids::Ids;
 
 const LOG_LENGTH: u64 = MIB;
 const METADATA_OFFSET: u64 = HEADER_SECTION + LOG_LENGTH;
@@ -32,7 +32,7 @@ pub(super) struct Guids {
 impl Guids {
     /// Those of a file of the virtual disk `disk`.
     pub(super) fn new(disk: Uuid, ids: &mut Ids) -> Self {
-        Self { disk, file_write: ids.next(), data_write: ids.next() }
+        Self { disk, file_write: ids.guid(), data_write: ids.guid() }
     }
 }
 

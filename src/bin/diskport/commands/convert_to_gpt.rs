@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use diskport::Format;
+use diskport::Ids;
 use diskport::ops::{GptPlan, plan_convert_to_gpt};
-use diskport::partition::Ids;
 
 use super::{output, partitions};
 use crate::args::{ConvertToGpt, OutputKind, ProgressMode};
