@@ -283,6 +283,7 @@ impl Copy {
         }
         #[cfg(feature = "digest")]
         if self.resumable {
+            disk.check_reads_again("going on with a copy")?;
             return self.write_resumable(&disk, path, &extent_paths);
         }
         let create = |path: &Path| OutputFile::create(path, self.overwrite);
@@ -345,6 +346,9 @@ impl Copy {
 
     /// Writes all of the output, and reads it back when that is asked for.
     fn write(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Report> {
+        if self.verify {
+            disk.check_reads_again("verifying")?;
+        }
         let mut sink = self.sink(disk, names, to.clone())?;
         let report = self.run(disk, &mut *sink, 0, None)?;
         drop(sink);

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::cancel::Stoppable;
+use super::source::Source;
 use super::{Copy, Report};
 use crate::disk::Disk;
 use crate::disk::layout::BlockSet;
@@ -32,6 +33,8 @@ pub struct Plan {
     disk: Disk,
     blocks: BlockSet,
     len: Option<u64>,
+    /// How the source's files were before.
+    source: Source,
 }
 
 impl Plan {
@@ -41,6 +44,7 @@ impl Plan {
             return Err(Error::Unsupported { what });
         }
         let disk = copy.whole_sectors()?;
+        let source = Source::of(&disk);
         let (blocks, len) = match shape(copy, &disk)? {
             Shape::Laid(layout) => {
                 let blocks = copy.survey(&disk, &layout)?;
@@ -50,7 +54,7 @@ impl Plan {
             Shape::Stream(_) => (BlockSet::default(), None),
             Shape::Extents(descriptor) => return Err(output::not_one_file(&descriptor)),
         };
-        Ok(Self { copy: copy.clone(), disk, blocks, len })
+        Ok(Self { copy: copy.clone(), disk, blocks, len, source })
     }
 
     /// Bytes of the output; `None` where compression decides on it.
@@ -62,10 +66,11 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Error::SourceChanged`] when there are data now where there were none, and all that reading and writing give
+    /// [`Error::SourceChanged`] when the source was written to since it was looked through, and all that reading and writing give
     /// rise to.
     pub fn write_to(&self, out: impl Write + Send) -> Result<Report> {
-        let Self { copy, disk, blocks, .. } = self;
+        let Self { copy, disk, blocks, source, .. } = self;
+        source.check()?;
         let shape = shape(copy, disk)?;
         let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
         let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options, out)?;

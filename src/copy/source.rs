@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Fingerprint, ImageFile};
 
 /// The files of a disk, with what their storage told of each when the copy began.
+#[derive(Debug, Clone)]
 pub(super) struct Source {
     files: Vec<(ImageFile, Option<Fingerprint>)>,
 }

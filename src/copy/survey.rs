@@ -26,6 +26,7 @@ pub(super) fn survey(
     if layout.is_fixed {
         return Ok(found);
     }
+    disk.check_reads_again("a sparse format in a pipe")?;
     progress.begin("survey", disk.size());
     let (reader, buffers) = (disk.clone(), Arc::new(Pool::default()));
     // A single thread more would only wait for this one, or this one for it.

@@ -26,6 +26,11 @@ pub trait Layer: Send + Sync {
     /// its file. A run may be shorter than it could be, but a format joins what lies together: the
     /// longer the runs, the faster everything above.
     fn map(&self, offset: u64, limit: u64) -> Result<Mapping>;
+
+    /// Whether its bytes come out of a stream, so that they can be read once, in order.
+    fn reads_once(&self) -> bool {
+        false
+    }
 }
 
 /// A run of a virtual disk, as one layer sees it.

@@ -6,6 +6,7 @@ mod blocks;
 mod empty;
 mod extents;
 pub(crate) mod flat;
+mod forward;
 mod holes;
 mod layer;
 pub(crate) mod layout;

@@ -69,6 +69,7 @@ pub fn grow(source: &Disk, size: u64) -> Result<(Disk, Vec<String>)> {
     if size == source.size() {
         return Ok((source.clone(), Vec::new()));
     }
+    source.check_reads_again("growing a disk")?;
     let gpt = Gpt::read(source)?;
     let patches = grow_gpt(source, size)?;
     let mut adjustments = vec![format!("grown from {} to {size} bytes", source.size())];

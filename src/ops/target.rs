@@ -109,6 +109,7 @@ impl Target {
     pub fn plan(self, source: &Disk, choices: &Choices) -> Result<Plan> {
         let (taken, block_size) = self.taken(choices)?;
         source.check_complete()?;
+        source.check_reads_again("making a disk for a platform")?;
         self.check_sectors(source, taken)?;
         let asked = choices.size.unwrap_or(source.size());
         let size = self.round(asked);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{DONE, Place, USAGE, error_text, small, text};
+use crate::place::{DONE, PRECONDITION, Place, REFUSED, USAGE, error_text, small, text};
 
 /// Format, kind, and whether the kind is one file.
 const KINDS: [(&str, &str, bool); 11] = [
@@ -41,4 +41,50 @@ fn standard_output_takes_the_bytes_of_the_file() {
         place.run(&["compare", text(&source), "mapped", "--format-b", format], DONE);
         fs::remove_file(place.path("mapped")).expect("goes");
     }
+}
+
+#[test]
+fn standard_input_is_a_source() {
+    let place = Place::new();
+    let source = small();
+    place.run(&["convert", text(&source), "disk.raw"], DONE);
+    place.run(&["convert", text(&source), "expected.vhdx", "--seed", "7"], DONE);
+    let expected = fs::read(place.path("expected.vhdx")).expect("the output");
+    let raw = fs::read(place.path("disk.raw")).expect("the output");
+    let packed = place.run(&["convert", text(&source), "-", "--format", "vmdk"], DONE).stdout;
+
+    let convert = ["convert", "-", "out.vhdx", "--seed", "7", "--overwrite", "--source-format"];
+    let with = |more: &[&str], input: &[u8], code| {
+        let output = place.feed(&[&convert[..], more].concat(), input, code);
+        if code == DONE {
+            assert!(fs::read(place.path("out.vhdx")).expect("the output") == expected, "{more:?}");
+            fs::remove_file(place.path("out.vhdx")).expect("goes");
+        }
+        assert!(!place.path("out.vhdx").exists());
+        error_text(&output)
+    };
+    with(&["raw", "--size", "16M"], &raw, DONE);
+    with(&["vmdk"], &packed, DONE);
+    assert!(with(&["raw"], &raw, USAGE).contains("--size"));
+    with(&["raw", "--size", "15M"], &raw, PRECONDITION);
+    with(&["vmdk", "--size", "32M"], &packed, USAGE);
+    with(&["vmdk"], &packed[..packed.len() - 512], REFUSED);
+    with(&["vhdx"], &expected, USAGE);
+    with(&["raw", "--size", "16M", "--verify"], &raw, USAGE);
+    place.feed(&["convert", "-", "out.vhdx"], &raw, USAGE);
+
+    // A pipe at both ends.
+    let through = ["convert", "-", "-", "--source-format", "vmdk", "--format", "raw"];
+    assert!(place.feed(&through, &packed, DONE).stdout == raw);
+}
+
+/// Where standard input is a file, its size is known.
+#[cfg(unix)]
+#[test]
+fn a_file_as_standard_input_says_its_size() {
+    let place = Place::new();
+    let source = place.raw("disk.raw");
+    let line = r#""$0" convert - out.vhd --source-format raw < disk.raw"#;
+    assert_eq!(crate::place::shell(&place, line), Some(DONE));
+    place.run(&["compare", text(&source), "out.vhd"], DONE);
 }

@@ -18,4 +18,5 @@ mod packed;
 mod resume;
 mod round_trip;
 mod source;
+mod streams;
 mod targets;

@@ -1,5 +1,9 @@
 //! Raw: the bytes of the disk and nothing else.
 
+mod stream;
+
+pub use stream::StreamReader;
+
 use crate::disk::flat::FlatLayer;
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};

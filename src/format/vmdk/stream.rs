@@ -14,7 +14,7 @@ use super::layout::{
 };
 use super::open::describe;
 use super::packed::longest;
-use crate::disk::{Block, Buffer, Data, LayerInfo, inflate};
+use crate::disk::{Block, Buffer, Data, Disk, LayerInfo, inflate};
 use crate::error::{Error, Problem, Result};
 use crate::format::Format;
 use crate::storage::{FileRole, ImageFile, MemoryStorage};
@@ -157,6 +157,18 @@ impl<R: Read> StreamReader<R> {
     /// What the image says of itself.
     pub fn info(&self) -> &LayerInfo {
         &self.info
+    }
+
+    /// The disk, to copy it. It can be read once, forwards: what reads it twice is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn into_disk(self) -> Result<Disk>
+    where
+        R: Send + 'static,
+    {
+        Disk::forward(self.info.clone(), self)
     }
 
     fn step(&mut self) -> Result<Item> {

@@ -211,7 +211,7 @@ pub struct OutputArgs {
 
 #[derive(Args)]
 pub struct Convert {
-    /// The image to convert
+    /// The image to convert; - is standard input, which is raw, with --size, or a streamOptimized VMDK
     pub source: PathBuf,
     /// The output; - is standard output
     pub destination: PathBuf,

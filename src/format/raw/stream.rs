@@ -1,0 +1,111 @@
+//! A raw disk that comes out of a pipe.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::disk::{Block, Data, Disk, LayerInfo, Pool};
+use crate::error::{Error, Result};
+use crate::format::Format;
+
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+
+/// Reads a raw disk strictly forwards, from a pipe or any other [`Read`]. It yields the disk's blocks in order.
+///
+/// Nothing in a raw disk says how large it is. A stream that ends earlier is filled up with zeros; one that is longer
+/// ends with an error.
+///
+/// ```
+/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::format::vmdk::Subformat;
+/// use diskport::format::raw;
+///
+/// # let pipe = &[7; 4096][..];
+/// let disk = raw::StreamReader::new(pipe, 1 << 20).into_disk()?;
+/// let mut out = Vec::new();
+/// Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut out)?;
+/// # Ok::<(), diskport::Error>(())
+/// ```
+pub struct StreamReader<R> {
+    input: R,
+    size: u64,
+    at: u64,
+    ended: bool,
+    buffers: Arc<Pool>,
+}
+
+impl<R: Read> StreamReader<R> {
+    /// A disk of `size` bytes.
+    pub fn new(input: R, size: u64) -> Self {
+        Self { input, size, at: 0, ended: false, buffers: Arc::default() }
+    }
+
+    /// The disk, to copy it. It can be read once, forwards: what reads it twice is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn into_disk(self) -> Result<Disk>
+    where
+        R: Send + 'static,
+    {
+        Disk::forward(LayerInfo::new(Format::Raw, "raw", self.size), self)
+    }
+
+    fn step(&mut self) -> Result<Option<Block>> {
+        let offset = self.at;
+        if offset == self.size {
+            if !self.ended && self.fill(&mut [0])? > 0 {
+                let reason = format!("the stream goes on behind the {} bytes that the disk has", self.size);
+                return Err(Error::Layout { reason });
+            }
+            self.ended = true;
+            return Ok(None);
+        }
+        if !self.ended {
+            let mut bytes = self.buffers.take((self.size - offset).min(PIECE) as usize);
+            let len = self.fill(&mut bytes)?;
+            self.ended = len < bytes.len();
+            bytes.vec().truncate(len);
+            if len > 0 {
+                self.at += len as u64;
+                return Ok(Some(Block { offset, data: Data::Bytes(bytes) }));
+            }
+        }
+        self.at = self.size;
+        Ok(Some(Block { offset, data: Data::Absent(self.size - offset) }))
+    }
+
+    /// Reads until `buf` is full or the stream ends, and gives how much that was.
+    fn fill(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let mut len = 0;
+        while len < buf.len() {
+            match self.input.read(&mut buf[len..]) {
+                Ok(0) => break,
+                Ok(n) => len += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read", "(stream)", e)),
+            }
+        }
+        Ok(len)
+    }
+}
+
+impl<R: Read> Iterator for StreamReader<R> {
+    type Item = Result<Block>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.step();
+        if item.is_err() {
+            (self.ended, self.at) = (true, self.size);
+        }
+        item.transpose()
+    }
+}
+
+impl<R> fmt::Debug for StreamReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReader").field("size", &self.size).field("at", &self.at).finish_non_exhaustive()
+    }
+}
