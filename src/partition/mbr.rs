@@ -228,7 +228,13 @@ pub(super) fn patches(layout: &Layout, signature: u32, disk: &Disk) -> Result<Ve
     record.entries = [Entry::default(); 4];
     let mut patches = Vec::new();
     for partition in &layout.partitions {
-        let (Role::Primary | Role::Extended) = partition.role else { continue };
+        if let Role::Logical { record } = partition.role {
+            let holds = |other: &Partition| other.role == Role::Extended && other.range().contains(&record);
+            if !layout.partitions.iter().any(holds) {
+                return Err(unfit(partition, "its boot record lies in no extended partition"));
+            }
+            continue;
+        }
         let slot = (partition.index as usize).checked_sub(1).and_then(|slot| record.entries.get_mut(slot));
         let slot = slot.filter(|slot| !slot.is_used());
         *slot.ok_or_else(|| unfit(partition, "an MBR has four places"))? = entry(layout, partition, 0)?;

@@ -1,6 +1,6 @@
 //! MBRs with their logical partitions.
 
-use diskport::partition::{Layout, PartitionType, Role, Scheme};
+use diskport::partition::{Layout, Partition, PartitionType, Role, Scheme};
 use diskport::{Disk, Error};
 
 use crate::disks::{MIB, at, disk, mbr, primary, raw, read, record, written};
@@ -123,6 +123,9 @@ fn what_an_mbr_cannot_hold_is_refused() {
         primary(1, 7, MIB, 3 << 40),
         primary(1, 7, MIB, 100),
     ];
+    let unfit = unfit
+        .into_iter()
+        .chain([Partition { role: Role::Logical { record: 2 * MIB }, ..primary(5, 7, 3 * MIB, MIB) }]);
     for partition in unfit {
         let refused = layout(partition.clone()).patches(&blank);
         assert!(matches!(refused, Err(Error::Layout { .. })), "{partition:?}: {refused:?}");
