@@ -158,6 +158,23 @@ impl Matcher {
         best
     }
 
+    /// The newest place with the same four bytes, whatever is there; for this position and none else.
+    #[inline(always)]
+    pub(super) fn newest(&mut self, at: usize) -> Option<Match> {
+        let max = MAX_MATCH.min(self.end - at);
+        if max <= HASHED {
+            return None;
+        }
+        let here = at as u16;
+        let at = usize::from(here);
+        let (_, hash) = self.hashes_at(at);
+        let place = std::mem::replace(&mut self.heads4[hash], here);
+        let candidate = usize::from(place);
+        let found =
+            place > here.saturating_sub(MAX_DISTANCE as u16 + 1) && self.four(candidate) == self.four(at);
+        found.then(|| Match { length: self.common(at, candidate).min(max), distance: at - candidate })
+    }
+
     /// How many bytes are the same from two positions on, a little more than the longest match at most.
     #[inline(always)]
     fn common(&self, a: usize, b: usize) -> usize {

@@ -39,18 +39,18 @@ pub struct Compressor {
 impl Compressor {
     /// A compressor of a level from 0, which only stores, to 9, which tries hardest; higher ones are taken as 9.
     pub fn new(level: u32) -> Self {
-        let strategy = |lookahead, depth, nice| Some(Strategy { effort: Effort { depth, nice }, lookahead });
+        let effort = |depth, nice| Effort { depth, nice };
         let strategy = match level {
             0 => None,
-            1 => strategy(0, 4, 16),
-            2 => strategy(0, 6, 10),
-            3 => strategy(0, 12, 14),
-            4 => strategy(0, 16, 30),
-            5 => strategy(1, 16, 30),
-            6 => strategy(1, 24, 48),
-            7 => strategy(1, 100, 130),
-            8 => strategy(2, 300, MAX_MATCH),
-            _ => strategy(2, 600, MAX_MATCH),
+            1 => Some(Strategy::Fast),
+            2 => Some(Strategy::Greedy(effort(6, 10))),
+            3 => Some(Strategy::Greedy(effort(12, 14))),
+            4 => Some(Strategy::Greedy(effort(16, 30))),
+            5 => Some(Strategy::Lazy(effort(16, 30))),
+            6 => Some(Strategy::Lazy(effort(24, 48))),
+            7 => Some(Strategy::Lazy(effort(100, 130))),
+            8 => Some(Strategy::Lazy2(effort(300, MAX_MATCH))),
+            _ => Some(Strategy::Lazy2(effort(600, MAX_MATCH))),
         };
         let level = level.min(9) as u8;
         Self { level, strategy, matcher: Matcher::new(), block: Block::new(), writer: BlockWriter::new() }

@@ -23,10 +23,15 @@ pub(super) struct Block {
 
 /// How matches are chosen.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Strategy {
-    pub(super) effort: Effort,
-    /// How many positions behind a match are tried for a better one.
-    pub(super) lookahead: u32,
+pub(super) enum Strategy {
+    /// The newest place alone is tried.
+    Fast,
+    /// The longest match is taken.
+    Greedy(Effort),
+    /// A match is taken unless a better one begins at the next byte.
+    Lazy(Effort),
+    /// As `Lazy`, and the byte behind it is tried, too.
+    Lazy2(Effort),
 }
 
 impl Block {
@@ -61,11 +66,37 @@ impl Block {
         self.literals = 0;
         self.frequencies = Frequencies::NONE;
         self.observer = Observer::default();
-        match strategy.lookahead {
-            0 => self.greedy(matcher, start, strategy.effort),
-            1 => self.lazy::<false>(matcher, start, strategy.effort),
-            _ => self.lazy::<true>(matcher, start, strategy.effort),
+        match strategy {
+            Strategy::Fast => self.fast(matcher, start),
+            Strategy::Greedy(effort) => self.greedy(matcher, start, effort),
+            Strategy::Lazy(effort) => self.lazy::<false>(matcher, start, effort),
+            Strategy::Lazy2(effort) => self.lazy::<true>(matcher, start, effort),
         }
+    }
+
+    /// Takes what the newest place with the same four bytes gives, and looks less often where nothing is found.
+    fn fast(&mut self, matcher: &mut Matcher, start: usize) -> usize {
+        let end = matcher.end();
+        let mut at = start;
+        let mut missed = 0;
+        while at < end {
+            if let Some(found) = matcher.newest(at) {
+                self.matched(found);
+                at += found.length;
+                matcher.newest(at - 1);
+                missed = 0;
+            } else {
+                missed += 1;
+                for _ in 0..(1 + missed / 32).min(end - at) {
+                    self.literal(matcher.byte(at));
+                    at += 1;
+                }
+            }
+            if self.observer.ends(at - start, end - at) {
+                break;
+            }
+        }
+        at
     }
 
     /// Always takes the longest match.
