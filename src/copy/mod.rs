@@ -127,7 +127,7 @@ impl Copy {
         Self {
             disk: disk.clone(),
             format: OutputFormat::Raw,
-            options: OutputOptions { level: None, block_size: None, seed: None },
+            options: OutputOptions { level: None, block_size: None, seed: None, threads: 0 },
             detect_zeros: true,
             threads: None,
             overwrite: false,
@@ -276,6 +276,7 @@ impl Copy {
     /// is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
+        self.check_verify()?;
         let disk = self.whole_sectors()?;
         let extent_paths = output::extent_paths(self.format, disk.size(), path)?;
         for path in extent_paths.iter().map(|path| path.as_path()).chain([path]) {
@@ -331,6 +332,7 @@ impl Copy {
             let what = format!("a {} is more than one file", self.format);
             return Err(Error::Unsupported { what });
         }
+        self.check_verify()?;
         let disk = self.whole_sectors()?;
         let names = Names::alone(None, &self.options);
         let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
@@ -357,7 +359,7 @@ impl Copy {
     }
 
     fn sink(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Box<dyn Sink>> {
-        output::file(output::shape(self.format, disk, names, &self.options)?, &self.options, to)
+        output::file(output::shape(self.format, disk, names, &self.options)?, &self.options(), to)
     }
 
     /// Reads the output back when that is asked for.
@@ -367,6 +369,21 @@ impl Copy {
         }
         let extents = written.extents.into_iter().map(|file| file as _).collect();
         self.compare(disk, &output::reopen(self.format, written.main, names, extents)?)
+    }
+
+    /// The options, with as many threads as there are workers.
+    fn options(&self) -> OutputOptions {
+        OutputOptions { threads: self.workers(), ..self.options.clone() }
+    }
+
+    /// Refuses to read back what cannot be.
+    fn check_verify(&self) -> Result<()> {
+        if self.verify && self.format == OutputFormat::TarGz {
+            let what =
+                format!("a {} is compressed as a whole, and cannot be read back to verify it", self.format);
+            return Err(Error::Unsupported { what });
+        }
+        Ok(())
     }
 
     /// That what was written reads as its source.

@@ -51,8 +51,8 @@ impl Plan {
                 let len = layout.len(layout.count(&blocks));
                 (blocks, Some(len))
             }
-            Shape::Stream(_) => (BlockSet::default(), None),
             Shape::Extents(descriptor) => return Err(output::not_one_file(&descriptor)),
+            _ => (BlockSet::default(), None),
         };
         Ok(Self { copy: copy.clone(), disk, blocks, len, source })
     }
@@ -72,8 +72,13 @@ impl Plan {
         let Self { copy, disk, blocks, source, .. } = self;
         source.check()?;
         let shape = shape(copy, disk)?;
+        // What stands before the disk in a tar tells its length.
+        #[cfg(feature = "digest")]
+        if let Shape::Ova(ova) = &shape {
+            copy.run(disk, &mut *ova.measure()?, 0, None)?;
+        }
         let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
-        let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options, out)?;
+        let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options(), out)?;
         copy.run(disk, &mut *sink, 0, None).or_else(|e| copy.cancel.check().and(Err(e)))
     }
 }

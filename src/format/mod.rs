@@ -2,6 +2,7 @@
 //!
 //! This file is the one place that lists them all.
 
+mod container;
 pub(crate) mod output;
 pub mod raw;
 pub mod vhd;

@@ -5,6 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::container::TarGz;
+#[cfg(feature = "digest")]
+use super::container::{Inside, Ova, disk_inside};
 use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
@@ -26,6 +29,11 @@ pub enum OutputFormat {
     Vhdx(Allocation),
     /// A VMDK of some kind.
     Vmdk(Subformat),
+    /// The bytes of the disk as `disk.raw` in a compressed tar, as Google Compute Engine imports it.
+    TarGz,
+    /// An OVA: a tar with an OVF descriptor, a streamOptimized VMDK, and the manifest of their digests.
+    #[cfg(feature = "digest")]
+    Ova,
 }
 
 impl OutputFormat {
@@ -36,10 +44,10 @@ impl OutputFormat {
     /// [`Error::Unsupported`] when the format has no such kind that can be written.
     pub fn new(format: Format, subformat: Option<&str>) -> Result<Self> {
         let kinds: &[Self] = match format {
-            Format::Raw => &[Self::Raw],
+            Format::Raw => &[Self::Raw, Self::TarGz],
             Format::Vhd => &[Self::Vhd(Allocation::Dynamic), Self::Vhd(Allocation::Fixed)],
             Format::Vhdx => &[Self::Vhdx(Allocation::Dynamic), Self::Vhdx(Allocation::Fixed)],
-            Format::Vmdk => &Subformat::ALL.map(Self::Vmdk),
+            Format::Vmdk => &Self::vmdks(),
         };
         let Some(name) = subformat else { return Ok(kinds[0]) };
         kinds.iter().find(|kind| kind.subformat().eq_ignore_ascii_case(name)).copied().ok_or_else(|| {
@@ -49,10 +57,19 @@ impl OutputFormat {
         })
     }
 
-    /// The format.
+    fn vmdks() -> Vec<Self> {
+        let kinds = Subformat::ALL.into_iter().map(Self::Vmdk);
+        #[cfg(feature = "digest")]
+        let kinds = kinds.chain([Self::Ova]);
+        kinds.collect()
+    }
+
+    /// The format; of a container, that of the disk inside.
     pub fn format(self) -> Format {
         match self {
-            OutputFormat::Raw => Format::Raw,
+            OutputFormat::Raw | OutputFormat::TarGz => Format::Raw,
+            #[cfg(feature = "digest")]
+            OutputFormat::Ova => Format::Vmdk,
             OutputFormat::Vhd(_) => Format::Vhd,
             OutputFormat::Vhdx(_) => Format::Vhdx,
             OutputFormat::Vmdk(_) => Format::Vmdk,
@@ -65,12 +82,21 @@ impl OutputFormat {
             OutputFormat::Raw => "raw",
             OutputFormat::Vhd(allocation) | OutputFormat::Vhdx(allocation) => allocation.name(),
             OutputFormat::Vmdk(subformat) => subformat.name(),
+            OutputFormat::TarGz => "tar.gz",
+            #[cfg(feature = "digest")]
+            OutputFormat::Ova => "ova",
         }
     }
 
     /// Whether the content is compressed.
     pub(crate) fn compresses(self) -> bool {
-        self == OutputFormat::Vmdk(Subformat::StreamOptimized)
+        match self {
+            OutputFormat::Vmdk(subformat) => subformat == Subformat::StreamOptimized,
+            OutputFormat::TarGz => true,
+            #[cfg(feature = "digest")]
+            OutputFormat::Ova => true,
+            OutputFormat::Raw | OutputFormat::Vhd(_) | OutputFormat::Vhdx(_) => false,
+        }
     }
 
     /// The size of a block, unless another is chosen; `None` where there is nothing to choose.
@@ -78,7 +104,7 @@ impl OutputFormat {
         match self {
             OutputFormat::Vhd(Allocation::Dynamic) => Some(vhd::DEFAULT_BLOCK_SIZE),
             OutputFormat::Vhdx(_) => Some(vhdx::create::DEFAULT_BLOCK_SIZE),
-            OutputFormat::Raw | OutputFormat::Vhd(Allocation::Fixed) | OutputFormat::Vmdk(_) => None,
+            _ => None,
         }
     }
 }
@@ -87,6 +113,9 @@ impl fmt::Display for OutputFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OutputFormat::Raw => f.write_str("raw"),
+            OutputFormat::TarGz => f.write_str("disk.raw in a tar.gz"),
+            #[cfg(feature = "digest")]
+            OutputFormat::Ova => f.write_str("OVA"),
             other => write!(f, "{} {}", other.subformat(), other.format()),
         }
     }
@@ -101,6 +130,8 @@ pub(crate) struct OutputOptions {
     pub(crate) block_size: Option<u64>,
     /// What identifiers and times follow from, so that the output is the same each time.
     pub(crate) seed: Option<u64>,
+    /// Threads that compress, where the sink does that itself.
+    pub(crate) threads: usize,
 }
 
 /// The names that an output records of its own files.
@@ -158,6 +189,11 @@ pub(crate) enum Shape {
     Stream(create::Descriptor),
     /// A descriptor, and files beside it.
     Extents(create::Descriptor),
+    /// The disk in a compressed tar.
+    TarGz(Disk),
+    /// A tar with a descriptor of a machine, and the disk in one file in which each grain takes as much as its content needs.
+    #[cfg(feature = "digest")]
+    Ova(Ova),
 }
 
 /// The shape of an output.
@@ -183,22 +219,58 @@ pub(crate) fn shape(
         OutputFormat::Vhdx(allocation) => {
             Shape::Laid(vhdx::create::layout(allocation, size, sector_size, block_size, &mut ids)?)
         }
+        OutputFormat::TarGz => Shape::TarGz(disk.clone()),
+        #[cfg(feature = "digest")]
+        OutputFormat::Ova => {
+            let name = names.extents.first().map_or("", String::as_str);
+            Shape::Ova(Ova::new(disk, name, |name| {
+                let descriptor = descriptor(Subformat::StreamOptimized, disk, vec![name], &mut ids)?;
+                Ok(StreamOptimized { descriptor, level: options.level })
+            })?)
+        }
         OutputFormat::Vmdk(subformat) => {
-            let extents = names.extents.clone();
-            let id = ids.guid().as_u128();
-            let sectors = size.div_ceil(512);
-            let descriptor =
-                create::Descriptor { subformat, sectors, sector_size, extents, id, parent: None };
-            descriptor.check()?;
+            let descriptor = descriptor(subformat, disk, names.extents.clone(), &mut ids)?;
             match subformat {
                 Subformat::MonolithicSparse => {
-                    Shape::Laid(create::sparse::layout(sectors, Some(&descriptor)))
+                    Shape::Laid(create::sparse::layout(descriptor.sectors, Some(&descriptor)))
                 }
                 Subformat::StreamOptimized => Shape::Stream(descriptor),
                 _ => Shape::Extents(descriptor),
             }
         }
     })
+}
+
+fn descriptor(
+    subformat: Subformat,
+    disk: &Disk,
+    extents: Vec<String>,
+    ids: &mut Ids,
+) -> Result<create::Descriptor> {
+    let descriptor = create::Descriptor {
+        subformat,
+        sectors: disk.size().div_ceil(512),
+        sector_size: disk.logical_sector_size(),
+        extents,
+        id: ids.guid().as_u128(),
+        parent: None,
+    };
+    descriptor.check()?;
+    Ok(descriptor)
+}
+
+/// The disk inside an OVA.
+#[cfg(feature = "digest")]
+struct StreamOptimized {
+    descriptor: create::Descriptor,
+    level: Option<u32>,
+}
+
+#[cfg(feature = "digest")]
+impl Inside for StreamOptimized {
+    fn begin<'w>(&self, out: SinkStream<'w>) -> Result<Box<dyn Sink + 'w>> {
+        Ok(Box::new(create::Stream::new(out, &self.descriptor, self.level)?))
+    }
 }
 
 /// Begins an output into files.
@@ -214,6 +286,9 @@ pub(crate) fn file(shape: Shape, options: &OutputOptions, to: Destination) -> Re
             let extents = to.extents.into_iter().map(file).collect();
             Box::new(create::Extents::new(file(to.main), extents, descriptor)?)
         }
+        Shape::TarGz(disk) => Box::new(TarGz::new(SinkStream::to_file(file(to.main)), &disk, options)?),
+        #[cfg(feature = "digest")]
+        Shape::Ova(ova) => ova.file(to.main, &to.name)?,
     })
 }
 
@@ -225,14 +300,20 @@ pub(crate) fn stream<'w>(
     options: &OutputOptions,
     out: Box<dyn Write + Send + 'w>,
 ) -> Result<Box<dyn Sink + 'w>> {
-    let out = SinkStream::new(out, "the output stream");
+    const NAME: &str = "the output stream";
+    let pipe = |out| SinkStream::new(out, NAME);
     match shape {
+        #[cfg(feature = "digest")]
+        Shape::Ova(ova) => ova.stream(out, NAME),
+        Shape::TarGz(disk) => Ok(Box::new(TarGz::new(pipe(out), &disk, options)?)),
         Shape::Laid(layout) => {
             let source = disk.chain().iter().find_map(|layer| layer.files().first());
             let source = source.map_or_else(String::new, |file| file.name().to_owned());
-            Ok(Box::new(LayoutStream::new(out, layout, blocks, source)?))
+            Ok(Box::new(LayoutStream::new(pipe(out), layout, blocks, source)?))
         }
-        Shape::Stream(descriptor) => Ok(Box::new(create::Stream::new(out, &descriptor, options.level)?)),
+        Shape::Stream(descriptor) => {
+            Ok(Box::new(create::Stream::new(pipe(out), &descriptor, options.level)?))
+        }
         Shape::Extents(descriptor) => Err(not_one_file(&descriptor)),
     }
 }
@@ -249,6 +330,10 @@ pub(crate) fn reopen(
     names: &Names,
     extents: Vec<Arc<dyn ReadAt>>,
 ) -> Result<Disk> {
+    #[cfg(feature = "digest")]
+    if format == OutputFormat::Ova {
+        return crate::Open::new().format(Format::Vmdk).open(disk_inside(main)?);
+    }
     let resolver: Explicit = names.extents.iter().cloned().zip(extents).collect();
     crate::Open::new().format(format.format()).resolver(resolver).open(main)
 }

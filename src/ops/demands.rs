@@ -79,7 +79,11 @@ pub(super) const DEMANDS: [Demand; 10] = [
         target: Target::Vsphere,
         name: "vsphere",
         // govmomi, of what vSphere's import takes: "invalid format (must be streamOptimized)"; or an OVA with one inside.
-        formats: &[vmdk(Subformat::StreamOptimized, VSPHERE_LARGEST)],
+        formats: &[
+            vmdk(Subformat::StreamOptimized, VSPHERE_LARGEST),
+            #[cfg(feature = "digest")]
+            plain(OutputFormat::Ova, VSPHERE_LARGEST),
+        ],
         rounding: SECTOR,
         encrypted: Encrypted::Carried,
     },
@@ -142,7 +146,7 @@ pub(super) const DEMANDS: [Demand; 10] = [
         target: Target::Gcp,
         name: "gcp",
         // Google's "Manually import boot disks": a file disk.raw, made by `tar --format=oldgnu -Sczf`, of whole GiB.
-        formats: &[plain(OutputFormat::Raw, CLOUD_LARGEST)],
+        formats: &[plain(OutputFormat::TarGz, CLOUD_LARGEST)],
         rounding: GIB,
         // "Importing virtual disks": encrypted disks are not supported.
         encrypted: Encrypted::Refused("Compute Engine imports no disk that is encrypted by software"),
@@ -158,6 +162,8 @@ pub(super) const DEMANDS: [Demand; 10] = [
             vhdx(OutputFormat::Vhdx(Dynamic), VHDX_BLOCKS, false),
             vhdx(OutputFormat::Vhdx(Fixed), VHDX_BLOCKS, false),
             plain(OutputFormat::Raw, CLOUD_LARGEST),
+            #[cfg(feature = "digest")]
+            plain(OutputFormat::Ova, CLOUD_LARGEST),
         ],
         rounding: SECTOR,
         // VM Import's "Limitations": "Importing VMs with encrypted volumes isn't supported".

@@ -27,7 +27,7 @@ pub enum Target {
     Azure,
     /// XenServer and XCP-ng: a dynamic VHD of whole blocks of 2 MiB.
     Xenserver,
-    /// Google Compute Engine: a raw disk of whole GiB.
+    /// Google Compute Engine: a raw disk of whole GiB, in a compressed tar.
     Gcp,
     /// AWS's VM Import: a streamOptimized VMDK.
     Aws,

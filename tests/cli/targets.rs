@@ -46,3 +46,28 @@ fn what_a_target_does_not_take_is_refused_before_anything_is_written() {
     let output = place.run(&["convert", "bitlocker.raw", "out.vmdk", "--target", "vsphere"], DONE);
     assert!(error_text(&output).contains("encryption seen"), "{}", error_text(&output));
 }
+
+#[test]
+fn containers_follow_the_option_the_target_or_the_name() {
+    let place = Place::new();
+    let source = place.raw("source.raw");
+    let kind = |report: serde_json::Value| (report["format"].to_string(), report["subformat"].to_string());
+    let ova = ("\"vmdk\"".to_owned(), "\"ova\"".to_owned());
+    let tar_gz = ("\"raw\"".to_owned(), "\"tar.gz\"".to_owned());
+    for (arguments, expected) in [
+        (&["named.ova"][..], &ova),
+        (&["asked.bin", "--format", "ova"], &ova),
+        (&["vsphere.ova", "--target", "vsphere"], &ova),
+        (&["named.tar.gz"], &tar_gz),
+        (&["gcp.bin", "--target", "gcp"], &tar_gz),
+    ] {
+        let report = place.json(&[&["convert", text(&source)], arguments, &["--json"]].concat());
+        assert_eq!(kind(report), *expected, "{arguments:?}");
+    }
+    let report = place.json(&["convert", text(&source), "gcp.tar.gz", "--target", "gcp", "--json"]);
+    assert_eq!(report["virtual_size"], 1 << 30, "whole GiB");
+    let piped = place.run(&["convert", text(&source), "-", "--format", "ova"], DONE).stdout;
+    assert_eq!(&piped[..8], b"disk.ovf");
+    place.run(&["convert", text(&source), "x.ova", "--target", "azure"], USAGE);
+    place.run(&["convert", text(&source), "x.tar.gz", "--verify"], USAGE);
+}

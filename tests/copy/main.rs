@@ -4,6 +4,8 @@ mod blocks;
 mod cancel;
 mod changing;
 mod comparing;
+#[cfg(unix)]
+mod containers;
 mod costs;
 mod differences;
 #[cfg(feature = "digest")]

@@ -6,7 +6,7 @@ use clap::Args;
 use diskport::chain::check_no_children;
 use diskport::{Error, Format, WritableDisk};
 
-use super::{ImageArgs, OpenArgs, PolicyArgs};
+use super::{FormatName, ImageArgs, OpenArgs, PolicyArgs};
 use crate::console::say;
 use crate::failure::Failure;
 use crate::size;
@@ -26,7 +26,7 @@ pub struct Create {
     pub parent_format: Option<Format>,
     /// The format: raw, vhd, vhdx or vmdk. By default what the image's name ends in; of a child, the parent's
     #[arg(long, short = 'O', conflicts_with = "parent")]
-    pub format: Option<Format>,
+    pub format: Option<FormatName>,
     /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat,
     /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
     #[arg(long, conflicts_with = "parent")]

@@ -2,6 +2,7 @@
 
 mod change;
 mod delta;
+mod format_name;
 mod open;
 mod partition;
 
@@ -14,6 +15,7 @@ use diskport::{Disk, Format};
 
 pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Write};
 pub use delta::{EbsBlocks, Update};
+pub use format_name::FormatName;
 pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
 pub use partition::{ConvertToGpt, OutputKind, Partitions};
 
@@ -218,9 +220,9 @@ pub struct Convert {
     /// The source's format, instead of detecting it
     #[arg(long, short = 'f', value_name = "FORMAT")]
     pub source_format: Option<Format>,
-    /// The output's format: raw, vhd, vhdx or vmdk. By default what the output's name ends in
+    /// The output's format: raw, vhd, vhdx or vmdk, or a container: ova, tar.gz. By default what the output's name ends in
     #[arg(long, short = 'O')]
-    pub format: Option<Format>,
+    pub format: Option<FormatName>,
     /// The kind: fixed or dynamic of a VHD or VHDX; monolithicSparse, monolithicFlat,
     /// twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized or vmfs of a VMDK
     #[arg(long)]

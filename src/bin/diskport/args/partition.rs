@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use diskport::Format;
 use uuid::Uuid;
 
-use super::{ImageArgs, OpenArgs, OutputArgs};
+use super::{FormatName, ImageArgs, OpenArgs, OutputArgs};
 
 #[derive(Args)]
 pub struct Partitions {
@@ -28,7 +28,7 @@ pub struct ConvertToGpt {
     pub output_kind: OutputKind,
     /// The format of a copy, by default what the output's name ends in; a child has its parent's
     #[arg(long, short = 'O')]
-    pub format: Option<Format>,
+    pub format: Option<FormatName>,
     /// What partitions of an MBR type are in the GPT: 131=GUID
     #[arg(long, value_name = "TYPE=GUID", value_parser = parse_mapping)]
     pub map: Vec<(u8, Uuid)>,

@@ -9,7 +9,7 @@ use diskport::ops::{Choices, Target, grow};
 use diskport::{Disk, Format};
 
 use super::output;
-use crate::args::{Convert, ProgressMode};
+use crate::args::{Convert, FormatName, ProgressMode};
 use crate::console;
 use crate::failure::Failure;
 
@@ -29,9 +29,13 @@ pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
 }
 
 fn for_target(args: &Convert, target: Target, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    // The platform decides, whatever the name ends in, but between a disk and an OVA with one inside.
+    let named = FormatName::of_name(&args.destination).filter(|named| named.container == Some("ova"));
+    let kind = args.format.or(named.filter(|_| args.subformat.is_none()));
+    let container = kind.and_then(|kind| kind.container).map(str::to_owned);
     let choices = Choices {
-        format: args.format,
-        subformat: args.subformat.clone(),
+        format: kind.map(|kind| kind.format),
+        subformat: args.subformat.clone().or(container),
         block_size: args.block_size,
         size: args.size,
     };

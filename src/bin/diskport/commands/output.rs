@@ -9,7 +9,7 @@ use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Progress};
 use diskport::format::vmdk::Subformat;
 
-use crate::args::{OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
+use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
 use crate::size::show;
@@ -19,22 +19,13 @@ pub fn is_stdout(destination: &Path) -> bool {
     destination.as_os_str() == "-"
 }
 
-/// The format that a name ends in.
-fn by_name(path: &Path) -> Option<Format> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    match ending.to_ascii_lowercase().as_str() {
-        "vmdk" => Some(Format::Vmdk),
-        "vhd" | "avhd" => Some(Format::Vhd),
-        "vhdx" | "avhdx" => Some(Format::Vhdx),
-        "raw" | "img" | "dd" | "bin" => Some(Format::Raw),
-        _ => None,
-    }
-}
-
 /// Refuses a name that ends in another format than `written`, which the user did not choose.
 pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
-    match by_name(path).filter(|named| *named != written) {
-        Some(_) => Err(Failure::Usage(format!("{}: the image would be a {written}", path.display()))),
+    let written = FormatName { format: written, container: None };
+    match FormatName::of_name(path).filter(|named| *named != written) {
+        Some(_) => {
+            Err(Failure::Usage(format!("{}: the image would be a {}", path.display(), written.format)))
+        }
         None => Ok(()),
     }
 }
@@ -51,16 +42,16 @@ pub fn warn_of_place(path: &Path, policy: PolicyArgs) {
 /// The format asked for, or the one that the output's name ends in.
 pub fn format(
     destination: &Path,
-    format: Option<Format>,
+    kind: Option<FormatName>,
     subformat: Option<&str>,
 ) -> Result<OutputFormat, Failure> {
-    let Some(format) = format.or_else(|| by_name(destination)) else {
+    let Some(FormatName { format, container }) = kind.or_else(|| FormatName::of_name(destination)) else {
         return Err(Failure::Usage("name the output's format with --format".to_owned()));
     };
     // What takes a VMDK from a pipe takes this kind.
     let piped = format == Format::Vmdk && is_stdout(destination);
-    let subformat = subformat.or(piped.then_some(Subformat::StreamOptimized.name()));
-    Ok(OutputFormat::new(format, subformat)?)
+    let usual = container.or(piped.then_some(Subformat::StreamOptimized.name()));
+    Ok(OutputFormat::new(format, subformat.or(usual))?)
 }
 
 /// Runs a copy into `destination` and reports what it did; `adjustments` is what the caller changed.

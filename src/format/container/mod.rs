@@ -1,0 +1,14 @@
+//! Files that carry a disk inside: a compressed tar for Google, an OVA for hypervisors.
+
+mod gzip;
+#[cfg(feature = "digest")]
+mod ova;
+#[cfg(feature = "digest")]
+mod ovf;
+mod sparse;
+mod tar;
+mod tar_gz;
+
+#[cfg(feature = "digest")]
+pub(crate) use ova::{Inside, Ova, disk_inside};
+pub(crate) use tar_gz::TarGz;
