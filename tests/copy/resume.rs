@@ -84,7 +84,7 @@ fn check_left(folder: &Path, format: OutputFormat, when: &str) {
     let left = files(folder);
     for (name, _) in &left {
         let is_ours = name.starts_with(".out")
-            && (name.ends_with(".diskport-partial") || name.ends_with(".diskport-checkpoint"));
+            && (name.ends_with(".diskport-partial") || name.contains(".diskport-checkpoint"));
         assert!(is_ours, "{format}, {when}: {name}");
     }
     let partial = folder.join(".out.vmdk.diskport-partial");
@@ -100,7 +100,8 @@ fn a_copy_goes_on_after_an_error_at_any_read() {
     let good = raw(MemoryStorage::new(bytes.clone()));
     for format in formats() {
         let expected = whole(&good, format);
-        for threads in [0, 2] {
+        let is_usual = [VHD, STREAM].contains(&format);
+        for threads in if is_usual { vec![0, 2] } else { vec![0] } {
             let (mut failures, mut resumed) = (0, 0);
             for at in 1.. {
                 let folder = tempfile::tempdir().expect("a folder");
@@ -249,8 +250,8 @@ fn other_options_begin_again() {
     }
     // What does not change the output does not matter.
     interrupted(folder.path(), &bytes, VHD).expect_err("is broken off");
-    let report = copy(&good, VHD).threads(3).verify(true).level(1).write_file(&path);
-    assert!(report.expect("goes on").resumed_at.is_some() || names(folder.path()) == ["out.vmdk"]);
+    let report = copy(&good, VHD).threads(3).verify(true).write_file(&path).expect("goes on");
+    assert!(report.resumed_at.is_some());
 }
 
 #[test]

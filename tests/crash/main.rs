@@ -10,6 +10,7 @@ mod errors;
 mod expected;
 mod failure;
 mod image;
+mod killed;
 mod oracle;
 mod parallel;
 mod peers;
@@ -20,6 +21,7 @@ mod states;
 mod survey;
 mod target;
 mod toy;
+mod unfinished;
 mod workload;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -56,6 +58,16 @@ fn main() {
         let states = publish::check()?;
         eprintln!("{states} states of names");
         Ok(())
+    }));
+    trials.push(trial("outputs that are cut off are no disks".to_owned(), || {
+        let cuts = unfinished::check()?;
+        eprintln!("{cuts} cuts of outputs");
+        if cuts < 300 { Err("too few to have meant anything".into()) } else { Ok(()) }
+    }));
+    trials.push(trial("a conversion that is killed goes on".to_owned(), || {
+        let resumed = killed::check()?;
+        eprintln!("{resumed} conversions went on");
+        if resumed < 100 { Err("too few to have meant anything".into()) } else { Ok(()) }
     }));
     trials.extend(toy::Flaw::ALL.map(|flaw| {
         let name = match flaw {
