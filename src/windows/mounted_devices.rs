@@ -27,13 +27,12 @@ pub struct Renamed {
 pub enum Outcome {
     /// It names the same partition by its GPT id.
     Kept,
-    /// The value was removed, since the partition is no more: another volume may get the letter.
-    PartitionGone,
     /// The value was removed, since the hive had no room. Windows gives the letter anew: C: to itself.
     NoRoom,
 }
 
-/// Gives the volumes of a disk that becomes a GPT disk their new names, in the hive `SYSTEM`.
+/// Gives the volumes of a disk that becomes a GPT disk their new names, in the hive `SYSTEM`. Names of partitions that
+/// the disk does not have stay: they name nothing, before and after.
 ///
 /// # Errors
 ///
@@ -47,23 +46,22 @@ pub fn rename(system: &mut Hive, ids: &GptIds) -> Result<Vec<Renamed>> {
             // Other volumes have other lengths: GPT partitions 24 bytes, drives of other kinds a longer name.
             let Ok(data) = <[u8; 12]>::try_from(value.data()?) else { continue };
             let [s0, s1, s2, s3, offset @ ..] = data;
-            if u32::from_le_bytes([s0, s1, s2, s3]) == ids.signature {
-                of_disk.push((value.name().to_owned(), ids.partition(u64::from_le_bytes(offset))));
+            if u32::from_le_bytes([s0, s1, s2, s3]) == ids.signature
+                && let Some(partition) = ids.partition(u64::from_le_bytes(offset))
+            {
+                of_disk.push((value.name().to_owned(), partition));
             }
         }
     }
     let mut renamed = Vec::new();
     for (name, partition) in of_disk {
-        let outcome = match partition {
-            Some(id) if system.replace_value(KEY, &name, &[&GPT[..], &id.to_bytes_le()].concat())? => {
-                Outcome::Kept
-            }
-            Some(_) => Outcome::NoRoom,
-            None => Outcome::PartitionGone,
-        };
-        if outcome != Outcome::Kept {
+        let id = [&GPT[..], &partition.to_bytes_le()].concat();
+        let outcome = if system.replace_value(KEY, &name, &id)? {
+            Outcome::Kept
+        } else {
             system.remove_value(KEY, &name)?;
-        }
+            Outcome::NoRoom
+        };
         renamed.push(Renamed { name, outcome });
     }
     Ok(renamed)

@@ -33,11 +33,7 @@ fn of_this_disk_alone() {
     let outcome = |name: &str, outcome| Renamed { name: name.into(), outcome };
     assert_eq!(
         renamed,
-        [
-            outcome("\\DosDevices\\C:", Outcome::Kept),
-            outcome("\\??\\Volume{a}", Outcome::Kept),
-            outcome("\\DosDevices\\F:", Outcome::PartitionGone),
-        ]
+        [outcome("\\DosDevices\\C:", Outcome::Kept), outcome("\\??\\Volume{a}", Outcome::Kept)]
     );
     let now = open(&edited(file, &hive.edits().unwrap())).unwrap().tree().unwrap();
     let devices = now.get("MountedDevices").unwrap();
@@ -47,7 +43,7 @@ fn of_this_disk_alone() {
     assert_eq!(data("\\??\\Volume{a}"), Some(new));
     assert_eq!(data("\\DosDevices\\D:"), Some(drive));
     assert_eq!(data("\\DosDevices\\E:"), Some(mbr(0x9999, 500 << 20)));
-    assert_eq!(data("\\DosDevices\\F:"), None);
+    assert_eq!(data("\\DosDevices\\F:"), Some(mbr(SIGNATURE, 1 << 40)));
     assert_eq!(data("\\DosDevices\\G:"), Some(gpt));
 }
 
