@@ -11,7 +11,7 @@
 //! * [`chain`]: merging the layers of a chain, and giving a child another parent.
 //! * [`copy`]: copying a disk into another format, comparing two, digests.
 //! * [`partition`]: partition tables, and turning an MBR into a GPT.
-//! * [`windows`]: registry hives and boot stores.
+//! * [`windows`]: NTFS volumes, registry hives and boot stores.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
 //!
 //! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.

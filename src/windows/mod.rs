@@ -1,8 +1,9 @@
-//! What a Windows disk holds beside its partitions: registry hives, and the store that the boot manager reads.
+//! What a Windows disk holds beside its partitions: NTFS volumes, registry hives, and the store that the boot manager reads.
 
 pub mod bcd;
 mod gpt_ids;
 pub mod mounted_devices;
+pub mod ntfs;
 pub mod registry;
 pub mod version;
 

@@ -1,0 +1,157 @@
+//! A file of a volume: what it holds, and where.
+
+use super::compression;
+use super::directory::{self, Entry};
+use super::flaw::flaw;
+use super::record::{Record, flag, kind};
+use super::stream::{Place, Stream};
+use super::volume::Volume;
+use super::wof;
+use crate::disk::Patch;
+use crate::error::{Error, Result};
+
+/// Directories within each other that are followed.
+const MAX_DEPTH: usize = 64;
+/// Files that are listed at once.
+const MAX_FILES: usize = 1 << 17;
+
+/// A file or a directory.
+#[derive(Debug)]
+pub struct File<'v> {
+    pub(super) volume: &'v Volume,
+    pub(super) record: Record,
+}
+
+impl<'v> File<'v> {
+    pub(super) fn new(volume: &'v Volume, record: Record) -> Self {
+        Self { volume, record }
+    }
+
+    /// Whether it is a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`].
+    pub fn is_directory(&self) -> Result<bool> {
+        self.volume.in_record(&self.record, Record::is_directory)
+    }
+
+    /// The files in this directory, sorted by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when this is no directory or cannot be read, [`Error::Layout`] when it is a link, and what
+    /// reading the disk gives rise to.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        match wof::reparse(self)? {
+            wof::Reparse::None => directory::entries(self),
+            _ => Err(refused("a directory that is a link is not followed")),
+        }
+    }
+
+    /// The file of an entry of this directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`], and what reading the disk gives rise to.
+    pub fn open(&self, entry: &Entry) -> Result<File<'v>> {
+        self.volume.file(entry.reference)
+    }
+
+    /// The files below this directory with their paths from here, parted by `\`; directories come before what they
+    /// hold.
+    ///
+    /// # Errors
+    ///
+    /// As for [`entries`](Self::entries); [`Error::Layout`] for a tree beyond all measure, such as one that loops.
+    pub fn tree(&self) -> Result<Vec<(String, Entry)>> {
+        let mut found = Vec::new();
+        self.collect("", 0, &mut found)?;
+        Ok(found)
+    }
+
+    fn collect(&self, path: &str, depth: usize, found: &mut Vec<(String, Entry)>) -> Result<()> {
+        let entries = self.entries()?;
+        if depth > MAX_DEPTH || found.len() + entries.len() > MAX_FILES {
+            return Err(refused(&format!(
+                "more than {MAX_DEPTH} levels of directories or {MAX_FILES} files, at {path}"
+            )));
+        }
+        for entry in entries {
+            // The root directory is an entry of itself.
+            if entry.reference.number() == self.record.number {
+                continue;
+            }
+            let path = if path.is_empty() { entry.name.clone() } else { format!("{path}\\{}", entry.name) };
+            found.push((path.clone(), entry.clone()));
+            if entry.is_directory {
+                self.open(&entry)?.collect(&path, depth + 1, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file, when they are at most `limit`; what NTFS or WOF compressed is decompressed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layout`] for a file that is encrypted or a link, or compressed in a way that is not known here;
+    /// [`Error::Damaged`], and what reading the disk gives rise to.
+    pub fn read(&self, limit: u64) -> Result<Vec<u8>> {
+        let data = self.data()?;
+        data.check_size(limit)?;
+        match wof::reparse(self)? {
+            wof::Reparse::None => compression::read(self.volume, &data, limit),
+            wof::Reparse::Compressed { chunk } => {
+                let stored = Stream::find(self.volume, &self.record, kind::DATA, wof::STREAM)?;
+                let stored = stored
+                    .ok_or_else(|| refused("the file is compressed, but its compressed data are missing"))?;
+                // What does not become smaller is stored as it is, behind a table of its chunks.
+                let stored =
+                    compression::read(self.volume, &stored, limit.saturating_mul(2).saturating_add(4096))?;
+                wof::decompress(&stored, data.size as usize, chunk)
+                    .map_err(|flaw| flaw.at("WofCompressedData", 0))
+            }
+            wof::Reparse::Other(tag) => Err(refused(&format!(
+                "the file is a link or is stored elsewhere (reparse point {tag:#010x})"
+            ))),
+        }
+    }
+
+    /// The changes of the disk that put `bytes` in the place of those at `offset` of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layout`] where the bytes do not lie in the file's clusters as they are: in a file that is compressed,
+    /// encrypted or sparse there, lies in its FILE record or ends before; [`Error::Damaged`].
+    pub fn overwrite(&self, offset: u64, bytes: &[u8]) -> Result<Vec<Patch>> {
+        let data = self.data()?;
+        let end = offset.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > data.size.min(data.initialized)) {
+            return Err(refused(&format!("{} bytes at {offset} lie beyond the file's end", bytes.len())));
+        }
+        let plain = data.flags & (flag::COMPRESSION | flag::ENCRYPTED) == 0
+            && matches!(data.place, Place::Runs(_))
+            && matches!(wof::reparse(self)?, wof::Reparse::None);
+        let patches = self.volume.place(data.runs(), offset, bytes);
+        match plain && patches.iter().map(|patch| patch.bytes.len()).sum::<usize>() == bytes.len() {
+            true => Ok(patches),
+            false => Err(refused(
+                "the file cannot be changed in place: it is compressed, encrypted or sparse, or lies in its FILE record",
+            )),
+        }
+    }
+
+    fn data(&self) -> Result<Stream> {
+        match Stream::find(self.volume, &self.record, kind::DATA, "")? {
+            Some(data) => Ok(data),
+            None => {
+                self.volume.in_record(&self.record, |_| Err(flaw("a file with data", "none: a directory?")))
+            }
+        }
+    }
+}
+
+pub(super) fn refused(reason: &str) -> Error {
+    Error::Layout { reason: reason.to_owned() }
+}

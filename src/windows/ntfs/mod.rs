@@ -1,0 +1,30 @@
+//! NTFS volumes: files read, volumes made smaller.
+//!
+//! Making a volume smaller needs FILE records and mapping pairs that can be rewritten, which is half of a reader; the
+//! other half is here too, since what readers at hand do with compressed files (WOF's read as zeros) would not do.
+
+mod bitmap;
+mod boot;
+mod compression;
+mod directory;
+mod edit;
+mod file;
+mod fixup;
+mod flaw;
+mod lznt1;
+mod record;
+mod relocate;
+mod runs;
+mod shrink;
+mod state;
+mod stream;
+mod upcase;
+mod volume;
+mod wof;
+mod xpress;
+
+pub use directory::Entry;
+pub use file::File;
+pub use shrink::{Move, Shrink, Tail};
+pub use state::State;
+pub use volume::Volume;

@@ -1,0 +1,22 @@
+//! `$UpCase`: which names are the same in both cases.
+
+use super::record::kind;
+use super::volume::{Volume, system_file};
+use crate::error::Result;
+
+/// The upper-case form of each UTF-16 unit.
+#[derive(Default)]
+pub(super) struct Upcase(Vec<u16>);
+
+impl Upcase {
+    pub fn read(volume: &Volume) -> Result<Self> {
+        let record = volume.record(system_file::UPCASE)?;
+        let bytes = volume.required(&record, kind::DATA, "")?.read(volume, 1 << 17)?;
+        Ok(Self(bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()))
+    }
+
+    pub fn same(&self, a: &[u16], b: &[u16]) -> bool {
+        let upper = |unit: &u16| self.0.get(usize::from(*unit)).copied().unwrap_or(*unit);
+        a.iter().map(upper).eq(b.iter().map(upper))
+    }
+}

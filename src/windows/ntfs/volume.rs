@@ -1,0 +1,216 @@
+//! A volume: its boot sector, its master file table, and its files by number and by path.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::boot::Boot;
+use super::directory;
+use super::file::File;
+use super::flaw::{Flaw, flaw};
+use super::record::{Record, Reference, kind};
+use super::runs::{self, Run};
+use super::stream::{Place, Stream};
+use super::upcase::Upcase;
+use crate::disk::{Disk, Patch};
+use crate::error::{Error, Result};
+
+/// The numbers of the files that a volume itself consists of.
+pub(super) mod system_file {
+    pub const MFT: u64 = 0;
+    pub const MFT_MIRROR: u64 = 1;
+    pub const LOG: u64 = 2;
+    pub const VOLUME: u64 = 3;
+    pub const ROOT: u64 = 5;
+    pub const BITMAP: u64 = 6;
+    pub const BAD_CLUSTERS: u64 = 8;
+    pub const UPCASE: u64 = 10;
+}
+
+/// An NTFS volume on a disk, read-only.
+///
+/// ```no_run
+/// use diskport::windows::ntfs::Volume;
+///
+/// let disk = diskport::open("windows.vhdx")?;
+/// let volume = Volume::open(&disk, 1 << 20..disk.size() - (1 << 20))?;
+/// if let Some(file) = volume.find(r"\Windows\System32\winload.efi")? {
+///     let bytes = file.read(16 << 20)?;
+///     println!("{} bytes", bytes.len());
+/// }
+/// # Ok::<(), diskport::Error>(())
+/// ```
+pub struct Volume {
+    disk: Disk,
+    range: Range<u64>,
+    pub(super) boot: Boot,
+    /// The clusters of the master file table.
+    pub(super) mft: Stream,
+    upcase: Upcase,
+}
+
+impl Volume {
+    /// Whether `range` of `disk` says that it is an NTFS volume.
+    ///
+    /// # Errors
+    ///
+    /// What reading the disk gives rise to.
+    pub fn recognise(disk: &Disk, range: Range<u64>) -> Result<bool> {
+        let mut prefix = [0; 11];
+        if range.end.saturating_sub(range.start) < prefix.len() as u64 {
+            return Ok(false);
+        }
+        disk.read_at(&mut prefix, range.start)?;
+        Ok(Boot::recognises(&prefix))
+    }
+
+    /// The volume in the partition that is `range` of `disk`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when it is none or its own files cannot be read, [`Error::OutOfRange`] for a partition that
+    /// ends beyond the disk, and what reading the disk gives rise to.
+    pub fn open(disk: &Disk, range: Range<u64>) -> Result<Self> {
+        let len = range.end.saturating_sub(range.start);
+        let mut prefix = vec![0; len.min(Boot::LEN as u64) as usize];
+        disk.read_at(&mut prefix, range.start)?;
+        let boot = Boot::parse(&prefix, len).map_err(|flaw| flaw.at("NTFS boot sector", range.start))?;
+        if range.end > disk.size() {
+            return Err(Error::OutOfRange { offset: range.start, len, size: disk.size() });
+        }
+        // The table's first record tells where the others are; the records that continue that one lie in the first part
+        // of the table.
+        let start = vec![Run { len: boot.record_size.div_ceil(boot.cluster_size), lcn: Some(boot.mft) }];
+        let mft = Stream::plain(Place::Runs(start), boot.record_size);
+        let mut volume = Self { disk: disk.clone(), range, boot, mft, upcase: Upcase::default() };
+        let first = volume.record(system_file::MFT)?;
+        if let Some(part) = volume.in_record(&first, |record| record.attribute(kind::DATA, "", 0))? {
+            volume.mft = volume.in_record(&first, |_| Stream::of(&part, &volume.boot))?;
+        }
+        volume.mft = volume.required(&first, kind::DATA, "")?;
+        volume.upcase = Upcase::read(&volume)?;
+        Ok(volume)
+    }
+
+    /// Bytes of a cluster.
+    pub fn cluster_size(&self) -> u64 {
+        self.boot.cluster_size
+    }
+
+    /// Bytes of a sector, as the boot sector gives them.
+    pub fn sector_size(&self) -> u64 {
+        self.boot.sector_size
+    }
+
+    /// Bytes of the volume: its sectors and the one behind them, which holds the boot sector's copy.
+    pub fn size(&self) -> u64 {
+        (self.boot.sectors + 1) * self.boot.sector_size
+    }
+
+    /// The file or directory at a path; its names are parted by `\` or `/` and are the same in both cases.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] for directories that cannot be read, and what reading the disk gives rise to.
+    pub fn find(&self, path: &str) -> Result<Option<File<'_>>> {
+        let mut file = self.root()?;
+        for name in path.split(['\\', '/']).filter(|name| !name.is_empty()) {
+            match directory::find(&file, name, &self.upcase)? {
+                Some(reference) => file = self.file(reference)?,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(file))
+    }
+
+    /// The root directory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`find`](Self::find).
+    pub fn root(&self) -> Result<File<'_>> {
+        Ok(File::new(self, self.record(system_file::ROOT)?))
+    }
+
+    /// The file that a directory's entry refers to.
+    pub(super) fn file(&self, reference: Reference) -> Result<File<'_>> {
+        let record = self.record(reference.number())?;
+        self.in_record(&record, |record| {
+            let stale = record.sequence()? != reference.sequence() || !record.in_use()?;
+            match stale || record.base()?.is_some() {
+                true => Err(flaw(format!("the file that {:#x} refers to", reference.0), "another one")),
+                false => Ok(()),
+            }
+        })?;
+        Ok(File::new(self, record))
+    }
+
+    /// The record of a number.
+    pub(super) fn record(&self, number: u64) -> Result<Record> {
+        let size = self.boot.record_size;
+        let offset = number.checked_mul(size).filter(|&offset| self.mft.size.saturating_sub(offset) >= size);
+        let offset = offset.ok_or_else(|| {
+            let records = self.mft.size / size;
+            flaw(format!("a reference to one of {records} records"), number.to_string())
+                .at("NTFS MFT", self.range.start)
+        })?;
+        let mut bytes = vec![0; size as usize];
+        self.mft.read_at(self, &mut bytes, offset)?;
+        Record::parse(number, bytes).map_err(|flaw| flaw.at("NTFS FILE record", self.record_offset(number)))
+    }
+
+    /// What `read` makes of a record; a flaw is an error that names its place.
+    pub(super) fn in_record<'r, T>(
+        &self,
+        record: &'r Record,
+        read: impl FnOnce(&'r Record) -> Result<T, Flaw>,
+    ) -> Result<T> {
+        read(record).map_err(|flaw| flaw.at("NTFS FILE record", self.record_offset(record.number)))
+    }
+
+    /// Where a record lies on the disk, for messages.
+    fn record_offset(&self, number: u64) -> u64 {
+        let offset = number.saturating_mul(self.boot.record_size);
+        let place = match &self.mft.place {
+            Place::Runs(runs) => runs::pieces(runs, self.boot.cluster_size, offset, 1).next(),
+            Place::Resident(_) => None,
+        };
+        self.range.start + place.and_then(|(place, _)| place).unwrap_or(0)
+    }
+
+    /// The attribute of a file that must have it.
+    pub(super) fn required(&self, base: &Record, kind: u32, name: &str) -> Result<Stream> {
+        Stream::find(self, base, kind, name)?.ok_or_else(|| {
+            let expected = format!("an attribute of type {kind:#x}, name {name:?}");
+            flaw(expected, "none").at("NTFS FILE record", self.record_offset(base.number))
+        })
+    }
+
+    /// Reads at an offset in the volume.
+    pub(super) fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.disk.read_at(buf, self.range.start + offset)
+    }
+
+    /// Where byte `offset` of the volume lies on the disk.
+    pub(super) fn on_disk(&self, offset: u64) -> u64 {
+        self.range.start + offset
+    }
+
+    /// `bytes` at `offset` of the file that `runs` make up, as changes of the disk. Nothing is written into holes.
+    pub(super) fn place(&self, runs: &[Run], offset: u64, mut bytes: &[u8]) -> Vec<Patch> {
+        let mut patches = Vec::new();
+        for (place, len) in runs::pieces(runs, self.boot.cluster_size, offset, bytes.len() as u64) {
+            let (piece, rest) = bytes.split_at(len as usize);
+            bytes = rest;
+            if let Some(place) = place {
+                patches.push(Patch { offset: self.range.start + place, bytes: piece.to_vec() });
+            }
+        }
+        patches
+    }
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Volume").field("range", &self.range).field("boot", &self.boot).finish_non_exhaustive()
+    }
+}
