@@ -3,18 +3,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use diskport::MIB;
 
 use crate::common::tools::{Trouble, tool};
 use crate::expected::pattern;
+use crate::parallel::parallel;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_diskport");
 /// The calls.
 const CALLS: &str = "pwrite64,write,ftruncate,fallocate,fsync,fdatasync,rename,renameat,renameat2";
 /// What is done to one of them.
 const FAULTS: [&str; 4] = ["signal=SIGKILL", "error=ENOSPC", "error=EFBIG", "error=EIO"];
+/// Calls of a conversion from which on none is met: the last of them change messages alone.
+const CALLS_AT_MOST: usize = 12;
 /// The outputs, with what makes them.
 const OUTPUTS: [(&str, &[&str]); 6] = [
     ("raw", &["out.raw"]),
@@ -33,56 +37,53 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// Interrupts each output at each call, and at random; how often there was something to go on with.
 pub fn check() -> Result<usize, Trouble> {
+    tool("strace")?;
     let mut source = pattern(1, 0, (5 * MIB) as usize);
     source[MIB as usize..][..(MIB / 2) as usize].fill(0);
+    let resumed = AtomicUsize::new(0);
+    parallel(&OUTPUTS, |(name, arguments)| {
+        let count = interrupt(&source, arguments).map_err(|failure| format!("{name}, {failure}"))?;
+        resumed.fetch_add(count, Ordering::Relaxed);
+        Ok(())
+    })?;
+    Ok(resumed.into_inner())
+}
+
+fn interrupt(source: &[u8], arguments: &[&str]) -> Result<usize, String> {
     let mut resumed = 0;
-    for (name, arguments) in OUTPUTS {
-        let whole = {
-            let folder = Folder::new(&source)?;
-            folder.succeed(folder.convert(arguments).arg("--no-sync"))?;
-            folder.files()?
-        };
-        let place = |what: String| move |failure| Trouble::from(format!("{name}, {what}: {failure}"));
-        for fault in FAULTS {
-            for number in 1.. {
-                let folder = Folder::new(&source)?;
-                let inject = format!("inject={CALLS}:{fault}:when={number}");
-                let mut strace = tool("strace")?;
-                strace.args(["-f", "-qq", "-o", "/dev/null", "-e"]).args([
-                    &format!("trace={CALLS}"),
-                    "-e",
-                    &inject,
-                ]);
-                let convert = folder.convert(arguments);
-                strace.arg(PROGRAM).args(convert.get_args()).args(RESUME).current_dir(folder.path());
-                let output = strace.output()?;
-                if output.status.success() {
-                    // Only messages can fail without a word.
-                    if folder.files()? != whole {
-                        return Err(
-                            format!("{name}, {fault} at call {number}: is done, and is not whole").into()
-                        );
-                    }
-                    if number > 12 {
-                        break;
-                    }
-                    continue;
-                }
-                resumed +=
-                    folder.go_on(arguments, &whole).map_err(place(format!("{fault} at call {number}")))?;
+    let whole = {
+        let folder = Folder::new(source)?;
+        folder.succeed(folder.convert(arguments).arg("--no-sync"))?;
+        folder.files()?
+    };
+    for fault in FAULTS {
+        for number in 1.. {
+            let what = format!("{fault} at call {number}");
+            let folder = Folder::new(source)?;
+            let inject = format!("inject={CALLS}:{fault}:when={number}");
+            let mut strace = tool("strace").map_err(|missing| missing.0)?;
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={CALLS}"), "-e", &inject]);
+            let convert = folder.convert(arguments);
+            strace.arg(PROGRAM).args(convert.get_args()).args(RESUME).current_dir(folder.path());
+            if !strace.output().map_err(|e| e.to_string())?.status.success() {
+                resumed += folder.go_on(arguments, &whole).map_err(|failure| format!("{what}: {failure}"))?;
+            } else if folder.files()? != whole {
+                return Err(format!("{what}: is done, and is not whole"));
+            } else if number > CALLS_AT_MOST {
+                break;
             }
         }
-        for moment in (20..400).step_by(45) {
-            let folder = Folder::new(&source)?;
-            let mut convert = folder.convert(arguments);
-            let mut running =
-                convert.args(RESUME).args(["--rate-limit", "16M"]).stderr(Stdio::null()).spawn()?;
-            std::thread::sleep(Duration::from_millis(moment));
-            running.kill()?;
-            if !running.wait()?.success() {
-                resumed +=
-                    folder.go_on(arguments, &whole).map_err(place(format!("killed after {moment} ms")))?;
-            }
+    }
+    for moment in (20..400).step_by(45) {
+        let folder = Folder::new(source)?;
+        let mut convert = folder.convert(arguments);
+        convert.args(RESUME).args(["--rate-limit", "16M"]).stderr(Stdio::null());
+        let mut running = convert.spawn().map_err(|e| e.to_string())?;
+        std::thread::sleep(Duration::from_millis(moment));
+        let killed = running.kill().and_then(|()| running.wait()).map_err(|e| e.to_string())?;
+        if !killed.success() {
+            let went_on = folder.go_on(arguments, &whole);
+            resumed += went_on.map_err(|failure| format!("killed after {moment} ms: {failure}"))?;
         }
     }
     Ok(resumed)
@@ -92,10 +93,13 @@ pub fn check() -> Result<usize, Trouble> {
 struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(source: &[u8]) -> Result<Self, Trouble> {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        std::fs::write(folder.path().join("source.raw"), source)?;
-        Ok(Self(folder))
+    fn new(source: &[u8]) -> Result<Self, String> {
+        let new = || -> std::io::Result<Self> {
+            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+            std::fs::write(folder.path().join("source.raw"), source)?;
+            Ok(Self(folder))
+        };
+        new().map_err(|e| e.to_string())
     }
 
     fn path(&self) -> &Path {
