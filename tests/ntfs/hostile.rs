@@ -80,7 +80,7 @@ fn tampered() -> Result<(), Trouble> {
         slowest = slowest.max(begin.elapsed());
     }
     assert!(
-        opened > CASES as usize / 2 && failed > 50,
+        opened > CASES as usize / 2 && failed > 20,
         "{opened} opened, {failed} refused: tampered in vain"
     );
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
