@@ -1,6 +1,10 @@
 //! Makes seeds from real images: `seed CORPUS OUT`. Of each image it keeps what opening and mapping it reads, and
 //! the first bytes of its data, and puts that under the targets which it suits.
 
+#[allow(dead_code)]
+#[path = "../../tests/common/hive_logs.rs"]
+mod hive_logs;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::{self, File};
@@ -31,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let replayed = Open::new().open(image_with_log(&log))?;
     assert!(replayed.chain()[0].info().dirty_log, "the log is replayed");
     write(out, "vhdx_log", "replayable", &log.encode())?;
+    made += seed_hives(corpus, out)?;
     println!("{made} seeds in {}", out.display());
     Ok(())
 }
@@ -127,6 +132,40 @@ fn write_log(head: &[u8], path: &Path, out: &Path, name: &str) -> io::Result<()>
         write(out, "vhdx_log", name, &input.encode())?;
     }
     Ok(())
+}
+
+/// Real boot stores, and hives with logs.
+fn seed_hives(corpus: &Path, out: &Path) -> Result<usize, Box<dyn Error>> {
+    let mut made = 0;
+    for store in ["regipy/BCD", "windeploy/BCD", "public-bcd/yuorlife_tuff-Boot_BCD"] {
+        // testdata/ has none.
+        if let Ok(bytes) = fs::read(corpus.join("hives").join(store)) {
+            let input = files(&[bytes]).encode();
+            write(out, "hive", &store.replace('/', "-"), &input)?;
+            write(out, "bcd", &store.replace('/', "-"), &input)?;
+            made += 2;
+        }
+    }
+    let dirty =
+        [("one", hive_logs::one_log()), ("two", hive_logs::two_logs()), ("old", hive_logs::old_log())];
+    for (name, hive_logs::Dirty { hive, logs }) in dirty {
+        write(out, "hive", name, &files(&[vec![hive], logs].concat()).encode())?;
+        made += 1;
+    }
+    Ok(made)
+}
+
+/// An input with these files.
+fn files(contents: &[Vec<u8>]) -> Input {
+    let mut input = Input::new(0);
+    for (file, content) in input.files.iter_mut().zip(contents) {
+        file.set_len(content.len() as u64);
+        for (sector, bytes) in content.chunks(SECTOR).enumerate().filter(|(_, bytes)| **bytes != [0; SECTOR])
+        {
+            file.set((sector * SECTOR) as u64, bytes);
+        }
+    }
+    input
 }
 
 /// The files of one image, in the order in which they were opened.

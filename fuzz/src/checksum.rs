@@ -114,3 +114,42 @@ fn crc(mut bytes: Vec<u8>) -> u32 {
     bytes[4..8].fill(0);
     crc32c::crc32c(&bytes)
 }
+
+/// The base block of a registry hive or of its log, and the hashes of the log's entries.
+pub fn mend_hive(file: &mut Sparse) {
+    if file.get(0, 4) != b"regf" {
+        return;
+    }
+    let sum = file.get(0, 508).chunks(4).fold(0, |sum, word| sum ^ little(word));
+    file.set(508, &sum.to_le_bytes());
+    let mut at = 512;
+    while at < file.len().min(1 << 20) && file.get(at, 4) == b"HvLE" {
+        let size = u64::from(little(&file.get(at + 4, 4)));
+        if !(512..=256 << 10).contains(&size) {
+            break;
+        }
+        let body = marvin32(&file.get(at + 40, size as usize - 40));
+        file.set(at + 24, &body.to_le_bytes());
+        let head = marvin32(&file.get(at, 32));
+        file.set(at + 32, &head.to_le_bytes());
+        at += size;
+    }
+}
+
+fn little(word: &[u8]) -> u32 {
+    u32::from_le_bytes(word.try_into().unwrap())
+}
+
+/// The hash of a log entry, over whole words.
+fn marvin32(bytes: &[u8]) -> u64 {
+    let (mut low, mut high) = (0x7a4e_55c5_u32, 0x82ef_4d88_u32);
+    for word in bytes.chunks_exact(4).map(little).chain([0x80, 0]) {
+        low = low.wrapping_add(word);
+        high ^= low;
+        low = low.rotate_left(20).wrapping_add(high);
+        high = high.rotate_left(9) ^ low;
+        low = low.rotate_left(27).wrapping_add(high);
+        high = high.rotate_left(19);
+    }
+    u64::from(high) << 32 | u64::from(low)
+}

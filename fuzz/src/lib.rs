@@ -4,12 +4,14 @@
 pub mod checksum;
 mod exercise;
 mod files;
+mod hive;
 mod input;
 mod log;
 mod mutate;
 
 pub use exercise::{exercise, exercise_chain, exercise_stream, exercise_with};
 pub use files::{HandOut, Sparse};
+pub use hive::{exercise_hive, exercise_store};
 pub use input::{FILES, Input, SECTOR};
 pub use log::{image_with_log, replayable_log};
 pub use mutate::mutate;
