@@ -22,9 +22,13 @@ impl Dirty {
 
 /// A hive in which `State` is `state`, beside enough keys for several bins.
 pub fn hive(state: &str) -> Vec<u8> {
+    numbered(state, 0)
+}
+
+fn numbered(state: &str, first: u32) -> Vec<u8> {
     let mut root = Tree::new("ROOT");
-    for number in 0..100 {
-        root.entry(&format!("Key{number:03}")).set("Number", kind::DWORD, u32::to_le_bytes(number));
+    for number in first..first + 100 {
+        root.entry(&format!("Key{:03}", number - first)).set("Number", kind::DWORD, u32::to_le_bytes(number));
     }
     let text: Vec<u8> = state.encode_utf16().flat_map(u16::to_le_bytes).collect();
     root.entry("State").set("State", kind::SZ, text);
@@ -47,14 +51,16 @@ pub fn one_log() -> Dirty {
     Dirty { hive: opened(hive("before"), 8, 7), logs: vec![log, new_log(3)] }
 }
 
-/// The later of two logs comes first.
+/// The later of two logs comes first. The first entry has the number that was written last, and is needed all the same:
+/// seen in the logs of real systems.
 pub fn two_logs() -> Dirty {
+    let older = numbered("before", 1000);
     let mut first = new_log(9);
     first.extend(entry(9, &hive("middle"), &hive("after.")));
     let mut second = new_log(7);
-    second.extend(entry(7, &hive("before"), &hive("before")));
+    second.extend(entry(7, &older, &hive("before")));
     second.extend(entry(8, &hive("before"), &hive("middle")));
-    Dirty { hive: opened(hive("before"), 8, 7), logs: vec![first, second] }
+    Dirty { hive: opened(older, 8, 7), logs: vec![first, second] }
 }
 
 /// A log of Windows 7: pages after a bitmap.
