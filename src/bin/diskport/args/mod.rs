@@ -263,3 +263,13 @@ pub struct ReverseImage {
     #[command(flatten)]
     pub output: OutputArgs,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_options_of_a_command_are_called_alike() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -32,9 +32,6 @@ pub struct ConvertToGpt {
     /// What partitions of an MBR type are in the GPT: 131=GUID
     #[arg(long, value_name = "TYPE=GUID", value_parser = parse_mapping)]
     pub map: Vec<(u8, Uuid)>,
-    /// Make the same identities each time, from this number
-    #[arg(long)]
-    pub seed: Option<u64>,
     /// The source's format, instead of detecting it
     #[arg(long, short = 'f', value_name = "FORMAT")]
     pub source_format: Option<Format>,

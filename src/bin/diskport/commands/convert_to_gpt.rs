@@ -23,7 +23,7 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
         OutputKind::Child => None,
     };
     let source = args.open.open(&args.source, args.source_format)?;
-    let mut ids = args.seed.map_or_else(Ids::random, Ids::seeded);
+    let mut ids = args.output.seed.map_or_else(Ids::random, Ids::seeded);
     let plan = plan_convert_to_gpt(&source, &args.map.iter().copied().collect(), &mut ids)?;
     match format {
         Some(format) => {
