@@ -51,7 +51,9 @@ fn standard_input_is_a_source() {
     place.run(&["convert", text(&source), "expected.vhdx", "--seed", "7"], DONE);
     let expected = fs::read(place.path("expected.vhdx")).expect("the output");
     let raw = fs::read(place.path("disk.raw")).expect("the output");
-    let packed = place.run(&["convert", text(&source), "-", "--format", "vmdk"], DONE).stdout;
+    let packed = place
+        .run(&["convert", text(&source), "-", "--format", "vmdk", "--subformat", "streamOptimized"], DONE)
+        .stdout;
 
     let convert = ["convert", "-", "out.vhdx", "--seed", "7", "--overwrite", "--source-format"];
     let with = |more: &[&str], input: &[u8], code| {

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Progress};
-use diskport::format::vmdk::Subformat;
 
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
@@ -48,10 +47,7 @@ pub fn format(
     let Some(FormatName { format, container }) = kind.or_else(|| FormatName::of_name(destination)) else {
         return Err(Failure::Usage("name the output's format with --format".to_owned()));
     };
-    // What takes a VMDK from a pipe takes this kind.
-    let piped = format == Format::Vmdk && is_stdout(destination);
-    let usual = container.or(piped.then_some(Subformat::StreamOptimized.name()));
-    Ok(OutputFormat::new(format, subformat.or(usual))?)
+    Ok(OutputFormat::new(format, subformat.or(container))?)
 }
 
 /// Runs a copy into `destination` and reports what it did; `adjustments` is what the caller changed.
