@@ -303,6 +303,29 @@ pub enum Error {
         checkpoint: String,
     },
 
+    /// A plan does not fit: it was made for another source, or the source is not what it was.
+    #[error("{path}: not what the plan was made for: {reason}")]
+    StalePlan {
+        /// The source.
+        path: String,
+        /// What differs.
+        reason: String,
+    },
+
+    /// An output cannot be finished: parts of it were not written yet.
+    #[error("shards are missing: {}", list(.missing))]
+    ShardsMissing {
+        /// The parts.
+        missing: Vec<String>,
+    },
+
+    /// A part of an output does not hold what was written.
+    #[error("shard {shard} is damaged: the output does not hold what was written")]
+    ShardDamaged {
+        /// The part.
+        shard: String,
+    },
+
     /// The caller cancelled the operation.
     #[error("cancelled")]
     Cancelled,
@@ -339,6 +362,7 @@ impl Error {
             Error::Io { .. }
             | Error::VerifyFailed { .. }
             | Error::SourceChanged { .. }
+            | Error::ShardDamaged { .. }
             | Error::Poisoned { .. } => ErrorClass::Io,
             Error::NotAllowed { kind: ReferenceKind::Parent, .. }
             | Error::ParentMissing { .. }
@@ -347,6 +371,8 @@ impl Error {
             | Error::OutputExists { .. }
             | Error::OutputIsSource { .. }
             | Error::StaleCheckpoint { .. }
+            | Error::StalePlan { .. }
+            | Error::ShardsMissing { .. }
             | Error::OutputNotPlain { .. }
             | Error::Locked { .. }
             | Error::NotWritable { .. }
@@ -392,6 +418,9 @@ impl Error {
             Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
             Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),
             Error::StaleCheckpoint { .. } => Some("remove the checkpoint to begin again"),
+            Error::StalePlan { .. } => Some("make a new plan, and all its shards"),
+            Error::ShardsMissing { .. } => Some("run them, then finish"),
+            Error::ShardDamaged { .. } => Some("run this shard again, then finish"),
             Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
             Error::SourceChanged { .. } => {
                 Some("the output was given up; copy again when nobody writes to the source")

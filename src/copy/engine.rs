@@ -1,6 +1,7 @@
 //! The engine: a plan of what there is to copy, workers that read and prepare it, and a sink that takes it in order.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -55,15 +56,15 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a Progress,
     pub(super) cancel: &'a Cancel,
     pub(super) watchers: Vec<Watcher>,
-    /// The first byte of the disk that is copied: what comes before is in the sink.
-    pub(super) from: u64,
+    /// The bytes of the disk that are copied: what comes before them is in the sink.
+    pub(super) range: Range<u64>,
     pub(super) recorder: Option<&'a mut dyn Recorder>,
 }
 
 /// Copies the content of `disk` into `sink`.
 pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Counts> {
-    let Run { detect_zeros, threads, rate_limit, progress, cancel, watchers, from, mut recorder } = run;
-    progress.begin_at("copy", disk.size(), from);
+    let Run { detect_zeros, threads, rate_limit, progress, cancel, watchers, range, mut recorder } = run;
+    progress.begin_at("copy", range.end, range.start);
     let mut throttle = Throttle::new(rate_limit);
     let source = Source::of(disk);
     let encoding = sink.encoding();
@@ -72,10 +73,10 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     let is_seen = !watchers.is_empty() || recorder.is_some();
     let places = if is_seen { Vec::new() } else { sink.places() };
     let shared = Arc::new(AtomicU64::new(0));
-    let extents = Share::new(disk, disk.extents(from..).skip_holes(), places, shared.clone());
+    let extents = Share::new(disk, disk.extents(range.clone()).skip_holes(), places, shared.clone());
     let grain = encoding.grain();
     let size = (BATCH.min(throttle.piece()) / grain * grain).max(grain);
-    let mut batches = Batches::new(disk, Plan::over(extents, disk.size(), grain, size), size);
+    let mut batches = Batches::new(disk, Plan::over(extents, range.end, grain, size), size);
     let mut pipeline = Pipeline::new(threads, move |batch: Batch| {
         let end = batch.spans.last().map_or(0, |span| span.start + span.len);
         encoder.encode(&batch).map(|encoded| (encoded, end))
@@ -107,7 +108,7 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     // What comes last makes the output whole.
     source.check()?;
     sink.finish()?;
-    progress.set_done(disk.size());
+    progress.set_done(range.end);
     counts.shared = shared.load(Ordering::Relaxed);
     Ok(counts)
 }

@@ -20,6 +20,8 @@ mod progress;
 mod reflink;
 #[cfg(feature = "digest")]
 mod resume;
+#[cfg(feature = "shards")]
+mod shard;
 mod shared;
 mod source;
 mod survey;
@@ -28,6 +30,7 @@ mod update;
 mod windows;
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,6 +46,8 @@ pub use plan::Plan;
 pub use progress::Progress;
 #[cfg(feature = "digest")]
 pub use resume::BegunAgain;
+#[cfg(feature = "shards")]
+pub use shard::{PlanRecord, Shard};
 use source::Source;
 pub use update::{Updated, update};
 
@@ -352,7 +357,7 @@ impl Copy {
             disk.check_reads_again("verifying")?;
         }
         let mut sink = self.sink(disk, names, to.clone())?;
-        let report = self.run(disk, &mut *sink, 0, None)?;
+        let report = self.run(disk, &mut *sink, 0..disk.size(), None)?;
         drop(sink);
         self.verify_output(disk, names, to)?;
         Ok(report)
@@ -421,12 +426,12 @@ impl Copy {
         survey::survey(disk, layout, self.detect_zeros, self.workers(), &self.progress, &self.cancel)
     }
 
-    /// Copies `disk` from byte `from` on into `sink`, and computes the digests meanwhile.
+    /// Copies `range` of `disk` into `sink`, and computes the digests meanwhile.
     fn run<'a>(
         &'a self,
         disk: &Disk,
         sink: &mut dyn Sink,
-        from: u64,
+        range: Range<u64>,
         recorder: Option<&'a mut dyn engine::Recorder>,
     ) -> Result<Report> {
         #[cfg(feature = "digest")]
@@ -440,22 +445,34 @@ impl Copy {
             progress: &self.progress,
             cancel: &self.cancel,
             watchers,
-            from,
+            range,
             recorder,
         };
         let counts = engine::run(disk, sink, run)?;
         Ok(Report {
-            virtual_size: disk.size(),
             data_read: counts.read,
             data_written: counts.written,
             data_shared: counts.shared,
-            verified: self.verify,
             #[cfg(feature = "digest")]
             digests: digests.finish()?,
+            ..self.report(disk)
+        })
+    }
+
+    /// The report of a copy of `disk` that has yet to begin.
+    fn report(&self, disk: &Disk) -> Report {
+        Report {
+            virtual_size: disk.size(),
+            data_read: 0,
+            data_written: 0,
+            data_shared: 0,
+            verified: self.verify,
+            #[cfg(feature = "digest")]
+            digests: Vec::new(),
             #[cfg(feature = "digest")]
             resumed_at: None,
             #[cfg(feature = "digest")]
             begun_again: None,
-        })
+        }
     }
 }

@@ -28,10 +28,10 @@ use crate::format::output::{self, Names, Shape};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
-    copy: Copy,
+    pub(super) copy: Copy,
     /// The source, as the output can hold it.
-    disk: Disk,
-    blocks: BlockSet,
+    pub(super) disk: Disk,
+    pub(super) blocks: BlockSet,
     len: Option<u64>,
     /// How the source's files were before.
     source: Source,
@@ -75,14 +75,15 @@ impl Plan {
         // What stands before the disk in a tar tells its length.
         #[cfg(feature = "digest")]
         if let Shape::Ova(ova) = &shape {
-            copy.run(disk, &mut *ova.measure()?, 0, None)?;
+            copy.run(disk, &mut *ova.measure()?, 0..disk.size(), None)?;
         }
         let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
         let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options(), out)?;
-        copy.run(disk, &mut *sink, 0, None).or_else(|e| copy.cancel.check().and(Err(e)))
+        copy.run(disk, &mut *sink, 0..disk.size(), None).or_else(|e| copy.cancel.check().and(Err(e)))
     }
 }
 
-fn shape(copy: &Copy, disk: &Disk) -> Result<Shape> {
+/// The shape of an output that is one file.
+pub(super) fn shape(copy: &Copy, disk: &Disk) -> Result<Shape> {
     output::shape(copy.format, disk, &Names::alone(None, &copy.options), &copy.options)
 }

@@ -10,12 +10,13 @@ use super::checkpoint::{self, Checkpoint, Head};
 use super::digest::of_content;
 use super::engine::Recorder;
 use super::ledger::Ledger;
+use super::source::fingerprint;
 use super::{Copy, Report};
 use crate::disk::Disk;
 use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::error::{Error, Result};
 use crate::format::output::{Destination, Names, OutputOptions};
-use crate::storage::{FileRole, OutputFile, WriteAt};
+use crate::storage::{OutputFile, WriteAt};
 
 /// Bytes of the disk that are read back before it is looked whether to stop.
 const STEP: u64 = 16 << 20;
@@ -77,7 +78,7 @@ impl Copy {
 
     /// Does what is left to do, or all of it.
     fn go_on(&self, disk: &Disk, names: &Names, to: Destination, path: PathBuf) -> Result<Report> {
-        let (job, source) = (self.job(disk, names), fingerprint(disk)?);
+        let (job, source) = (self.job(disk, names), fingerprint(disk, true)?);
         let mut begun_again = None;
         let found = match Checkpoint::load(&path) {
             Ok(found) => found.ok_or(BegunAgain::Unreadable).map(Some),
@@ -126,14 +127,14 @@ impl Copy {
         mut keeper: Keeper,
     ) -> Result<Report> {
         if position == 0 {
-            let report = self.run(disk, &mut *sink, 0, Some(&mut keeper))?;
+            let report = self.run(disk, &mut *sink, 0..disk.size(), Some(&mut keeper))?;
             drop(sink);
             self.verify_output(disk, names, to)?;
             return Ok(report);
         }
         // Digests of the whole cannot be computed on the way when there is a part of it that is not read.
         let undigested = Self { digests: Vec::new(), ..self.clone() };
-        let mut report = undigested.run(disk, &mut *sink, position, Some(&mut keeper))?;
+        let mut report = undigested.run(disk, &mut *sink, position..disk.size(), Some(&mut keeper))?;
         drop(sink);
         self.verify_output(disk, names, to)?;
         for &digest in &self.digests {
@@ -199,26 +200,6 @@ impl Copy {
 /// All files of an output.
 fn files(to: &Destination) -> Vec<Arc<dyn WriteAt>> {
     to.extents.iter().chain([&to.main]).cloned().collect()
-}
-
-/// A digest of all that changes with the content of a disk, as far as it can be known without reading it.
-fn fingerprint(disk: &Disk) -> Result<[u8; 32]> {
-    let mut hasher = blake3::Hasher::new();
-    for layer in disk.chain() {
-        let info = layer.info();
-        hasher.update(format!("{:?}", (info.format, info.size, &info.id, &info.data_id)).as_bytes());
-        for file in layer.files() {
-            let known = file.storage().fingerprint().map(|known| (known.modified, known.file));
-            hasher.update(format!("{:?}", (file.size(), known)).as_bytes());
-            if file.role() == FileRole::Memory {
-                // What the caller has laid over the disk: a few sectors.
-                let mut bytes = vec![0; file.size() as usize];
-                file.read_exact_at(&mut bytes, 0)?;
-                hasher.update(&bytes);
-            }
-        }
-    }
-    Ok(*hasher.finalize().as_bytes())
 }
 
 /// Keeps the checkpoint of a copy that is running.

@@ -15,7 +15,7 @@ use crate::disk::layout::{BlockSet, Layout, LayoutFile, LayoutStream};
 use crate::disk::sink::{Sink, SinkStream};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::storage::{Explicit, ReadAt, WritableFile, WriteAt};
+use crate::storage::{Explicit, FileRole, ReadAt, WritableFile, WriteAt};
 
 /// A format that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -306,16 +306,19 @@ pub(crate) fn stream<'w>(
         #[cfg(feature = "digest")]
         Shape::Ova(ova) => ova.stream(out, NAME),
         Shape::TarGz(disk) => Ok(Box::new(TarGz::new(pipe(out), &disk, options)?)),
-        Shape::Laid(layout) => {
-            let source = disk.chain().iter().find_map(|layer| layer.files().first());
-            let source = source.map_or_else(String::new, |file| file.name().to_owned());
-            Ok(Box::new(LayoutStream::new(pipe(out), layout, blocks, source)?))
-        }
+        Shape::Laid(layout) => Ok(Box::new(LayoutStream::new(pipe(out), layout, blocks, source_name(disk))?)),
         Shape::Stream(descriptor) => {
             Ok(Box::new(create::Stream::new(pipe(out), &descriptor, options.level)?))
         }
         Shape::Extents(descriptor) => Err(not_one_file(&descriptor)),
     }
+}
+
+/// How messages call the source.
+pub(crate) fn source_name(disk: &Disk) -> String {
+    let files = || disk.chain().iter().flat_map(|layer| layer.files());
+    let file = files().find(|file| file.role() != FileRole::Memory).or_else(|| files().next());
+    file.map_or_else(|| "the source".to_owned(), |file| file.name().to_owned())
 }
 
 /// The error for an output of several files where there is place for one.

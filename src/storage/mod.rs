@@ -34,6 +34,8 @@ pub use memory::MemoryStorage;
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
 pub(crate) use output::beside;
+#[cfg(feature = "shards")]
+pub(crate) use output::check_free;
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, ReferenceKind, Resolver, SameDirectory};
 pub use writable::WritableFile;
 

@@ -57,10 +57,15 @@ impl OutputFile {
     ///
     /// As [`create`](Self::create); [`Error::Locked`] when it is being written already.
     pub fn resume(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
-        use super::ReadAt;
         let path = path.into();
-        check_free(&path, overwrite)?;
         let temporary = beside(&path, ".diskport-partial");
+        Self::resume_at(temporary, path, overwrite)
+    }
+
+    /// The same with another temporary name.
+    pub(crate) fn resume_at(temporary: PathBuf, path: PathBuf, overwrite: bool) -> Result<Self> {
+        use super::ReadAt;
+        check_free(&path, overwrite)?;
         let name = || temporary.display().to_string();
         loop {
             let storage = match FileStorage::create_new(&temporary) {
@@ -173,7 +178,7 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// That an output may appear at `path`.
-fn check_free(path: &Path, overwrite: bool) -> Result<()> {
+pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<()> {
     let name = || path.display().to_string();
     match path.symlink_metadata() {
         Ok(there) if !there.is_file() => Err(Error::OutputNotPlain { path: name() }),

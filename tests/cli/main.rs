@@ -9,6 +9,7 @@ mod names;
 mod partitions;
 mod pipes;
 mod place;
+mod shards;
 mod targets;
 
 use std::fs;

@@ -19,6 +19,8 @@ mod packed;
 #[cfg(feature = "digest")]
 mod resume;
 mod round_trip;
+#[cfg(feature = "shards")]
+mod shards;
 mod source;
 mod streams;
 mod targets;

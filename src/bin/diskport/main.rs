@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Rebase(args) => commands::rebase::run(&args, mode),
         Command::Check(args) => commands::check::run(&args),
         Command::Convert(args) => commands::convert::run(&args, mode),
+        Command::Plan(args) => commands::plan::run(&args, mode),
         Command::Update(args) => commands::update::run(&args, mode),
         Command::EbsBlocks(args) => commands::ebs_blocks::run(&args, mode),
         Command::Partitions(args) => commands::partitions::run(&args),

@@ -114,22 +114,7 @@ impl Sink for LayoutFile {
     }
 
     fn finish(&mut self) -> Result<()> {
-        let Self { file, layout, blocks, .. } = self;
-        let len = layout.len(layout.count(blocks));
-        file.set_size(len)?;
-        let mut first = None;
-        layout.put_front(blocks, &mut |offset, bytes| {
-            if first.is_some() {
-                return file.write_all_at(bytes, offset);
-            }
-            first = Some((offset, bytes.to_vec()));
-            Ok(())
-        })?;
-        if !layout.trailer.is_empty() {
-            file.write_all_at(&layout.trailer, len - layout.trailer.len() as u64)?;
-        }
-        // Until now, the file is no image.
-        first.map_or(Ok(()), |(offset, bytes)| file.write_all_at(&bytes, offset))
+        self.layout.seal(&self.file, &self.blocks)
     }
 }
 

@@ -6,13 +6,20 @@
 
 mod blocks;
 mod file;
+#[cfg(feature = "shards")]
+mod part;
 mod stream;
 
 pub(crate) use blocks::BlockSet;
 pub(crate) use file::LayoutFile;
+#[cfg(feature = "shards")]
+pub(crate) use part::Part;
+#[cfg(feature = "shards")]
+pub(crate) use stream::Forwards;
 pub(crate) use stream::LayoutStream;
 
 use crate::error::Result;
+use crate::storage::WritableFile;
 
 /// Runs of zeros of this many bytes stay holes of the file: what file systems allocate at least.
 pub(crate) const HOLE: u64 = 4096;
@@ -109,6 +116,25 @@ impl Layout {
     /// Refuses a file that holds `count` blocks, if it is too long for the format.
     fn check(&self, count: u64) -> Result<()> {
         self.metadata.check(self.payload_end(count))
+    }
+
+    /// Makes `file`, which holds the blocks, an image: writes what lies around them.
+    pub(crate) fn seal(&self, file: &WritableFile, blocks: &BlockSet) -> Result<()> {
+        let len = self.len(self.count(blocks));
+        file.set_size(len)?;
+        let mut first = None;
+        self.put_front(blocks, &mut |offset, bytes| {
+            if first.is_some() {
+                return file.write_all_at(bytes, offset);
+            }
+            first = Some((offset, bytes.to_vec()));
+            Ok(())
+        })?;
+        if !self.trailer.is_empty() {
+            file.write_all_at(&self.trailer, len - self.trailer.len() as u64)?;
+        }
+        // Until now, the file is no image.
+        first.map_or(Ok(()), |(offset, bytes)| file.write_all_at(&bytes, offset))
     }
 
     /// Hands out what comes before all blocks.

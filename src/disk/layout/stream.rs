@@ -2,13 +2,40 @@
 
 use std::iter::Peekable;
 
+#[cfg(feature = "shards")]
+use super::Part;
 use super::{BlockSet, Layout};
 use crate::disk::sink::{Encoding, Packet, Sink, SinkStream};
 use crate::error::{Error, Result};
 
-/// An image that is being written into a pipe.
-pub(crate) struct LayoutStream<'w> {
-    out: SinkStream<'w>,
+/// Takes bytes strictly forwards.
+pub(crate) trait Forwards: Send {
+    fn write_all(&mut self, data: &[u8]) -> Result<()>;
+
+    /// Everything up to `position` that was not written is zeros.
+    fn zeros_to(&mut self, position: u64) -> Result<()>;
+
+    /// Nothing more comes.
+    fn flush(&mut self) -> Result<()>;
+}
+
+impl Forwards for SinkStream<'_> {
+    fn write_all(&mut self, data: &[u8]) -> Result<()> {
+        self.write_all(data)
+    }
+
+    fn zeros_to(&mut self, position: u64) -> Result<()> {
+        self.zeros_to(position)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.flush()
+    }
+}
+
+/// An image, or a part of one, that is being written forwards.
+pub(crate) struct LayoutStream<O> {
+    out: O,
     layout: Layout,
     /// The blocks in the file, from the one that comes next.
     blocks: Peekable<Box<dyn Iterator<Item = u64> + Send>>,
@@ -21,14 +48,9 @@ pub(crate) struct LayoutStream<'w> {
     source: String,
 }
 
-impl<'w> LayoutStream<'w> {
+impl<O: Forwards> LayoutStream<O> {
     /// Begins an image with data in `blocks`.
-    pub(crate) fn new(
-        mut out: SinkStream<'w>,
-        layout: Layout,
-        blocks: BlockSet,
-        source: String,
-    ) -> Result<Self> {
+    pub(crate) fn new(mut out: O, layout: Layout, blocks: BlockSet, source: String) -> Result<Self> {
         let count = layout.count(&blocks);
         layout.check(count)?;
         layout.put_front(&blocks, &mut |offset, bytes| {
@@ -36,9 +58,24 @@ impl<'w> LayoutStream<'w> {
             out.write_all(bytes)
         })?;
         let len = layout.len(count);
+        let blocks = all(&layout, blocks).peekable();
+        Ok(Self { out, layout, blocks, current: None, begun: 0, len, source })
+    }
+
+    /// Begins a part of it, without anything around the blocks.
+    #[cfg(feature = "shards")]
+    pub(crate) fn part(out: O, mut layout: Layout, blocks: BlockSet, part: &Part, source: String) -> Self {
+        let (begun, count) = (part.ranks.start, part.ranks.end - part.ranks.start);
         let blocks: Box<dyn Iterator<Item = u64> + Send> =
-            if layout.is_fixed { Box::new(0..layout.blocks) } else { Box::new(blocks.into_iter()) };
-        Ok(Self { out, layout, blocks: blocks.peekable(), current: None, begun: 0, len, source })
+            Box::new(all(&layout, blocks).skip(begun as usize).take(count as usize));
+        layout.trailer.clear();
+        Self { out, layout, blocks: blocks.peekable(), current: None, begun, len: part.file.end, source }
+    }
+
+    /// What took the bytes.
+    #[cfg(feature = "shards")]
+    pub(crate) fn into_out(self) -> O {
+        self.out
     }
 
     /// Where `block` lies, when all that comes before it is written.
@@ -69,7 +106,12 @@ impl<'w> LayoutStream<'w> {
     }
 }
 
-impl Sink for LayoutStream<'_> {
+/// All blocks that are in the file.
+fn all(layout: &Layout, blocks: BlockSet) -> Box<dyn Iterator<Item = u64> + Send> {
+    if layout.is_fixed { Box::new(0..layout.blocks) } else { Box::new(blocks.into_iter()) }
+}
+
+impl<O: Forwards> Sink for LayoutStream<O> {
     fn encoding(&self) -> Encoding {
         Encoding::Plain { grain: self.layout.grain }
     }

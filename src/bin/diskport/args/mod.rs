@@ -9,7 +9,7 @@ mod partition;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use diskport::copy::Digest;
+use diskport::copy::{Digest, Shard};
 use diskport::ops::Target;
 use diskport::{Disk, Format};
 
@@ -63,6 +63,8 @@ pub enum Command {
     Check(Check),
     /// Converts an image, its chain flattened, into another format
     Convert(Convert),
+    /// Prints a plan of a conversion, for many processes to carry out by `convert --plan`
+    Plan(Convert),
     /// Makes an existing disk hold what another image holds, by writing only what differs, in place
     Update(Update),
     /// Lists the blocks that Amazon's EBS direct APIs take, with their digests
@@ -214,9 +216,18 @@ pub struct OutputArgs {
 #[derive(Args)]
 pub struct Convert {
     /// The image to convert; - is standard input, which is raw, with --size, or a streamOptimized VMDK
-    pub source: PathBuf,
+    pub source: Option<PathBuf>,
     /// The output; - is standard output
-    pub destination: PathBuf,
+    pub destination: Option<PathBuf>,
+    /// Carry out a plan that `diskport plan` has written to this file, with --shard or --finish
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Write this part of the plan's output: 3/16 is the third of sixteen
+    #[arg(long, value_name = "N/COUNT", requires = "plan", conflicts_with = "finish")]
+    pub shard: Option<Shard>,
+    /// Check that all shards are there and hold what was written, and give the plan's output its name
+    #[arg(long, requires = "plan")]
+    pub finish: bool,
     /// The source's format, instead of detecting it
     #[arg(long, short = 'f', value_name = "FORMAT")]
     pub source_format: Option<Format>,

@@ -1,54 +1,71 @@
 //! `convert`: an image, its chain flattened, in another format.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use diskport::copy::Copy;
 use diskport::format::{raw, vmdk};
-use diskport::ops::{Choices, Target, grow};
+use diskport::ops::{Choices, grow};
 use diskport::{Disk, Format};
 
-use super::output;
+use super::{output, plan};
 use crate::args::{Convert, FormatName, ProgressMode};
 use crate::console;
 use crate::failure::Failure;
 
 pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    if let Some(target) = args.target {
-        return for_target(args, target, mode);
+    if let Some(plan) = &args.plan {
+        return plan::carry_out(args, plan, mode);
     }
-    // What the options rule out is said before anything is opened.
-    let format = output::format(&args.destination, args.format, args.subformat.as_deref())?;
-    let source = source(args)?;
-    let (disk, adjustments) = grow(&source, args.size.unwrap_or(source.size()))?;
-    let mut copy = Copy::new(&disk).to(format);
-    if let Some(block_size) = args.block_size {
-        copy = copy.block_size(block_size);
-    }
-    output::write(copy, &args.destination, &args.output, mode, &adjustments)
+    let (_, destination) = ends(args)?;
+    let (copy, adjustments) = copy(args)?;
+    output::write(copy, destination, &args.output, mode, &adjustments)
 }
 
-fn for_target(args: &Convert, target: Target, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    // The platform decides, whatever the name ends in, but between a disk and an OVA with one inside.
-    let named = FormatName::of_name(&args.destination).filter(|named| named.container == Some("ova"));
-    let kind = args.format.or(named.filter(|_| args.subformat.is_none()));
-    let container = kind.and_then(|kind| kind.container).map(str::to_owned);
-    let choices = Choices {
-        format: kind.map(|kind| kind.format),
-        subformat: args.subformat.clone().or(container),
-        block_size: args.block_size,
-        size: args.size,
-    };
-    target.check(&choices)?;
+/// Source and output.
+pub fn ends(args: &Convert) -> Result<(&PathBuf, &Path), Failure> {
+    match (&args.source, &args.destination) {
+        (Some(source), Some(destination)) => Ok((source, destination)),
+        _ => Err(Failure::Usage("name the image to convert, and the output".to_owned())),
+    }
+}
+
+/// The copy that is asked for, and what it changes.
+pub fn copy(args: &Convert) -> Result<(Copy, Vec<String>), Failure> {
+    let (_, destination) = ends(args)?;
+    if let Some(target) = args.target {
+        // The platform decides, whatever the name ends in, but between a disk and an OVA with one inside.
+        let named = FormatName::of_name(destination).filter(|named| named.container == Some("ova"));
+        let kind = args.format.or(named.filter(|_| args.subformat.is_none()));
+        let container = kind.and_then(|kind| kind.container).map(str::to_owned);
+        let choices = Choices {
+            format: kind.map(|kind| kind.format),
+            subformat: args.subformat.clone().or(container),
+            block_size: args.block_size,
+            size: args.size,
+        };
+        target.check(&choices)?;
+        let plan = target.plan(&source(args)?, &choices)?;
+        return Ok((plan.copy(), plan.adjustments));
+    }
+    // What the options rule out is said before anything is opened.
+    let format = output::format(destination, args.format, args.subformat.as_deref())?;
     let source = source(args)?;
-    let plan = target.plan(&source, &choices)?;
-    output::write(plan.copy(), &args.destination, &args.output, mode, &plan.adjustments)
+    let (disk, adjustments) = grow(&source, args.size.unwrap_or(source.size()))?;
+    let copy = Copy::new(&disk).to(format);
+    let copy = match args.block_size {
+        Some(block_size) => copy.block_size(block_size),
+        None => copy,
+    };
+    Ok((copy, adjustments))
 }
 
 /// The source, which may come out of standard input.
 fn source(args: &Convert) -> Result<Disk, Failure> {
-    if args.source.as_os_str() != "-" {
-        return args.open.open(&args.source, args.source_format);
+    let (path, _) = ends(args)?;
+    if path.as_os_str() != "-" {
+        return args.open.open(path, args.source_format);
     }
     match args.source_format {
         Some(Format::Raw) => {

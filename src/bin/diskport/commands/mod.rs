@@ -14,6 +14,7 @@ pub mod map;
 pub mod merge;
 mod output;
 pub mod partitions;
+pub mod plan;
 pub mod read;
 pub mod rebase;
 pub mod resize;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use diskport::Format;
-use diskport::copy::{Copy, OutputFormat, Progress};
+use diskport::copy::{Cancel, Copy, OutputFormat, Progress, Report};
 
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
@@ -50,6 +50,35 @@ pub fn format(
     Ok(OutputFormat::new(format, subformat.or(container))?)
 }
 
+/// The copy as the options have it.
+pub fn configure(copy: Copy, args: &OutputArgs, progress: &Progress, cancel: &Cancel) -> Copy {
+    let mut copy = copy
+        .detect_zeros(args.zeros == Zeros::Scan)
+        .verify(args.verify)
+        .sync(!args.no_sync)
+        .overwrite(args.overwrite)
+        .resumable(args.resume)
+        .checkpoint_interval(args.checkpoint_interval)
+        .progress(progress)
+        .cancel(cancel);
+    if let Some(seed) = args.seed {
+        copy = copy.seed(seed);
+    }
+    if let Some(level) = args.level {
+        copy = copy.level(level);
+    }
+    if let Some(threads) = args.threads {
+        copy = copy.threads(threads);
+    }
+    for &digest in &args.digest {
+        copy = copy.digest(digest);
+    }
+    if let Some(rate) = args.rate_limit {
+        copy = copy.rate_limit(rate);
+    }
+    copy
+}
+
 /// Runs a copy into `destination` and reports what it did; `adjustments` is what the caller changed.
 pub fn write(
     copy: Copy,
@@ -67,30 +96,7 @@ pub fn write(
     }
     let progress = Progress::new();
     let cancel = console::cancel_on_interrupt();
-    let mut copy = copy
-        .detect_zeros(args.zeros == Zeros::Scan)
-        .verify(args.verify)
-        .sync(!args.no_sync)
-        .overwrite(args.overwrite)
-        .resumable(args.resume)
-        .checkpoint_interval(args.checkpoint_interval)
-        .progress(&progress)
-        .cancel(&cancel);
-    if let Some(seed) = args.seed {
-        copy = copy.seed(seed);
-    }
-    if let Some(level) = args.level {
-        copy = copy.level(level);
-    }
-    if let Some(threads) = args.threads {
-        copy = copy.threads(threads);
-    }
-    for &digest in &args.digest {
-        copy = copy.digest(digest);
-    }
-    if let Some(rate) = args.rate_limit {
-        copy = copy.rate_limit(rate);
-    }
+    let copy = configure(copy, args, &progress, &cancel);
     let report = {
         let _watch = Watch::start(mode, &progress);
         if to_stdout {
@@ -101,7 +107,18 @@ pub fn write(
             copy.write_file(destination)?
         }
     };
-    if args.json {
+    tell(&copy, destination, args.json, &report, adjustments)
+}
+
+/// Says what a copy did.
+pub fn tell(
+    copy: &Copy,
+    destination: &Path,
+    json: bool,
+    report: &Report,
+    adjustments: &[String],
+) -> Result<ExitCode, Failure> {
+    if json {
         let digests = report.digests.iter().map(|(digest, hex)| (digest.name(), hex));
         console::print_json(&serde_json::json!({
             "destination": destination.display().to_string(),

@@ -1,0 +1,78 @@
+//! `plan`, and `convert --plan`: a conversion that many processes carry out.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use diskport::copy::{PlanRecord, Progress};
+use serde::{Deserialize, Serialize};
+
+use super::{convert, output};
+use crate::args::{Cli, Command, Convert, ProgressMode};
+use crate::console::{self, Watch};
+use crate::failure::Failure;
+
+/// What `plan` prints.
+#[derive(Serialize, Deserialize)]
+struct PlanFile {
+    /// Where `plan` was run: names are relative to it.
+    folder: PathBuf,
+    /// What it was called with, itself included.
+    arguments: Vec<String>,
+    plan: PlanRecord,
+}
+
+pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let (_, destination) = convert::ends(args)?;
+    if output::is_stdout(destination) {
+        return Err(Failure::Usage("shards are written to a file: name it".to_owned()));
+    }
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.into_string());
+    let arguments = arguments
+        .collect::<Result<_, _>>()
+        .map_err(|_| Failure::Usage("a plan holds its arguments as UTF-8".to_owned()))?;
+    let (progress, cancel) = (Progress::new(), console::cancel_on_interrupt());
+    let (copy, _) = convert::copy(args)?;
+    let copy = output::configure(copy, &args.output, &progress, &cancel);
+    let plan = {
+        let _watch = Watch::start(mode, &progress);
+        copy.plan()?.record()?
+    };
+    console::print_json(&PlanFile { folder: std::env::current_dir()?, arguments, plan })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a shard of a plan, or finishes its output. Source and output lie where the plan says, or where `args` do.
+pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    let unreadable = |why: String| Failure::Usage(format!("{}: no plan: {why}", path.display()));
+    let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
+    let file: PlanFile =
+        serde_json::from_reader(BufReader::new(file)).map_err(|e| unreadable(e.to_string()))?;
+    let planned =
+        Cli::try_parse_from(std::iter::once("diskport").chain(file.arguments.iter().map(String::as_str)));
+    let Command::Plan(mut planned) = planned.map_err(|e| unreadable(e.to_string()))?.command else {
+        return Err(unreadable("its arguments are those of another command".to_owned()));
+    };
+    let place = |own: &Option<PathBuf>, planned: Option<PathBuf>| {
+        own.clone().or_else(|| planned.map(|path| file.folder.join(path)))
+    };
+    planned.source = place(&args.source, planned.source);
+    planned.destination = place(&args.destination, planned.destination);
+    planned.open.parent = place(&args.open.parent, planned.open.parent);
+    let (_, destination) = convert::ends(&planned)?;
+
+    let (progress, cancel) = (Progress::new(), console::cancel_on_interrupt());
+    let (copy, adjustments) = convert::copy(&planned)?;
+    let copy = output::configure(copy, &args.output, &progress, &cancel);
+    let report = {
+        let _watch = Watch::start(mode, &progress);
+        match args.shard {
+            Some(shard) => copy.write_shard(&file.plan, shard, destination)?,
+            None if args.finish => copy.finish_shards(&file.plan, destination)?,
+            None => return Err(Failure::Usage("say with --shard what to write, or --finish".to_owned())),
+        }
+    };
+    output::tell(&copy, destination, args.output.json, &report, &adjustments)
+}

@@ -1,0 +1,109 @@
+//! What shards leave beside the output: the file that they write to together, and a digest each.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::Shard;
+use crate::error::{Error, Result};
+use crate::storage::{FileStorage, WritableFile, beside};
+
+/// The files of one plan for one output. Those of another plan have other names.
+pub(super) struct Files {
+    path: PathBuf,
+    /// What the hidden names begin with, behind the output's own.
+    ending: String,
+}
+
+impl Files {
+    pub(super) fn new(path: &Path, plan: &blake3::Hash) -> Self {
+        Self { path: path.to_owned(), ending: format!(".diskport-{}", &plan.to_hex()[..16]) }
+    }
+
+    /// Where the shards write.
+    pub(super) fn partial(&self) -> PathBuf {
+        beside(&self.path, &format!("{}-partial", self.ending))
+    }
+
+    fn digest(&self, shard: Shard) -> PathBuf {
+        let Shard { number, count } = shard;
+        beside(&self.path, &format!("{}-{number}of{count}", self.ending))
+    }
+
+    /// Opens the file that shards write to, and keeps it from being finished meanwhile.
+    pub(super) fn open(&self) -> Result<WritableFile> {
+        let path = self.partial();
+        let failed = |e| Error::io("open for writing", path.display().to_string(), e);
+        let storage = match FileStorage::create_new(&path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => FileStorage::open_writable(&path),
+            created => created,
+        };
+        let storage = storage.map_err(failed)?;
+        if !storage.try_lock_shared().map_err(failed)? {
+            return Err(Error::Locked { file: path.display().to_string() });
+        }
+        Ok(WritableFile::at_path(Arc::new(storage), path))
+    }
+
+    /// Notes that `shard` is there, at once; with `sync`, durably.
+    pub(super) fn save(&self, shard: Shard, digest: &blake3::Hash, sync: bool) -> Result<()> {
+        let path = self.digest(shard);
+        let new = path.with_extension(format!("{}.new", std::process::id()));
+        let write = || {
+            let mut file = File::create(&new)?;
+            writeln!(file, "{}", digest.to_hex())?;
+            if sync {
+                file.sync_all()?;
+            }
+            fs::rename(&new, &path)
+        };
+        write().map_err(|e| Error::io("write", path.display().to_string(), e))
+    }
+
+    /// The digest of `shard`; `None` when it is not there.
+    pub(super) fn load(&self, shard: Shard) -> Result<Option<blake3::Hash>> {
+        let path = self.digest(shard);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(blake3::Hash::from_str(text.trim_end()).ok()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
+            Err(e) => Err(Error::io("read", path.display().to_string(), e)),
+        }
+    }
+
+    /// Into how many shards the output was split, by those that are there. Of several answers, the one of
+    /// which the smallest part is missing.
+    pub(super) fn count(&self) -> Result<u32> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let failed = |e| Error::io("list", folder.display().to_string(), e);
+        let mut found = BTreeMap::<u32, u32>::new();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let shard = name.to_str().and_then(|name| {
+                let (number, count) = name.rsplit_once('-')?.1.split_once("of")?;
+                Shard::new(number.parse().ok()?, count.parse().ok()?).ok()
+            });
+            if let Some(shard) = shard
+                && self.digest(shard).file_name() == Some(&name)
+            {
+                found.entry(shard.count).and_modify(|there| *there += 1).or_insert(1);
+            }
+        }
+        let part = |count: u32, there: u32| f64::from(there) / f64::from(count);
+        let most = found.into_iter().max_by(|a, b| part(a.0, a.1).total_cmp(&part(b.0, b.1)));
+        let missing = vec!["all".to_owned()];
+        most.map(|(count, _)| count).ok_or(Error::ShardsMissing { missing })
+    }
+
+    /// Removes the digests of all `count` shards.
+    pub(super) fn remove(&self, count: u32) {
+        for number in 1..=count {
+            // Without the file that shards write to, they mean nothing.
+            let _ = fs::remove_file(self.digest(Shard { number, count }));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A copy in shards: any process that reaches the source and the output's folder writes a part of the output, and a
+//! last step makes an image of the parts.
+
+mod files;
+mod record;
+mod units;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+
+pub use record::PlanRecord;
+
+use self::files::Files;
+use self::record::{Job, layout};
+use self::units::{PartFile, Units};
+use super::{Copy, Report};
+use crate::disk::layout::{LayoutStream, Part};
+use crate::disk::{Blocks, Data};
+use crate::error::{Error, Result};
+use crate::format::{Format, output};
+use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
+use crate::{MIB, Open};
+
+/// A part of an output: the third of sixteen is `3/16`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shard {
+    number: u32,
+    count: u32,
+}
+
+impl Shard {
+    /// Parts of an output at most.
+    const MOST: u32 = 65_536;
+
+    /// Part `number`, from 1 on, of `count`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] when there is no such part.
+    pub fn new(number: u32, count: u32) -> Result<Self> {
+        if (1..=count).contains(&number) && count <= Self::MOST {
+            return Ok(Self { number, count });
+        }
+        let what = format!("there is no shard {number}/{count}: expected 1/1 to {0}/{0}", Self::MOST);
+        Err(Error::Unsupported { what })
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.count)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
+        let (number, count) = parts.ok_or_else(|| Error::Unsupported {
+            what: format!("{text:?} is no shard: expected 3/16 for the third of sixteen"),
+        })?;
+        Self::new(number, count)
+    }
+}
+
+impl Copy {
+    /// Writes a part of the output at `path`, as planned. The format and all that the output's bytes depend on are the
+    /// plan's; how the work is done is this copy's.
+    ///
+    /// Shards are written in any order, by any number of processes at once, and again without harm: each writes at its
+    /// own places of a hidden file beside the output, and leaves its digest there, too.
+    /// [`finish_shards`](Self::finish_shards) makes the output of them.
+    ///
+    /// ```
+    /// use diskport::copy::{Copy, OutputFormat, Shard};
+    /// use diskport::format::Allocation;
+    ///
+    /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let output = folder.path().join("disk.vhd");
+    /// let disk = diskport::open(image)?;
+    /// let plan = Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Dynamic)).plan()?.record()?;
+    /// // On each machine, with the plan as it was sent there:
+    /// for number in 1..=4 {
+    ///     Copy::new(&disk).write_shard(&plan, Shard::new(number, 4)?, &output)?;
+    /// }
+    /// Copy::new(&disk).finish_shards(&plan, &output)?;
+    /// assert_eq!(diskport::open(&output)?.size(), disk.size());
+    /// # Ok::<(), diskport::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StalePlan`] when the source is not what it was, [`Error::OutputExists`], [`Error::OutputIsSource`],
+    /// [`Error::Locked`] while the output is being finished, and all that reading and writing give rise to.
+    pub fn write_shard(&self, plan: &PlanRecord, shard: Shard, path: impl AsRef<Path>) -> Result<Report> {
+        let (job, path) = (self.job_at(plan, path.as_ref())?, path.as_ref().to_owned());
+        self.cancel.attend(move || job.write(shard, &path))
+    }
+
+    /// Makes the output at `path` of its shards: checks that all of them are there, and that the file holds what their
+    /// digests say; writes what makes it an image; and gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ShardsMissing`], [`Error::ShardDamaged`], after which that shard is to be written again, and those of
+    /// [`write_shard`](Self::write_shard).
+    pub fn finish_shards(&self, plan: &PlanRecord, path: impl AsRef<Path>) -> Result<Report> {
+        let (job, path) = (self.job_at(plan, path.as_ref())?, path.as_ref().to_owned());
+        self.cancel.attend(move || job.finish(&path))
+    }
+
+    fn job_at(&self, plan: &PlanRecord, path: &Path) -> Result<Job> {
+        self.disk.check_not_source(path)?;
+        check_free(path, self.overwrite)?;
+        plan.recall(self)
+    }
+}
+
+impl Job {
+    fn write(&self, shard: Shard, path: &Path) -> Result<Report> {
+        let Self { copy, disk, blocks, id } = self;
+        let layout = layout(copy, disk)?;
+        let part = self.part(shard)?;
+        let files = Files::new(path, id);
+        let file = files.open()?;
+        let len = layout.len(layout.count(blocks));
+        if file.size()? < len {
+            file.set_size(len)?;
+        }
+        clear(&file, part.file.clone())?;
+        let out = PartFile { file: file.clone(), at: part.file.start, units: Units::new() };
+        let source = output::source_name(disk);
+        let mut sink = LayoutStream::part(out, layout, blocks.clone(), &part, source);
+        let report = copy.run(disk, &mut sink, part.disk, None)?;
+        if copy.sync {
+            file.sync()?;
+        }
+        files.save(shard, &sink.into_out().units.finish(), copy.sync)?;
+        Ok(report)
+    }
+
+    fn finish(&self, path: &Path) -> Result<Report> {
+        let Self { copy, disk, blocks, id } = self;
+        let files = Files::new(path, id);
+        let count = files.count()?;
+        let (mut digests, mut missing) = (Vec::new(), Vec::new());
+        for number in 1..=count {
+            let shard = Shard { number, count };
+            match files.load(shard)? {
+                Some(digest) => digests.push((shard, digest)),
+                None => missing.push(shard.to_string()),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::ShardsMissing { missing });
+        }
+        let layout = layout(copy, disk)?;
+        let mut output = OutputFile::resume_at(files.partial(), path.to_owned(), copy.overwrite)?;
+        // A shard that is damaged is written again, the others are not.
+        output.keep(true);
+        let len = layout.len(layout.count(blocks));
+        copy.progress.begin("verify", len);
+        for (shard, digest) in digests {
+            if self.digest(output.storage().clone(), &self.part(shard)?)? != digest {
+                return Err(Error::ShardDamaged { shard: shard.to_string() });
+            }
+        }
+        let file = WritableFile::new(output.storage().clone(), path.display().to_string());
+        clear(&file, 0..layout.front)?;
+        layout.seal(&file, blocks)?;
+        copy.publish(disk, vec![output])?;
+        files.remove(count);
+        Ok(Report { verified: true, ..copy.report(disk) })
+    }
+
+    fn part(&self, shard: Shard) -> Result<Part> {
+        let layout = layout(&self.copy, &self.disk)?;
+        Ok(layout.part(&self.blocks, self.disk.size(), shard.number - 1, shard.count))
+    }
+
+    /// The digest of what the file holds of `part`.
+    fn digest(&self, file: impl ReadAt + 'static, part: &Part) -> Result<blake3::Hash> {
+        let mut units = Units::new();
+        let bytes = Open::new().format(Format::Raw).open(file)?;
+        for block in bytes.blocks(Blocks::of(MIB).range(part.file.clone()).read_ahead(2)) {
+            self.copy.cancel.check()?;
+            let block = block?;
+            if let Data::Bytes(bytes) = &block.data {
+                units.put(block.offset, bytes);
+            }
+            self.copy.progress.set_done(block.end());
+        }
+        Ok(units.finish())
+    }
+}
+
+/// Makes `range` zeros again, if anything was left there.
+fn clear(file: &WritableFile, range: Range<u64>) -> Result<()> {
+    match file.storage().next_data(range.start) {
+        Ok(None) => Ok(()),
+        Ok(Some(data)) if data.start >= range.end => Ok(()),
+        _ => file.zero(range),
+    }
+}
