@@ -395,9 +395,10 @@ impl Error {
     pub fn advice(&self) -> Option<&str> {
         match self {
             Error::Defect(defect) => defect.advice,
-            Error::NotRecognised { .. } => {
-                Some("name the format with --format; a raw disk has no signature of its own")
-            }
+            Error::NotRecognised { .. } => Some(
+                "name the format with --format, or --source-format where an output has its own; a raw disk has no \
+                     signature",
+            ),
             Error::AmbiguousFormat { .. } => Some("say with --format which of them it is"),
             Error::NotAllowed { kind: ReferenceKind::Parent, .. } => {
                 Some("name the parent with --parent PATH, or allow other folders with --resolve any")

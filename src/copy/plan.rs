@@ -48,6 +48,7 @@ impl Plan {
         let (blocks, len) = match shape(copy, &disk)? {
             Shape::Laid(layout) => {
                 let blocks = copy.survey(&disk, &layout)?;
+                layout.check(layout.count(&blocks))?;
                 let len = layout.len(layout.count(&blocks));
                 (blocks, Some(len))
             }

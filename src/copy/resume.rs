@@ -15,8 +15,8 @@ use super::{Copy, Report};
 use crate::disk::Disk;
 use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::error::{Error, Result};
-use crate::format::output::{Destination, Names, OutputOptions};
-use crate::storage::{OutputFile, WriteAt};
+use crate::format::output::{Destination, Names, OutputFormat, OutputOptions};
+use crate::storage::{OutputFile, WriteAt, partial_of};
 
 /// Bytes of the disk that are read back before it is looked whether to stop.
 const STEP: u64 = 16 << 20;
@@ -51,9 +51,14 @@ impl Copy {
         path: &Path,
         extent_paths: &[PathBuf],
     ) -> Result<Report> {
+        if matches!(self.format, OutputFormat::TarGz | OutputFormat::Ova) {
+            let what = format!("a {} cannot be gone on with: leave out resuming", self.format);
+            return Err(Error::Unsupported { what });
+        }
         let checkpoint = checkpoint::path_of(path);
         // Without a checkpoint, what was written is of no use.
         let open = |path: &Path| {
+            self.disk.check_not_source(&partial_of(path))?;
             let mut file = OutputFile::resume(path, self.overwrite)?;
             file.keep(checkpoint.exists());
             Ok(file)

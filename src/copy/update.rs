@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::differences::Differences;
+use super::source::Source;
 use super::{Cancel, Progress};
 use crate::disk::{Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
+use crate::format::Format;
 
 /// What an update did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct Updated {
 ///
 /// # Errors
 ///
-/// [`Error::OutputTooSmall`] and [`Error::Layout`] when the sizes are not equal; [`Error::OutputIsSource`] when the destination is a
+/// [`Error::OutputTooSmall`] and [`Error::Layout`] when the sizes are not equal, or those of sectors; [`Error::SourceChanged`]; [`Error::OutputIsSource`] when the destination is a
 /// layer of the source; [`Error::Cancelled`]; and all that reading and writing give rise to.
 pub fn update(
     source: &Disk,
@@ -57,6 +59,17 @@ pub fn update(
             format!("the destination has {given} bytes, and the source {needed}: resize one of them");
         return Err(Error::Layout { reason });
     }
+    // A raw disk has the sectors that its reader takes it to have.
+    let info = destination.top().info();
+    let is_raw =
+        info.format == Format::Raw || source.chain().iter().any(|layer| layer.info().format == Format::Raw);
+    let (to, from) = (info.logical_sector_size, source.logical_sector_size());
+    if to != from && !is_raw {
+        let reason =
+            format!("the destination has sectors of {to} bytes, and the source of {from}: make a new disk");
+        return Err(Error::Layout { reason });
+    }
+    let before = Source::of(source);
     for file in destination.top().files() {
         if let Some(path) = file.path() {
             source.check_not_source(path)?;
@@ -68,7 +81,9 @@ pub fn update(
     // What was written before a failure stays, properly closed. The workers that shared the disk are gone.
     let closed = Arc::into_inner(destination).map_or(Ok(()), WritableDisk::close);
     let updated = done?;
-    closed.map(|()| updated)
+    closed?;
+    before.check()?;
+    Ok(updated)
 }
 
 fn write(changes: Differences, destination: &WritableDisk) -> Result<Updated> {

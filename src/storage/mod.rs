@@ -33,9 +33,7 @@ pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
-pub(crate) use output::beside;
-#[cfg(feature = "shards")]
-pub(crate) use output::check_free;
+pub(crate) use output::{beside, check_free, partial_of};
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, ReferenceKind, Resolver, SameDirectory};
 pub use writable::WritableFile;
 

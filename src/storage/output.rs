@@ -58,8 +58,7 @@ impl OutputFile {
     /// As [`create`](Self::create); [`Error::Locked`] when it is being written already.
     pub fn resume(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         let path = path.into();
-        let temporary = beside(&path, ".diskport-partial");
-        Self::resume_at(temporary, path, overwrite)
+        Self::resume_at(partial_of(&path), path, overwrite)
     }
 
     /// The same with another temporary name.
@@ -167,6 +166,11 @@ impl Drop for OutputFile {
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// The temporary name of an output at `path` that a later run can go on with.
+pub(crate) fn partial_of(path: &Path) -> PathBuf {
+    beside(path, ".diskport-partial")
 }
 
 /// The hidden name of a file that belongs to the one at `path`.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{DONE, PRECONDITION, Place, REFUSED, USAGE, error_text, small, text};
+use crate::place::{DONE, IO, PRECONDITION, Place, REFUSED, USAGE, error_text, small, text};
 
 /// Format, kind, and whether the kind is one file.
 const KINDS: [(&str, &str, bool); 11] = [
@@ -69,6 +69,7 @@ fn standard_input_is_a_source() {
     with(&["vmdk"], &packed, DONE);
     assert!(with(&["raw"], &raw, USAGE).contains("--size"));
     with(&["raw", "--size", "15M"], &raw, PRECONDITION);
+    assert!(with(&["raw", "--size", "17M"], &raw, IO).contains("16777216 of 17825792 bytes"));
     with(&["vmdk", "--size", "32M"], &packed, USAGE);
     with(&["vmdk"], &packed[..packed.len() - 512], REFUSED);
     with(&["vhdx"], &expected, USAGE);
@@ -78,6 +79,24 @@ fn standard_input_is_a_source() {
     // A pipe at both ends.
     let through = ["convert", "-", "-", "--source-format", "vmdk", "--format", "raw"];
     assert!(place.feed(&through, &packed, DONE).stdout == raw);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_at_once() {
+    let place = Place::new();
+    let source = small();
+    for arguments in [
+        &["out.raw", "--rate-limit", "0"][..],
+        &["out.ova", "--resume"],
+        &["out.tar.gz", "--resume"],
+        &["-", "--format", "vhd", "--resume"],
+    ] {
+        place.run(&[&["convert", text(&source)], arguments].concat(), USAGE);
+    }
+    place.run(&["create", "-", "--parent", text(&source)], USAGE);
+    assert!(place.names().is_empty());
+    let empty = place.run(&["create", "-", "--size", "1M", "--format", "vhd", "--subformat", "fixed"], DONE);
+    assert_eq!(empty.stdout.len(), (1 << 20) + 512);
 }
 
 /// Where standard input is a file, its size is known.

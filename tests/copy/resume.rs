@@ -233,6 +233,38 @@ fn what_was_damaged_is_copied_again() {
     }
 }
 
+/// As a better encoder of the same version would leave it, or a file system after a cut.
+#[test]
+fn what_lies_behind_the_end_goes_away() {
+    let bytes = content();
+    let good = raw(MemoryStorage::new(bytes.clone()));
+    for format in formats() {
+        let expected = whole(&good, format);
+        let folder = tempfile::tempdir().expect("a folder");
+        interrupted(folder.path(), &bytes, format).expect_err("is broken off");
+        for (name, _) in files(folder.path()).iter().filter(|(name, _)| name.ends_with("-partial")) {
+            let file = fs::File::options().write(true).open(folder.path().join(name)).expect("opens");
+            let size = file.metadata().expect("a size").len();
+            file.set_len(size + (64 << 20)).expect("grows");
+        }
+        let report = copy(&good, format).write_file(folder.path().join("out.vmdk")).expect("goes on");
+        assert!(report.resumed_at.is_some(), "{format}");
+        assert!(files(folder.path()) == expected, "{format}");
+    }
+}
+
+#[test]
+fn the_file_to_go_on_with_is_no_source() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let partial = folder.path().join(".out.vmdk.diskport-partial");
+    fs::write(&partial, content()).expect("writes");
+    let source = Open::new().format(diskport::Format::Raw).open_path(&partial).expect("opens");
+    let result = copy(&source, OutputFormat::Raw).write_file(folder.path().join("out.vmdk"));
+    assert!(matches!(result, Err(Error::OutputIsSource { .. })), "{result:?}");
+    assert!(fs::read(&partial).expect("reads") == content());
+    assert_eq!(names(folder.path()), [".out.vmdk.diskport-partial"]);
+}
+
 #[test]
 fn other_options_begin_again() {
     let bytes = content();

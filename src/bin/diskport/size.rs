@@ -15,6 +15,11 @@ pub fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
+/// Parses a size that is not 0.
+pub fn parse_positive(text: &str) -> Result<u64, String> {
+    parse(text).and_then(|size| if size == 0 { Err("expected more than 0".to_owned()) } else { Ok(size) })
+}
+
 /// Bytes, and in the largest unit that keeps the number readable.
 pub fn show(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];

@@ -89,6 +89,7 @@ pub(super) fn of_content(
     progress.begin("hash", disk.size());
     let mut hashing = Hashing::new(algorithm, disk.size(), cancel);
     for block in disk.blocks(Blocks::of(BLOCK)) {
+        cancel.check()?;
         let block = block?;
         let (start, end) = (block.offset, block.end());
         match block.data {

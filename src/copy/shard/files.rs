@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Shard;
 use crate::error::{Error, Result};
-use crate::storage::{FileStorage, WritableFile, beside};
+use crate::storage::{FileStorage, ReadAt, WritableFile, beside, check_free};
 
 /// The files of one plan for one output. Those of another plan have other names.
 pub(super) struct Files {
@@ -34,33 +35,67 @@ impl Files {
     }
 
     /// Opens the file that shards write to, and keeps it from being finished meanwhile.
-    pub(super) fn open(&self) -> Result<WritableFile> {
+    pub(super) fn open(&self, overwrite: bool) -> Result<WritableFile> {
         let path = self.partial();
         let failed = |e| Error::io("open for writing", path.display().to_string(), e);
-        let storage = match FileStorage::create_new(&path) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => FileStorage::open_writable(&path),
-            created => created,
-        };
-        let storage = storage.map_err(failed)?;
-        if !storage.try_lock_shared().map_err(failed)? {
-            return Err(Error::Locked { file: path.display().to_string() });
+        loop {
+            let created = FileStorage::create_new(&path);
+            let is_new = created.is_ok();
+            let storage = match created {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => FileStorage::open_writable(&path),
+                created => created,
+            };
+            let storage = storage.map_err(failed)?;
+            if !storage.try_lock_shared().map_err(failed)? {
+                return Err(Error::Locked { file: path.display().to_string() });
+            }
+            // Until the lock was had, the output may have been finished, and this be it.
+            let there = FileStorage::open(&path).ok().and_then(|file| file.identity());
+            if there != storage.identity() {
+                continue;
+            }
+            if let Err(e) = check_free(&self.path, overwrite) {
+                if is_new {
+                    // Nothing better can be done about a file that does not go away.
+                    let _ = fs::remove_file(&path);
+                }
+                return Err(e);
+            }
+            return Ok(WritableFile::at_path(Arc::new(storage), path));
         }
-        Ok(WritableFile::at_path(Arc::new(storage), path))
     }
 
     /// Notes that `shard` is there, at once; with `sync`, durably.
     pub(super) fn save(&self, shard: Shard, digest: &blake3::Hash, sync: bool) -> Result<()> {
         let path = self.digest(shard);
-        let new = path.with_extension(format!("{}.new", std::process::id()));
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let mut new = path.clone().into_os_string();
+        new.push(format!(".{}.{count}.new", std::process::id()));
         let write = || {
-            let mut file = File::create(&new)?;
+            let mut file = File::create_new(&new)?;
             writeln!(file, "{}", digest.to_hex())?;
             if sync {
                 file.sync_all()?;
             }
             fs::rename(&new, &path)
         };
-        write().map_err(|e| Error::io("write", path.display().to_string(), e))
+        write().map_err(|e| {
+            // Nothing better can be done about a file that does not go away.
+            let _ = fs::remove_file(&new);
+            Error::io("write", path.display().to_string(), e)
+        })
+    }
+
+    /// Takes back that `shard` is there.
+    pub(super) fn forget(&self, shard: Shard) -> Result<()> {
+        let path = self.digest(shard);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", path.display().to_string(), e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The digest of `shard`; `None` when it is not there.

@@ -128,7 +128,9 @@ impl Job {
         let layout = layout(copy, disk)?;
         let part = self.part(shard)?;
         let files = Files::new(path, id);
-        let file = files.open()?;
+        disk.check_not_source(&files.partial())?;
+        let file = files.open(copy.overwrite)?;
+        files.forget(shard)?;
         let len = layout.len(layout.count(blocks));
         if file.size()? < len {
             file.set_size(len)?;
@@ -157,10 +159,11 @@ impl Job {
                 None => missing.push(shard.to_string()),
             }
         }
-        if !missing.is_empty() {
+        if !missing.is_empty() || !files.partial().exists() {
             return Err(Error::ShardsMissing { missing });
         }
         let layout = layout(copy, disk)?;
+        disk.check_not_source(&files.partial())?;
         let mut output = OutputFile::resume_at(files.partial(), path.to_owned(), copy.overwrite)?;
         // A shard that is damaged is written again, the others are not.
         output.keep(true);

@@ -114,12 +114,13 @@ impl Layout {
     }
 
     /// Refuses a file that holds `count` blocks, if it is too long for the format.
-    fn check(&self, count: u64) -> Result<()> {
+    pub(crate) fn check(&self, count: u64) -> Result<()> {
         self.metadata.check(self.payload_end(count))
     }
 
     /// Makes `file`, which holds the blocks, an image: writes what lies around them.
     pub(crate) fn seal(&self, file: &WritableFile, blocks: &BlockSet) -> Result<()> {
+        self.check(self.count(blocks))?;
         let len = self.len(self.count(blocks));
         file.set_size(len)?;
         let mut first = None;

@@ -13,8 +13,7 @@ const PIECE: u64 = 1 << 20;
 
 /// Reads a raw disk strictly forwards, from a pipe or any other [`Read`]. It yields the disk's blocks in order.
 ///
-/// Nothing in a raw disk says how large it is. A stream that ends earlier is filled up with zeros; one that is longer
-/// ends with an error.
+/// Nothing in a raw disk says how large it is: a stream that is shorter or longer than the disk ends with an error.
 ///
 /// ```
 /// use diskport::copy::{Copy, OutputFormat};
@@ -22,7 +21,7 @@ const PIECE: u64 = 1 << 20;
 /// use diskport::format::raw;
 ///
 /// # let pipe = &[7; 4096][..];
-/// let disk = raw::StreamReader::new(pipe, 1 << 20).into_disk()?;
+/// let disk = raw::StreamReader::new(pipe, 4096).into_disk()?;
 /// let mut out = Vec::new();
 /// Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut out)?;
 /// # Ok::<(), diskport::Error>(())
@@ -63,18 +62,15 @@ impl<R: Read> StreamReader<R> {
             self.ended = true;
             return Ok(None);
         }
-        if !self.ended {
-            let mut bytes = self.buffers.take((self.size - offset).min(PIECE) as usize);
-            let len = self.fill(&mut bytes)?;
-            self.ended = len < bytes.len();
-            bytes.vec().truncate(len);
-            if len > 0 {
-                self.at += len as u64;
-                return Ok(Some(Block { offset, data: Data::Bytes(bytes) }));
-            }
+        let mut bytes = self.buffers.take((self.size - offset).min(PIECE) as usize);
+        let len = self.fill(&mut bytes)?;
+        self.at += len as u64;
+        if len < bytes.len() {
+            // As it does when the sender died: what would follow is not known to be zeros.
+            let cut = format!("it ended after {} of {} bytes", self.at, self.size);
+            return Err(Error::io("read", "(stream)", io::Error::new(io::ErrorKind::UnexpectedEof, cut)));
         }
-        self.at = self.size;
-        Ok(Some(Block { offset, data: Data::Absent(self.size - offset) }))
+        Ok(Some(Block { offset, data: Data::Bytes(bytes) }))
     }
 
     /// Reads until `buf` is full or the stream ends, and gives how much that was.

@@ -188,7 +188,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Bytes of data a second at most
-    #[arg(long, value_name = "BYTES", value_parser = size::parse)]
+    #[arg(long, value_name = "BYTES", value_parser = size::parse_positive)]
     pub rate_limit: Option<u64>,
     /// Go on with the same copy that was interrupted, and keep what is needed to go on with this one
     #[arg(long)]

@@ -20,6 +20,11 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
                 "--format is for --output-kind copy: a child has its parent's".to_owned(),
             ));
         }
+        OutputKind::Child if args.output.verify || args.output.resume || !args.output.digest.is_empty() => {
+            return Err(Failure::Usage(
+                "--verify, --resume and --digest are for --output-kind copy".to_owned(),
+            ));
+        }
         OutputKind::Child => None,
     };
     let source = args.open.open(&args.source, args.source_format)?;

@@ -46,6 +46,10 @@ fn empty(args: &Create) -> Result<(), Failure> {
     if let Some(block_size) = args.block_size {
         copy = copy.block_size(block_size);
     }
-    copy.write_file(&args.image)?;
+    if output::is_stdout(&args.image) {
+        copy.write_to(std::io::stdout())?;
+    } else {
+        copy.write_file(&args.image)?;
+    }
     Ok(())
 }

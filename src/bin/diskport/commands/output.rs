@@ -20,6 +20,9 @@ pub fn is_stdout(destination: &Path) -> bool {
 
 /// Refuses a name that ends in another format than `written`, which the user did not choose.
 pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
+    if is_stdout(path) {
+        return Err(Failure::Usage("a child is no stream: name a file".to_owned()));
+    }
     let written = FormatName { format: written, container: None };
     match FormatName::of_name(path).filter(|named| *named != written) {
         Some(_) => {

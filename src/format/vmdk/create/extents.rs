@@ -83,6 +83,8 @@ impl Sink for Extents {
 
     fn finish(&mut self) -> Result<()> {
         self.extents.iter_mut().try_for_each(|(_, extent)| extent.finish())?;
-        self.file.write_all_at(self.descriptor.text().as_bytes(), 0)
+        let text = self.descriptor.text();
+        self.file.set_size(text.len() as u64)?;
+        self.file.write_all_at(text.as_bytes(), 0)
     }
 }

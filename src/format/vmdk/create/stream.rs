@@ -143,7 +143,11 @@ impl Sink for Stream<'_> {
         marked(&mut self.out, MARKER_END_OF_STREAM, &[])?;
         self.out.flush()?;
         match self.out.file() {
-            Some(file) => file.write_all_at(&KDMV, 0),
+            Some(file) => {
+                // What an earlier run left behind the end.
+                file.set_size(self.out.position())?;
+                file.write_all_at(&KDMV, 0)
+            }
             None => Ok(()),
         }
     }
