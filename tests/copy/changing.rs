@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Cancel, Copy, OutputFormat, Progress, update};
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{FileStorage, Fingerprint, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, Format, Open};
@@ -107,4 +107,16 @@ fn a_source_that_is_only_read_is_copied() {
     let disk = restless(&source, 2, |_| {});
     Copy::new(&disk).verify(true).write_file(&output).expect("copies");
     assert!(std::fs::read(&source).expect("reads") == std::fs::read(&output).expect("reads"));
+}
+
+#[test]
+fn an_update_notices_a_source_that_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (source, destination) = (folder.path().join("source"), folder.path().join("destination"));
+    std::fs::write(&destination, vec![0; 5 << 20]).expect("writes");
+    let change = |file: &FileStorage| file.write_all_at(b"other", 0).expect("writes");
+    let source = restless(&source, 3, change);
+    let into = Open::new().format(Format::Raw).open_writable(&destination).expect("opens");
+    let result = update(&source, into, &Progress::new(), &Cancel::new());
+    assert!(matches!(result, Err(Error::SourceChanged { .. })), "{result:?}");
 }

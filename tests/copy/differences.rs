@@ -208,3 +208,23 @@ fn sizes_must_be_equal() {
         assert!(std::fs::read(&path).expect("reads") == noise(size as usize, 7));
     }
 }
+
+/// A partition table says where partitions are in sectors.
+#[test]
+fn an_update_wants_sectors_of_one_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = |name: &str, format, sector_size| {
+        let path = folder.path().join(name);
+        Copy::new(&Disk::empty(8 * MIB, sector_size)).to(format).write_file(&path).expect("writes");
+        path
+    };
+    let source = made("source.vhdx", OutputFormat::Vhdx(Allocation::Dynamic), 4096);
+    let source = diskport::open(source).expect("opens");
+    for (format, taken) in [(OutputFormat::Vhd(Allocation::Dynamic), false), (OutputFormat::Raw, true)] {
+        let name = if taken { "to.raw" } else { "to.vhd" };
+        let into = Open::new().open_writable(made(name, format, 512)).expect("opens");
+        let result = update(&source, into, &Progress::new(), &Cancel::new());
+        assert_eq!(result.is_ok(), taken, "{result:?}");
+        assert!(taken || matches!(result, Err(Error::Layout { .. })));
+    }
+}
