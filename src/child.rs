@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::write::ParentLink;
-use crate::disk::{Disk, Patch};
+use crate::disk::{Disk, MappingKind};
 use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions, Format};
 use crate::open::Open;
 use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
+
+/// Bytes that are written at once.
+const PIECE: u64 = 1 << 20;
 
 /// A new differencing child: an image that holds only what differs from its parent.
 ///
@@ -32,7 +35,7 @@ pub struct Child {
     parent: Disk,
     size: u64,
     block_size: Option<u64>,
-    patches: Vec<Patch>,
+    changed: Option<Disk>,
     overwrite: bool,
     sync: bool,
 }
@@ -44,7 +47,7 @@ impl Child {
             parent: parent.clone(),
             size: parent.size(),
             block_size: None,
-            patches: Vec::new(),
+            changed: None,
             overwrite: false,
             sync: true,
         }
@@ -60,9 +63,10 @@ impl Child {
         Self { block_size: Some(block_size), ..self }
     }
 
-    /// What differs from the parent from the beginning; by default nothing.
-    pub fn patches(self, patches: Vec<Patch>) -> Self {
-        Self { patches, ..self }
+    /// What differs from the parent from the beginning, by default nothing: what `changed`, the parent with
+    /// [changes](Disk::patched) over it, has in its top layer.
+    pub fn content_of(self, changed: &Disk) -> Self {
+        Self { size: changed.size(), changed: Some(changed.clone()), ..self }
     }
 
     /// Whether an existing file is replaced; it is not by default.
@@ -114,12 +118,20 @@ impl Child {
         };
         let options = ChildOptions { size: self.size, block_size: self.block_size };
         format::create_child(format, file, &link, &options)?;
-        if self.patches.is_empty() {
-            return Ok(());
-        }
+        let Some(changed) = &self.changed else { return Ok(()) };
         let child = Open::new().over(file.clone(), &self.parent)?;
-        let write = |patch: &Patch| child.write_at(&patch.bytes, patch.offset);
-        self.patches.iter().try_for_each(write)?;
+        let mut bytes = Vec::new();
+        for extent in changed.extents(..) {
+            let extent = extent?;
+            if extent.depth > 0 || !matches!(extent.kind, MappingKind::Stored { .. }) {
+                continue;
+            }
+            for at in (extent.start..extent.end()).step_by(PIECE as usize) {
+                bytes.resize(PIECE.min(extent.end() - at) as usize, 0);
+                changed.read_at(&mut bytes, at)?;
+                child.write_at(&bytes, at)?;
+            }
+        }
         child.close()
     }
 }

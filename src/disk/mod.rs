@@ -3,6 +3,7 @@
 mod adapt;
 pub(crate) mod bitmap;
 mod blocks;
+mod changes;
 mod empty;
 mod extents;
 pub(crate) mod flat;
@@ -30,13 +31,13 @@ use std::sync::Arc;
 pub use adapt::{BlockStream, Limit, Observe, Overlay};
 pub(crate) use blocks::Pool;
 pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
+pub use changes::{Changes, Move, Patch};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
 pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
     Warning,
 };
-pub use patch::Patch;
 pub(crate) use read::inflate;
 pub use slice::Window;
 pub use writable::{Compaction, WritableDisk};
@@ -184,10 +185,15 @@ impl Disk {
         BlockReader::new(self.clone(), options)
     }
 
-    /// This disk with a new size and some bytes replaced; what is added reads as zeros. Nothing is written:
+    /// This disk with a new size and some bytes replaced or moved; what is added reads as zeros. Nothing is written:
     /// the change lies over the disk, in memory.
-    pub fn patched(&self, size: u64, patches: Vec<Patch>) -> Result<Self> {
-        let layer = patch::layer(self, size, patches)?;
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] for changes beyond the new size or of bytes beyond this one, [`Error::Unsupported`] when two
+    /// of them overlap.
+    pub fn patched(&self, size: u64, changes: impl Into<Changes>) -> Result<Self> {
+        let layer = patch::layer(self, size, changes.into())?;
         let mut layers = vec![layer];
         layers.extend(self.inner.layers.iter().cloned());
         let (incomplete, warnings) = (self.inner.incomplete.clone(), self.inner.warnings.clone());

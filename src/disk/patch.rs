@@ -1,40 +1,41 @@
 //! A change that lies over a disk, in memory.
 
+use std::io;
 use std::sync::Arc;
 
 use super::Disk;
+use super::changes::{Changes, Move};
 use super::layer::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Result};
-use crate::storage::{FileRole, ImageFile, MemoryStorage};
+use crate::storage::{FileRole, ImageFile, MemoryStorage, ReadAt};
 
-/// Bytes that replace those of a disk; see [`Disk::patched`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch {
-    /// First byte of the virtual disk.
-    pub offset: u64,
-    /// The new bytes.
-    pub bytes: Vec<u8>,
-}
+/// The first of the layer's files: the disk below, where what is moved lies. Those of the patches follow.
+const BELOW: FileIndex = FileIndex(0);
 
-/// The top layer that holds `patches` and is otherwise absent.
-pub(super) fn layer(below: &Disk, size: u64, mut patches: Vec<Patch>) -> Result<Arc<dyn Layer>> {
-    patches.retain(|patch| !patch.bytes.is_empty());
-    patches.sort_by_key(|patch| patch.offset);
-    let mut at = 0;
-    let mut bytes = Vec::new();
+/// The top layer that holds `changes` and is otherwise absent.
+pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn Layer>> {
+    let mut files = vec![ImageFile::new(Arc::new(Below(below.clone())), "(moved)", FileRole::Memory)?];
     let mut runs = Vec::new();
-    for patch in patches {
-        let len = patch.bytes.len() as u64;
-        let end = patch.offset.checked_add(len).filter(|&end| end <= size);
-        let end = end.ok_or(Error::OutOfRange { offset: patch.offset, len, size })?;
-        if patch.offset < at {
-            return Err(Error::Unsupported {
-                what: format!("two patches overlap at offset {}", patch.offset),
-            });
+    let mut add = |start: u64, len: u64, file, at| {
+        let end = start.checked_add(len).filter(|&end| end <= size);
+        runs.push(Run { start, end: end.ok_or(Error::OutOfRange { offset: start, len, size })?, file, at });
+        Ok::<_, Error>(())
+    };
+    for Move { from, to, len } in changes.moves {
+        if from.checked_add(len).is_none_or(|end| end > below.size()) {
+            return Err(Error::OutOfRange { offset: from, len, size: below.size() });
         }
-        at = end;
-        runs.push(Run { start: patch.offset, end, at: bytes.len() as u64 });
-        bytes.extend_from_slice(&patch.bytes);
+        add(to, len, BELOW, from)?;
+    }
+    for patch in changes.patches {
+        add(patch.offset, patch.bytes.len() as u64, FileIndex(files.len() as u32), 0)?;
+        let bytes = Arc::new(MemoryStorage::new(patch.bytes));
+        files.push(ImageFile::new(bytes, "(memory)", FileRole::Memory)?);
+    }
+    runs.retain(|run| run.start < run.end);
+    runs.sort_by_key(|run| run.start);
+    if let Some(pair) = runs.windows(2).find(|pair| pair[1].start < pair[0].end) {
+        return Err(Error::Unsupported { what: format!("two changes overlap at offset {}", pair[1].start) });
     }
     let mut info = below
         .chain()
@@ -43,13 +44,27 @@ pub(super) fn layer(below: &Disk, size: u64, mut patches: Vec<Patch>) -> Result<
         .ok_or(Error::Unsupported { what: "a disk without layers cannot be patched".to_owned() })?;
     info.size = size;
     info.warnings.clear();
-    let file = ImageFile::new(Arc::new(MemoryStorage::new(bytes)), "(memory)", FileRole::Memory)?;
-    Ok(Arc::new(PatchLayer { info, files: [file], runs }))
+    Ok(Arc::new(PatchLayer { info, files, runs }))
+}
+
+/// A disk as a storage.
+struct Below(Disk);
+
+impl ReadAt for Below {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = self.0.size().saturating_sub(offset).min(buf.len() as u64) as usize;
+        self.0.read_at(&mut buf[..len], offset).map_err(io::Error::other)?;
+        Ok(len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.size())
+    }
 }
 
 struct PatchLayer {
     info: LayerInfo,
-    files: [ImageFile; 1],
+    files: Vec<ImageFile>,
     /// In order, not overlapping.
     runs: Vec<Run>,
 }
@@ -57,7 +72,8 @@ struct PatchLayer {
 struct Run {
     start: u64,
     end: u64,
-    /// Where the bytes begin in memory.
+    file: FileIndex,
+    /// Where the bytes begin in the file.
     at: u64,
 }
 
@@ -75,7 +91,7 @@ impl Layer for PatchLayer {
         let next = self.runs.partition_point(|run| run.end <= offset);
         Ok(match self.runs.get(next) {
             Some(run) if run.start <= offset => {
-                Mapping::stored(limit.min(run.end - offset), FileIndex(0), run.at + offset - run.start)
+                Mapping::stored(limit.min(run.end - offset), run.file, run.at + offset - run.start)
             }
             Some(run) => Mapping::absent(limit.min(run.start - offset)),
             None => Mapping::absent(limit),

@@ -2,7 +2,7 @@
 
 use crate::child::Child;
 use crate::copy::Copy;
-use crate::disk::{Disk, Patch};
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::partition::{Layout, TypeMap, mbr_to_gpt};
@@ -15,23 +15,19 @@ pub struct GptPlan {
     pub source: Disk,
     /// Its new partition table.
     pub layout: Layout,
-    /// What changes.
-    pub patches: Vec<Patch>,
+    /// The disk as it will be: the source with its new table over it.
+    pub disk: Disk,
 }
 
 impl GptPlan {
     /// The differencing child that carries the plan out; the source stays as it is.
     pub fn child(&self) -> Child {
-        Child::of(&self.source).patches(self.patches.clone())
+        Child::of(&self.source).content_of(&self.disk)
     }
 
     /// The copy that carries the plan out.
-    ///
-    /// # Errors
-    ///
-    /// As [`Disk::patched`].
-    pub fn copy(&self) -> Result<Copy> {
-        Ok(Copy::new(&self.source.patched(self.source.size(), self.patches.clone())?))
+    pub fn copy(&self) -> Copy {
+        Copy::new(&self.disk)
     }
 }
 
@@ -58,6 +54,6 @@ pub fn plan_convert_to_gpt(source: &Disk, types: &TypeMap, ids: &mut Ids) -> Res
         return Err(Error::NotConvertible { rule: Rule::PartitionTable, reason });
     };
     let layout = mbr_to_gpt(&mbr, types, ids)?;
-    let patches = layout.patches(source)?;
-    Ok(GptPlan { source: source.clone(), layout, patches })
+    let disk = source.patched(source.size(), layout.patches(source)?)?;
+    Ok(GptPlan { source: source.clone(), layout, disk })
 }

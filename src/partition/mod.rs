@@ -10,6 +10,7 @@ mod file_system;
 mod gpt;
 mod layout;
 mod mbr;
+mod space;
 mod types;
 mod validate;
 

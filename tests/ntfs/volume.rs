@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use diskport::windows::ntfs::{self, Volume};
+use diskport::windows::ntfs::Volume;
 use diskport::{Disk, Error, Format, Open};
 use sha2::{Digest, Sha256};
 
@@ -231,16 +231,19 @@ pub fn fill(path: &Path, seed: u64) -> Result<u64, Trouble> {
 }
 
 /// Applies what makes a volume smaller to an image, and cuts it.
-pub fn apply(image: &Image, shrink: &ntfs::Shrink, size: u64) -> Result<(), Trouble> {
+pub fn apply(image: &Image, shrink: &diskport::disk::Changes, size: u64) -> Result<(), Trouble> {
     use std::os::unix::fs::FileExt;
-    let disk = image.copy()?;
+    let copy = image.copy()?;
+    let changed = copy.disk()?;
+    let changed = changed.patched(changed.size(), shrink.clone())?;
     let file = File::options().write(true).open(&image.path)?;
-    shrink.write(&disk.disk()?, |offset, bytes| {
-        file.write_all_at(bytes, offset).map_err(|source| diskport::Error::Io {
-            operation: "write",
-            file: "the volume".to_owned(),
-            source,
-        })
-    })?;
+    for extent in changed.extents(..) {
+        let extent = extent?;
+        if extent.depth == 0 && extent.is_data() {
+            let mut bytes = vec![0; extent.len as usize];
+            changed.read_at(&mut bytes, extent.start)?;
+            file.write_all_at(&bytes, extent.start)?;
+        }
+    }
     Ok(file.set_len(size)?)
 }

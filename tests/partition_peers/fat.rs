@@ -76,7 +76,7 @@ fn check(size: u64, sector: u32, cluster: u64, folder: &Path) -> Result<(), Trou
     for (path, bytes) in &files {
         volume.add_file(path, bytes.clone())?;
     }
-    let patches = volume.patches()?;
+    let patches = volume.into_patches()?;
     let written: u64 = patches.iter().map(|patch| patch.bytes.len() as u64).sum();
     assert!(patches.iter().all(|p| p.offset >= start && p.offset + p.bytes.len() as u64 <= start + size));
     // Every byte that is not written reads as FF: what should have been written shows.

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::EbsBlocks(args) => commands::ebs_blocks::run(&args, mode),
         Command::Partitions(args) => commands::partitions::run(&args),
         Command::ConvertToGpt(args) => commands::convert_to_gpt::run(&args, mode),
+        Command::ConvertToUefi(args) => commands::convert_to_uefi::run(&args, mode),
         Command::ReverseImage(args) => commands::reverse_image::run(&args, mode),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())

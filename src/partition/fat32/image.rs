@@ -130,9 +130,10 @@ impl Place {
     }
 }
 
-/// The clusters in use, from the first on, and where each leads.
+/// The clusters in use, and where each leads.
 pub(super) struct Image {
-    clusters: Vec<u8>,
+    /// What is in them: whole clusters, with the first one's number.
+    content: Vec<(u32, Vec<u8>)>,
     table: Vec<u32>,
     cluster: usize,
     limit: usize,
@@ -142,13 +143,13 @@ pub(super) struct Image {
 impl Image {
     /// The clusters of a whole tree.
     pub(super) fn of(
-        root: &Directory,
+        root: Directory,
         geometry: &Geometry,
         modified: DosTime,
         label: Option<[u8; LABEL]>,
     ) -> Result<Self> {
         let mut image = Self {
-            clusters: Vec::new(),
+            content: Vec::new(),
             table: vec![0x0fff_ff00 | u32::from(MEDIA), END],
             cluster: geometry.cluster() as usize,
             limit: geometry.clusters as usize,
@@ -178,8 +179,10 @@ impl Image {
         head
     }
 
-    pub(super) fn into_clusters(self) -> Vec<u8> {
-        self.clusters
+    /// The clusters' bytes, and how far behind the first cluster they go.
+    pub(super) fn into_content(self) -> impl Iterator<Item = (u64, Vec<u8>)> {
+        let cluster = self.cluster as u64;
+        self.content.into_iter().map(move |(first, bytes)| (u64::from(first - ROOT) * cluster, bytes))
     }
 
     fn information(&self) -> Information {
@@ -208,20 +211,20 @@ impl Image {
         }
         self.table.extend((1..count as u32).map(|n| first + n));
         self.table.push(END);
-        self.clusters.resize(self.clusters.len() + count * self.cluster, 0);
         Ok(first)
     }
 
     /// Fills the clusters from `first` on.
-    fn put(&mut self, first: u32, bytes: &[u8]) {
+    fn put(&mut self, first: u32, mut bytes: Vec<u8>) {
         if first != 0 {
-            let start = (first - ROOT) as usize * self.cluster;
-            self.clusters[start..start + bytes.len()].copy_from_slice(bytes);
+            // A folder without entries has a cluster too.
+            bytes.resize(bytes.len().max(1).next_multiple_of(self.cluster), 0);
+            self.content.push((first, bytes));
         }
     }
 
     /// Writes a folder and all below it, and gives its first cluster.
-    fn directory(&mut self, directory: &Directory, place: &Place) -> Result<u32> {
+    fn directory(&mut self, directory: Directory, place: &Place) -> Result<u32> {
         let names = directory.entries().map(|entry| entry.name.as_str());
         let shorts = name::shorten(names.clone());
         let longs: Vec<_> = names.zip(&shorts).map(|(name, short)| name::long_parts(name, short)).collect();
@@ -244,12 +247,12 @@ impl Image {
                 (([own, self.entry(dots(2), DIRECTORY, above, 0)]).as_bytes().to_vec(), first)
             }
         };
-        for ((entry, short), parts) in directory.entries().zip(shorts).zip(longs) {
-            let (attributes, cluster, size) = match &entry.node {
+        for ((entry, short), parts) in directory.into_entries().zip(shorts).zip(longs) {
+            let (attributes, cluster, size) = match entry.node {
                 Node::File(content) => {
-                    let cluster = self.take(content.len())?;
+                    let (cluster, len) = (self.take(content.len())?, content.len() as u32);
                     self.put(cluster, content);
-                    (ARCHIVE, cluster, content.len() as u32)
+                    (ARCHIVE, cluster, len)
                 }
                 Node::Directory(below) => (DIRECTORY, self.directory(below, &Place::Below { above })?, 0),
             };
@@ -259,7 +262,7 @@ impl Image {
             }
             bytes.extend_from_slice(self.entry(short, attributes, cluster, size).as_bytes());
         }
-        self.put(first, &bytes);
+        self.put(first, bytes);
         Ok(first)
     }
 

@@ -35,7 +35,7 @@ const LABEL: usize = 11;
 ///
 /// let mut volume = Fat32::new(MIB..101 * MIB, 512);
 /// volume.add_file("EFI/Boot/bootx64.efi", b"MZ".to_vec())?;
-/// let disk = Disk::empty(128 * MIB, 512).patched(128 * MIB, volume.patches()?)?;
+/// let disk = Disk::empty(128 * MIB, 512).patched(128 * MIB, volume.into_patches()?)?;
 /// # Ok::<(), diskport::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -96,15 +96,15 @@ impl Fat32 {
     ///
     /// [`Error::NotConvertible`] with [`Rule::SystemPartitionRoom`] when the partition is too small for a FAT32, or for the files, or too
     /// large.
-    pub fn patches(&self) -> Result<Vec<Patch>> {
+    pub fn into_patches(self) -> Result<Vec<Patch>> {
         let geometry = Geometry::of(&self.partition, self.sector_size)?;
-        let image = Image::of(&self.root, &geometry, self.modified, self.has_label().then_some(self.label))?;
+        let label = self.has_label().then_some(self.label);
+        let image = Image::of(self.root, &geometry, self.modified, label)?;
         let head = image.head(&geometry, self.serial, &self.label);
         let data = self.partition.start + head.len() as u64;
-        Ok(vec![
-            Patch { offset: self.partition.start, bytes: head },
-            Patch { offset: data, bytes: image.into_clusters() },
-        ])
+        let head = Patch { offset: self.partition.start, bytes: head };
+        let content = image.into_content().map(|(at, bytes)| Patch { offset: data + at, bytes });
+        Ok(std::iter::once(head).chain(content).collect())
     }
 
     fn has_label(&self) -> bool {

@@ -31,6 +31,10 @@ impl Directory {
         self.0.values()
     }
 
+    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.0.into_values()
+    }
+
     /// Adds a file and the folders above it.
     pub(super) fn add(&mut self, path: &str, bytes: Vec<u8>) -> Result<()> {
         let refuse = |why: &str| Error::Unsupported { what: format!("FAT cannot hold {path:?}: {why}") };

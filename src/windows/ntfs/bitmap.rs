@@ -14,6 +14,19 @@ const UNIT: u64 = 512;
 /// Bytes that are read at once.
 const CHUNK: u64 = 64 << 10;
 
+impl Volume {
+    /// Bytes that are free.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`](crate::Error::Damaged), and what reading the disk gives rise to.
+    pub fn free(&self) -> Result<u64> {
+        let mut clusters = 0;
+        Bitmap::read(self)?.runs(0..self.boot.clusters, false, |run| clusters += run.end - run.start)?;
+        Ok(clusters * self.boot.cluster_size)
+    }
+}
+
 pub(super) struct Bitmap<'v> {
     volume: &'v Volume,
     stream: Stream,

@@ -25,6 +25,6 @@ mod xpress;
 
 pub use directory::Entry;
 pub use file::File;
-pub use shrink::{Move, Shrink, Tail};
+pub use shrink::Tail;
 pub use state::State;
 pub use volume::Volume;

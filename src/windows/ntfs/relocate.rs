@@ -10,8 +10,9 @@ use super::file::refused;
 use super::flaw::Flaw;
 use super::record::{Record, SIGNATURE, Value, kind};
 use super::runs::{self, Run};
-use super::shrink::{Move, no_room};
+use super::shrink::no_room;
 use super::volume::{Volume, system_file};
+use crate::disk::Move;
 use crate::error::{Error, Result};
 use crate::rule::Rule;
 

@@ -6,12 +6,9 @@ use super::flaw::flaw;
 use super::relocate;
 use super::runs::Run;
 use super::volume::{Volume, system_file};
-use crate::disk::{Disk, Patch};
+use crate::disk::Changes;
 use crate::error::{Error, Result};
 use crate::rule::Rule;
-
-/// Bytes that are moved at once.
-const PIECE: u64 = 1 << 20;
 
 /// What is done about clusters in use behind the new end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,50 +17,6 @@ pub enum Tail {
     MustBeFree,
     /// They are moved into free clusters before it.
     Move,
-}
-
-/// Bytes of the disk that are wanted elsewhere on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Move {
-    /// Where they are.
-    pub from: u64,
-    /// Where they go, which is free.
-    pub to: u64,
-    /// How many they are.
-    pub len: u64,
-}
-
-/// What makes a volume smaller. No two of the changes meet, and what is moved is as it was before any of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Shrink {
-    /// Clusters to be moved, in the order in which they lie.
-    pub moves: Vec<Move>,
-    /// Bytes to be replaced, in the order in which they lie.
-    pub patches: Vec<Patch>,
-}
-
-impl Shrink {
-    /// Calls `write` with each piece of at most 1 MiB and the offset on the disk where it goes; what is moved is read
-    /// from `disk`.
-    ///
-    /// # Errors
-    ///
-    /// What reading the disk and `write` give rise to.
-    pub fn write(&self, disk: &Disk, mut write: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        let mut bytes = Vec::new();
-        for Move { from, to, len } in &self.moves {
-            for at in (0..*len).step_by(PIECE as usize) {
-                bytes.resize(PIECE.min(len - at) as usize, 0);
-                disk.read_at(&mut bytes, from + at)?;
-                write(to + at, &bytes)?;
-            }
-        }
-        self.patches.iter().try_for_each(|patch| {
-            let pieces = patch.bytes.chunks(PIECE as usize).zip((patch.offset..).step_by(PIECE as usize));
-            pieces.into_iter().try_for_each(|(bytes, offset)| write(offset, bytes))
-        })
-    }
 }
 
 impl Volume {
@@ -76,14 +29,14 @@ impl Volume {
     /// has no room ([`Rule::SystemPartitionRoom`]); [`Error::Layout`] for files that cannot be moved, with their names;
     /// [`Error::Unsupported`] for a size that is no whole number of sectors; [`Error::Damaged`], and what reading the
     /// disk gives rise to.
-    pub fn shrink(&self, size: u64, tail: Tail) -> Result<Shrink> {
+    pub fn shrink(&self, size: u64, tail: Tail) -> Result<Changes> {
         let (sector, cluster) = (self.boot.sector_size, self.boot.cluster_size);
         if !size.is_multiple_of(sector) {
             let what = format!("a volume of {size} bytes is not a whole number of sectors of {sector} bytes");
             return Err(Error::Unsupported { what });
         }
         if size >= self.size() {
-            return Ok(Shrink::default());
+            return Ok(Changes::default());
         }
         self.check_clean()?;
         let sectors = (size / sector).saturating_sub(1);
@@ -99,8 +52,7 @@ impl Volume {
         };
         // The bitmap's last bits, which stand for no clusters, are set.
         edit.bitmap.set(clusters..bitmap_len * 8, true)?;
-        let patches = edit.finish(sectors, bitmap_len)?;
-        Ok(Shrink { moves: apart(moves, &patches), patches })
+        Ok(Changes { moves, patches: Vec::new() }.and(edit.finish(sectors, bitmap_len)?))
     }
 }
 
@@ -164,27 +116,4 @@ fn check_free(bitmap: &Bitmap, tail: std::ops::Range<u64>) -> Result<()> {
 
 pub(super) fn no_room(reason: String) -> Error {
     Error::NotConvertible { rule: Rule::SystemPartitionRoom, reason }
-}
-
-/// The moves without what patches replace at their end.
-fn apart(moves: Vec<Move>, patches: &[Patch]) -> Vec<Move> {
-    let mut kept = Vec::new();
-    for Move { from, to, len } in moves {
-        let mut at = 0;
-        let first = patches.partition_point(|patch| patch.offset + patch.bytes.len() as u64 <= to);
-        for patch in &patches[first..] {
-            if patch.offset >= to + len {
-                break;
-            }
-            let start = patch.offset.saturating_sub(to).max(at);
-            if start > at {
-                kept.push(Move { from: from + at, to: to + at, len: start - at });
-            }
-            at = (patch.offset + patch.bytes.len() as u64 - to).min(len);
-        }
-        if at < len {
-            kept.push(Move { from: from + at, to: to + at, len: len - at });
-        }
-    }
-    kept
 }

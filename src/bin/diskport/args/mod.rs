@@ -17,7 +17,7 @@ pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Writ
 pub use delta::{EbsBlocks, Update};
 pub use format_name::FormatName;
 pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
-pub use partition::{ConvertToGpt, OutputKind, Partitions};
+pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, OutputKind, Partitions};
 
 use crate::failure::Failure;
 use crate::size;
@@ -73,6 +73,8 @@ pub enum Command {
     Partitions(Partitions),
     /// Makes a GPT of an MBR, in a differencing child or in a copy
     ConvertToGpt(ConvertToGpt),
+    /// Makes a Windows that a BIOS boots one that UEFI firmware boots, in a differencing child or in a copy
+    ConvertToUefi(ConvertToUefi),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
     ReverseImage(ReverseImage),
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use diskport::Format;
+use diskport::ops::{EspChoice, EspPlace};
+use diskport::windows::boot_files::SigningAuthority;
 use uuid::Uuid;
 
 use super::{FormatName, ImageArgs, OpenArgs, OutputArgs};
@@ -23,6 +25,36 @@ pub struct ConvertToGpt {
     pub source: PathBuf,
     /// The output
     pub destination: PathBuf,
+    #[command(flatten)]
+    pub conversion: ConversionArgs,
+}
+
+#[derive(Args)]
+pub struct ConvertToUefi {
+    /// The image with a Windows that a BIOS boots; it is not changed
+    pub source: PathBuf,
+    /// The output
+    #[arg(required_unless_present = "dry_run")]
+    pub destination: Option<PathBuf>,
+    /// Print what would be done, or why it cannot be, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where the EFI system partition goes: auto takes the first of reuse, gap and shrink that is possible
+    #[arg(long, value_enum, default_value_t = Esp::Auto)]
+    pub esp: Esp,
+    /// Take the boot files from this folder, a copy of \Windows\Boot, instead of from the image
+    #[arg(long, value_name = "DIR")]
+    pub boot_files: Option<PathBuf>,
+    /// Whose signature the boot manager is to bear: the PCA of 2011, or the CA of 2023 that newer firmware may insist on
+    #[arg(long, value_name = "YEAR", value_enum, default_value_t = Authority::Pca2011)]
+    pub signing_authority: Authority,
+    #[command(flatten)]
+    pub conversion: ConversionArgs,
+}
+
+/// What the conversions of a disk in place of its source have in common.
+#[derive(Args)]
+pub struct ConversionArgs {
     /// Whether the output is a differencing child of the source, or a disk of its own
     #[arg(long, value_enum, default_value_t = OutputKind::Child)]
     pub output_kind: OutputKind,
@@ -39,6 +71,53 @@ pub struct ConvertToGpt {
     pub open: OpenArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Where the EFI system partition goes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Esp {
+    /// The first of the next three that is possible
+    Auto,
+    /// In place of the BIOS's system partition
+    Reuse,
+    /// Where no partition is
+    Gap,
+    /// Behind a volume that is made smaller
+    Shrink,
+    /// Behind the end of the disk, which is made larger
+    Grow,
+}
+
+impl From<Esp> for EspChoice {
+    fn from(esp: Esp) -> Self {
+        match esp {
+            Esp::Auto => EspChoice::Auto,
+            Esp::Reuse => EspChoice::Only(EspPlace::Reuse),
+            Esp::Gap => EspChoice::Only(EspPlace::Gap),
+            Esp::Shrink => EspChoice::Only(EspPlace::Shrink),
+            Esp::Grow => EspChoice::Only(EspPlace::Grow),
+        }
+    }
+}
+
+/// Whose signature the boot manager bears.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Authority {
+    /// Microsoft Windows Production PCA 2011
+    #[value(name = "2011")]
+    Pca2011,
+    /// Windows UEFI CA 2023
+    #[value(name = "2023")]
+    Ca2023,
+}
+
+impl From<Authority> for SigningAuthority {
+    fn from(authority: Authority) -> Self {
+        match authority {
+            Authority::Pca2011 => SigningAuthority::Pca2011,
+            Authority::Ca2023 => SigningAuthority::Ca2023,
+        }
+    }
 }
 
 /// What an operation makes.

@@ -3,8 +3,10 @@
 pub mod check;
 pub mod compact;
 pub mod compare;
+mod conversion;
 pub mod convert;
 pub mod convert_to_gpt;
+pub mod convert_to_uefi;
 pub mod create;
 pub mod diff;
 pub mod ebs_blocks;

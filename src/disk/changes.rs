@@ -1,0 +1,103 @@
+//! What is to change on a disk, before any of it is written.
+
+/// Bytes that replace those of a disk; see [`Disk::patched`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// First byte of the virtual disk.
+    pub offset: u64,
+    /// The new bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Patch {
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+/// Bytes of a disk that are wanted elsewhere on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Where they are.
+    pub from: u64,
+    /// Where they go.
+    pub to: u64,
+    /// How many they are.
+    pub len: u64,
+}
+
+/// What is to change on a disk. No two of the changes meet where they go, and what is moved is as it was before any of
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Bytes to be moved.
+    pub moves: Vec<Move>,
+    /// Bytes to be replaced.
+    pub patches: Vec<Patch>,
+}
+
+impl Changes {
+    /// These changes, and `patches` after them: what they replace need not be moved there first. They meet none of the
+    /// patches that are here already.
+    pub fn and(mut self, patches: Vec<Patch>) -> Self {
+        self.patches.extend(patches);
+        self.patches.sort_by_key(|patch| patch.offset);
+        self.moves = apart(self.moves, &self.patches);
+        self
+    }
+
+    /// How many bytes are moved.
+    pub fn moved(&self) -> u64 {
+        self.moves.iter().map(|moved| moved.len).sum()
+    }
+}
+
+impl From<Vec<Patch>> for Changes {
+    fn from(patches: Vec<Patch>) -> Self {
+        Self::default().and(patches)
+    }
+}
+
+/// The moves without what patches, which are in order, replace at their end.
+fn apart(moves: Vec<Move>, patches: &[Patch]) -> Vec<Move> {
+    let mut kept = Vec::new();
+    for Move { from, to, len } in moves {
+        let mut at = 0;
+        let first = patches.partition_point(|patch| patch.end() <= to);
+        for patch in &patches[first..] {
+            if patch.offset >= to + len {
+                break;
+            }
+            let start = patch.offset.saturating_sub(to).max(at);
+            if start > at {
+                kept.push(Move { from: from + at, to: to + at, len: start - at });
+            }
+            at = (patch.end() - to).min(len);
+        }
+        if at < len {
+            kept.push(Move { from: from + at, to: to + at, len: len - at });
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patch(offset: u64, len: usize) -> Patch {
+        Patch { offset, bytes: vec![0; len] }
+    }
+
+    /// Patches before, at the ends of, within and behind what is moved.
+    #[test]
+    fn patches_come_after_moves() {
+        let moved = Changes { moves: vec![Move { from: 1000, to: 100, len: 50 }], patches: Vec::new() };
+        let changes = moved.and(vec![patch(140, 20), patch(90, 20), patch(120, 5), patch(0, 7)]);
+        let expected = [Move { from: 1010, to: 110, len: 10 }, Move { from: 1025, to: 125, len: 15 }];
+        assert_eq!(changes.moves, expected);
+        assert_eq!(changes.moved(), 25);
+        assert_eq!(changes.and(vec![patch(110, 10), patch(125, 15)]).moves, []);
+    }
+}

@@ -1,0 +1,267 @@
+//! What is on a disk that is to be converted, as far as the conversion must know; what hinders it is found here.
+
+use crate::MIB;
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::ids::Ids;
+use crate::partition::{
+    FileSystem, Layout, Partition, PartitionType, Scheme, TypeMap, encrypted_volumes, mbr_to_gpt,
+};
+use crate::rule::Rule;
+use crate::windows::HiveFile;
+use crate::windows::bcd::{self, Element, Object, Store, Target, element_type, object_type};
+use crate::windows::boot_files::{machine, machine_of};
+use crate::windows::ntfs::{State, Volume};
+use crate::windows::registry::HiveState;
+
+/// Bytes of a loader; `winload.efi` has about 2 MB.
+const MAX_LOADER: u64 = 64 * MIB;
+/// `BOOTSTAT.DAT` has 64 KiB.
+const MAX_BOOTSTAT: u64 = MIB;
+
+/// A Windows that a BIOS boots.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub mbr: Layout,
+    /// The signature in the MBR.
+    pub signature: u32,
+    /// The places among the partitions of the system partition and of Windows' own, which may be the same.
+    pub system: usize,
+    pub windows: usize,
+    /// The folder of Windows: `\Windows`.
+    pub root: String,
+    /// The boot store; `None` when there is none.
+    pub store: Option<Store>,
+    /// The boot manager's record of how the last start went.
+    pub bootstat: Option<Vec<u8>>,
+    /// Whether Windows' recovery environment is on the system partition.
+    pub recovery_on_system: bool,
+}
+
+impl Source {
+    pub fn read(disk: &Disk, types: &TypeMap) -> Result<Self> {
+        disk.check_complete()?;
+        let mbr = table(disk, types)?;
+        let Scheme::Mbr { signature } = mbr.scheme else {
+            return Err(broken(Rule::AlreadyGpt, "the disk has a GPT already".to_owned()));
+        };
+        if let Some(volume) = encrypted_volumes(disk)?.first() {
+            let reason = format!("the volume at byte {} is encrypted by {}", volume.start, volume.kind);
+            return Err(broken(Rule::Encrypted, reason));
+        }
+        let system = active(&mbr, disk)?;
+        let volume = open(disk, &mbr.partitions[system])?;
+        check_clean(&volume, &mbr.partitions[system])?;
+        let store = read_store(&volume)?;
+        let bootstat = match volume.find("\\Boot\\BOOTSTAT.DAT")? {
+            Some(file) => Some(file.read(MAX_BOOTSTAT)?),
+            None => None,
+        };
+        let recovery_on_system = volume.find("\\Recovery\\WindowsRE\\Winre.wim")?.is_some();
+        let (windows, root) = match &store {
+            Some(store) => default_windows(disk, &mbr, signature, system, store)?,
+            None => only_windows(disk, &mbr)?,
+        };
+        let source = Self { mbr, signature, system, windows, root, store, bootstat, recovery_on_system };
+        source.check_windows(disk)?;
+        Ok(source)
+    }
+
+    /// The partition that has Windows.
+    pub fn windows_partition(&self) -> &Partition {
+        &self.mbr.partitions[self.windows]
+    }
+
+    /// Whether there is a recovery environment, as far as the partitions tell.
+    pub fn has_recovery(&self) -> bool {
+        let recovery = |partition: &Partition| partition.kind == PartitionType::Mbr(0x27);
+        self.recovery_on_system || self.mbr.partitions.iter().any(recovery)
+    }
+
+    /// Refuses a Windows that UEFI cannot boot, or that is not shut down.
+    fn check_windows(&self, disk: &Disk) -> Result<()> {
+        let partition = self.windows_partition();
+        let volume = open(disk, partition)?;
+        let system32 = format!("{}\\System32", self.root);
+        if volume.find(&system32)?.is_none() {
+            let reason =
+                format!("the default entry starts {}, but partition {} has none", self.root, partition.index);
+            return Err(broken(Rule::DefaultEntry, reason));
+        }
+        let loader = |name: &str| -> Result<Option<Vec<u8>>> {
+            match volume.find(&format!("{system32}\\{name}"))? {
+                Some(file) => file.read(MAX_LOADER).map(Some),
+                None => Ok(None),
+            }
+        };
+        let uefi = loader("winload.efi")?;
+        let of_bios = || Ok::<_, Error>(loader("winload.exe")?.as_deref().and_then(machine_of));
+        let machine = match uefi.as_deref().and_then(machine_of) {
+            Some(machine) => Some(machine),
+            None => of_bios()?,
+        };
+        if machine == Some(machine::I386) {
+            let reason = format!("{} is a 32-bit Windows, and UEFI boots only 64-bit ones", self.root);
+            return Err(broken(Rule::Architecture, reason));
+        }
+        if uefi.is_none() {
+            let reason = format!("{system32} has no winload.efi: a 32-bit Windows, or one too old for UEFI");
+            return Err(broken(Rule::BootFiles, reason));
+        }
+        check_clean(&volume, partition)
+    }
+}
+
+/// The disk's table, with all that a GPT cannot take over refused but what a place for the EFI system partition mends:
+/// the room behind the last partition.
+fn table(disk: &Disk, types: &TypeMap) -> Result<Layout> {
+    let Some(layout) = Layout::read(disk)? else {
+        let reason = "the disk has no partition table".to_owned();
+        return Err(broken(Rule::PartitionTable, reason));
+    };
+    layout.validate()?;
+    let roomy = Layout { disk_size: layout.disk_size.saturating_add(MIB), ..layout.clone() };
+    mbr_to_gpt(&roomy, types, &mut Ids::seeded(0))?;
+    Ok(layout)
+}
+
+/// The one active partition, which must hold NTFS.
+fn active(mbr: &Layout, disk: &Disk) -> Result<usize> {
+    let active: Vec<_> = (0..mbr.partitions.len()).filter(|&at| mbr.partitions[at].active).collect();
+    let &[system] = &active[..] else {
+        let reason = format!("{} partitions are active: one must be, the system partition", active.len());
+        return Err(broken(Rule::ActivePartition, reason));
+    };
+    let partition = &mbr.partitions[system];
+    match partition.file_system(disk)? {
+        Some(FileSystem::Ntfs) => Ok(system),
+        other => {
+            let found = other.map_or("nothing that is known", FileSystem::name);
+            let reason = format!("the active partition {} holds {found}, not NTFS", partition.index);
+            Err(broken(Rule::ActivePartition, reason))
+        }
+    }
+}
+
+fn read_store(volume: &Volume) -> Result<Option<Store>> {
+    let Some(file) = HiveFile::open(volume, "\\Boot\\BCD")? else { return Ok(None) };
+    if let HiveState::Dirty { reason } = file.hive.state() {
+        let reason = format!("the boot store was not closed, and its logs cannot be replayed: {reason}");
+        return Err(broken(Rule::DirtyHive, reason));
+    }
+    Store::read(&file.hive).map(Some)
+}
+
+/// The partition and the folder of the Windows that the store's default entry starts.
+fn default_windows(
+    disk: &Disk,
+    mbr: &Layout,
+    signature: u32,
+    system: usize,
+    store: &Store,
+) -> Result<(usize, String)> {
+    let refuse = |reason: String| Err(broken(Rule::DefaultEntry, reason));
+    let Some(entry) = store.default_entry() else {
+        return refuse("the boot store has no default entry".to_owned());
+    };
+    if entry.kind != object_type::WINDOWS_LOADER {
+        return refuse(format!("the default entry is of type {:#x}: it starts no Windows", entry.kind));
+    }
+    let Some(root) = entry.text(element_type::SYSTEM_ROOT) else {
+        return refuse("the default entry names no folder of a Windows".to_owned());
+    };
+    let root = root.trim_end_matches('\\').to_owned();
+    let windows = match target(&entry) {
+        Some(Target::Boot) => system,
+        Some(Target::Partition(bcd::Partition::Mbr { signature: of, offset })) => {
+            let found = mbr.partitions.iter().position(|partition| partition.start == offset);
+            match found.filter(|_| of == signature) {
+                Some(windows) => windows,
+                None => {
+                    return refuse(format!(
+                        "the default entry starts what is at byte {offset} of disk {of:08x}, where this disk, \
+                         {signature:08x}, has no partition"
+                    ));
+                }
+            }
+        }
+        Some(Target::Locate { .. }) => return located(disk, mbr, root),
+        other => {
+            let what = other.map_or("an unknown device".to_owned(), |target| format!("{target:?}"));
+            return refuse(format!(
+                "the default entry starts Windows from {what}, no partition of this disk"
+            ));
+        }
+    };
+    match mbr.partitions[windows].file_system(disk)? {
+        Some(FileSystem::Ntfs) => Ok((windows, root)),
+        _ => refuse(format!(
+            "the default entry starts Windows from partition {}, which holds no NTFS",
+            mbr.partitions[windows].index
+        )),
+    }
+}
+
+fn target(entry: &Object<'_>) -> Option<Target> {
+    match entry.get(element_type::OS_DEVICE)? {
+        Element::Device(device) => Some(device.target),
+        _ => None,
+    }
+}
+
+/// The first partition that has the folder, as the boot manager looks for it.
+fn located(disk: &Disk, mbr: &Layout, root: String) -> Result<(usize, String)> {
+    match with_windows(disk, mbr, &root)?.first() {
+        Some(&windows) => Ok((windows, root)),
+        None => {
+            let reason = format!("the default entry starts {root}, which no NTFS volume of the disk has");
+            Err(broken(Rule::DefaultEntry, reason))
+        }
+    }
+}
+
+/// The only Windows of a disk without a boot store.
+fn only_windows(disk: &Disk, mbr: &Layout) -> Result<(usize, String)> {
+    let root = "\\Windows".to_owned();
+    match with_windows(disk, mbr, &root)?[..] {
+        [windows] => Ok((windows, root)),
+        ref all => {
+            let reason = format!(
+                "the system partition has no \\Boot\\BCD, and {} partitions have a Windows",
+                all.len()
+            );
+            Err(broken(Rule::BootStore, reason))
+        }
+    }
+}
+
+fn with_windows(disk: &Disk, mbr: &Layout, root: &str) -> Result<Vec<usize>> {
+    let kernel = format!("{root}\\System32\\ntoskrnl.exe");
+    let mut found = Vec::new();
+    for (at, partition) in mbr.partitions.iter().enumerate() {
+        if partition.file_system(disk)? == Some(FileSystem::Ntfs)
+            && open(disk, partition)?.find(&kernel)?.is_some()
+        {
+            found.push(at);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) fn open(disk: &Disk, partition: &Partition) -> Result<Volume> {
+    Volume::open(disk, partition.range())
+}
+
+fn check_clean(volume: &Volume, partition: &Partition) -> Result<()> {
+    let state = volume.state()?;
+    let rule = match state {
+        State::Clean => return Ok(()),
+        State::Hibernated => Rule::Hibernated,
+        State::Dirty | State::LogPending => Rule::DirtyVolume,
+    };
+    Err(broken(rule, format!("partition {}: {state}", partition.index)))
+}
+
+pub(super) fn broken(rule: Rule, reason: String) -> Error {
+    Error::NotConvertible { rule, reason }
+}

@@ -1,0 +1,55 @@
+//! A registry hive as it lies on a volume, with its logs beside it.
+
+use std::sync::Arc;
+
+use super::ntfs::{File, Volume};
+use super::registry::Hive;
+use crate::disk::Patch;
+use crate::error::Result;
+use crate::storage::{MemoryStorage, ReadAt};
+
+/// Bytes of a hive, and of each of its logs. The SYSTEM of an installed Windows has about 20 MB.
+const MAX_HIVE: u64 = 256 << 20;
+
+/// A hive in a file of a volume.
+#[derive(Debug)]
+pub struct HiveFile<'v> {
+    file: File<'v>,
+    /// The hive, with what its logs add.
+    pub hive: Hive,
+}
+
+impl<'v> HiveFile<'v> {
+    /// The hive at `path`; `None` when there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hive::open_with_logs`] and [`File::read`].
+    pub fn open(volume: &'v Volume, path: &str) -> Result<Option<Self>> {
+        let read = |file: &File<'v>| -> Result<Arc<dyn ReadAt>> {
+            Ok(Arc::new(MemoryStorage::new(file.read(MAX_HIVE)?)))
+        };
+        let Some(file) = volume.find(path)? else { return Ok(None) };
+        let mut logs = Vec::new();
+        for ending in ["LOG1", "LOG2"] {
+            if let Some(log) = volume.find(&format!("{path}.{ending}"))? {
+                logs.push(read(&log)?);
+            }
+        }
+        let hive = Hive::open_with_logs(read(&file)?, &logs)?;
+        Ok(Some(Self { file, hive }))
+    }
+
+    /// What has changed in the hive, as changes of the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hive::edits`] and [`File::overwrite`].
+    pub fn patches(&self) -> Result<Vec<Patch>> {
+        let mut patches = Vec::new();
+        for edit in self.hive.edits()? {
+            patches.extend(self.file.overwrite(edit.offset, &edit.bytes)?);
+        }
+        Ok(patches)
+    }
+}
