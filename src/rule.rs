@@ -76,7 +76,7 @@ impl Rule {
             Rule::RoomBehind => Some("shrink the last partition, or grow the disk"),
             Rule::Encrypted => Some("decrypt the volume first"),
             Rule::SystemPartitionRoom => {
-                Some("shrink the last NTFS volume in Windows, or allow the disk to grow")
+                Some("free space on the last NTFS volume, or let the disk grow with --esp grow")
             }
             Rule::BootFiles => Some("name a folder with the boot files with --boot-files"),
             Rule::Hibernated => Some("start Windows and shut it down with shutdown /s /t 0"),

@@ -6,4 +6,5 @@ mod fat;
 mod hostile;
 mod mbr;
 mod random;
+mod space;
 mod views;

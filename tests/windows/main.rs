@@ -1,5 +1,6 @@
 //! Registry hives, boot stores and drive letters, over hives that are made here.
 
+mod boot_files;
 mod boot_store;
 #[path = "../common/hive_logs.rs"]
 mod hive_logs;

@@ -38,6 +38,9 @@ pub struct UefiOptions {
     pub boot_files: Option<PathBuf>,
     /// Whose signature the boot manager is to bear.
     pub authority: SigningAuthority,
+    /// Whether the output is to be a copy. A child of any format but VHDX is as large as its parent, so that its disk cannot
+    /// [grow](EspPlace::Grow).
+    pub copy: bool,
     /// What partitions of MBR types that Windows does not know are in the GPT.
     pub types: TypeMap,
 }
@@ -119,7 +122,7 @@ pub fn plan_convert_to_uefi(source: &Disk, options: &UefiOptions, ids: &mut Ids)
         None => BootFiles::of_windows(&windows, &found.root, options.authority)?,
     };
     let (origin, has_other) = (files.origin.clone(), files.has_other);
-    let place = place::find(source, &found, options.esp, files.size())?;
+    let place = place::find(source, &found, options, files.size())?;
     let mut story = Story::new(&found, &place, options.authority, has_other);
     if windows.has_shadow_copies()? && place.changes.moved() > 0 {
         story

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::UefiOptions;
 use super::source::{Source, broken, open};
 use crate::MIB;
 use crate::disk::{Changes, Disk};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::partition::{FileSystem, Layout, Partition, PartitionType};
 use crate::rule::Rule;
 use crate::windows::ntfs::Tail;
@@ -78,7 +80,7 @@ pub(super) struct Place {
 }
 
 /// Finds a place for an EFI system partition with `files` bytes of files.
-pub(super) fn find(disk: &Disk, source: &Source, choice: EspChoice, files: u64) -> Result<Place> {
+pub(super) fn find(disk: &Disk, source: &Source, options: &UefiOptions, files: u64) -> Result<Place> {
     let least = if source.mbr.sector_size == 4096 { LEAST_4K } else { LEAST };
     let finder = Finder {
         disk,
@@ -86,7 +88,7 @@ pub(super) fn find(disk: &Disk, source: &Source, choice: EspChoice, files: u64) 
         usable: source.mbr.usable()?,
         want: least.max((files + SPARE).next_multiple_of(MIB)),
     };
-    let places = match choice {
+    let places = match options.esp {
         EspChoice::Auto => vec![EspPlace::Reuse, EspPlace::Gap, EspPlace::Shrink],
         EspChoice::Only(place) => vec![place],
     };
@@ -96,7 +98,7 @@ pub(super) fn find(disk: &Disk, source: &Source, choice: EspChoice, files: u64) 
             EspPlace::Reuse => finder.reuse(),
             EspPlace::Gap => finder.gap(),
             EspPlace::Shrink => finder.shrink(),
-            EspPlace::Grow => finder.grow(),
+            EspPlace::Grow => finder.grow(options.copy),
         };
         match found? {
             Ok(found) => return Ok(Place { tried, ..found }),
@@ -199,7 +201,13 @@ impl Finder<'_> {
     }
 
     /// Behind all partitions, whatever size the disk must have for it.
-    fn grow(&self) -> Found {
+    fn grow(&self, copy: bool) -> Found {
+        let format = self.disk.chain().first().map_or(Format::Raw, |top| top.info().format);
+        if !copy && format != Format::Vhdx {
+            return Ok(Err(format!(
+                "a child over a {format} is as large as its parent, and only a copy can grow"
+            )));
+        }
         let last = self.mbr().partitions.iter().map(Partition::end).max().unwrap_or(0);
         let start = last.next_multiple_of(MIB);
         let range = start..start + self.want;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use diskport::ops::{UefiOptions, UefiPlan, plan_convert_to_uefi};
 
 use super::{output, partitions};
-use crate::args::{ConvertToUefi, ProgressMode};
+use crate::args::{ConvertToUefi, OutputKind, ProgressMode};
 use crate::console::{self, say};
 use crate::failure::Failure;
 
@@ -22,6 +22,7 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
         esp: args.esp.into(),
         boot_files: args.boot_files.clone(),
         authority: args.signing_authority.into(),
+        copy: conversion.output_kind == OutputKind::Copy,
         types: conversion.map.iter().copied().collect(),
     };
     let plan = plan_convert_to_uefi(&source, &options, &mut conversion.ids())?;
