@@ -8,6 +8,7 @@ mod hive;
 mod input;
 mod log;
 mod mutate;
+mod ntfs;
 
 pub use exercise::{exercise, exercise_chain, exercise_stream, exercise_with};
 pub use files::{HandOut, Sparse};
@@ -15,6 +16,7 @@ pub use hive::{exercise_hive, exercise_store};
 pub use input::{FILES, Input, SECTOR};
 pub use log::{image_with_log, replayable_log};
 pub use mutate::mutate;
+pub use ntfs::exercise_ntfs;
 
 /// A target over [`Input`], mutated sector by sector.
 #[macro_export]
