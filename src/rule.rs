@@ -34,7 +34,7 @@ pub enum Rule {
     SystemPartitionRoom,
     /// Windows brings its UEFI boot files, or the caller does.
     BootFiles,
-    /// Windows is a 64-bit one.
+    /// Windows is a 64-bit one, with a loader for UEFI.
     Architecture,
     /// Windows is shut down, not hibernated.
     Hibernated,

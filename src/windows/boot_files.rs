@@ -165,7 +165,10 @@ impl Source for InVolume<'_> {
     fn read(&self, folder: &str, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = format!("{}\\{folder}\\{}", self.folder, name.replace('/', "\\"));
         match self.volume.find(&path)? {
-            Some(file) => file.read(limit),
+            Some(file) => file.read(limit).map_err(|e| match e {
+                Error::Layout { reason } => refused(format!("{path}: {reason}")),
+                e => e,
+            }),
             None => Err(refused(format!("{path} is gone"))),
         }
     }

@@ -88,17 +88,19 @@ impl Source {
                 format!("the default entry starts {}, but partition {} has none", self.root, partition.index);
             return Err(broken(Rule::DefaultEntry, reason));
         }
-        let loader = |name: &str| -> Result<Option<Vec<u8>>> {
-            match volume.find(&format!("{system32}\\{name}"))? {
-                Some(file) => file.read(MAX_LOADER).map(Some),
-                None => Ok(None),
+        // The machine that a loader is for, where it can be read: the boot manager reads more kinds of compressed files.
+        let loader = |name: &str| -> Result<Option<Option<u16>>> {
+            let Some(file) = volume.find(&format!("{system32}\\{name}"))? else { return Ok(None) };
+            match file.read(MAX_LOADER) {
+                Ok(bytes) => Ok(Some(machine_of(&bytes))),
+                Err(Error::Layout { .. }) => Ok(Some(None)),
+                Err(e) => Err(e),
             }
         };
         let uefi = loader("winload.efi")?;
-        let of_bios = || Ok::<_, Error>(loader("winload.exe")?.as_deref().and_then(machine_of));
-        let machine = match uefi.as_deref().and_then(machine_of) {
+        let machine = match uefi.flatten() {
             Some(machine) => Some(machine),
-            None => of_bios()?,
+            None => loader("winload.exe")?.flatten(),
         };
         if machine == Some(machine::I386) {
             let reason = format!("{} is a 32-bit Windows, and UEFI boots only 64-bit ones", self.root);
@@ -106,7 +108,7 @@ impl Source {
         }
         if uefi.is_none() {
             let reason = format!("{system32} has no winload.efi: a 32-bit Windows, or one too old for UEFI");
-            return Err(broken(Rule::BootFiles, reason));
+            return Err(broken(Rule::Architecture, reason));
         }
         check_clean(&volume, partition)
     }
