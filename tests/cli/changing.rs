@@ -139,7 +139,8 @@ fn an_interrupt_while_waiting_for_input_ends_a_write() {
     while fs::read(&source).expect("the disk") != [7; 1 << 20] {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    // Unlike SIGINT, it is not ignored where the tests run in the background.
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
     assert!(kill.success());
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     place.run(&["write", text(&source), "--offset", "0", "--zeroes", "512"], DONE);

@@ -4,6 +4,8 @@ mod chains;
 mod changing;
 mod delta;
 #[cfg(target_os = "linux")]
+mod interrupts;
+#[cfg(target_os = "linux")]
 mod memory;
 mod names;
 mod partitions;
@@ -185,58 +187,6 @@ fn a_limit_on_file_sizes_is_an_error_and_leaves_nothing() {
         let line = format!("ulimit -f 1024; \"$0\" convert source.raw out --format {format} 2>/dev/null");
         assert_eq!(shell(&place, &line), Some(IO), "{format}");
         assert_eq!(place.names(), ["source.raw"], "{format}");
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn an_interrupt_cancels_and_leaves_nothing() {
-    let place = Place::new();
-    // Random letters take seconds to deflate at the highest level.
-    let mut state = 1_u64;
-    let letter = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        b'a' + (state >> 60) as u8
-    };
-    let text: Vec<u8> = (0..32 << 20).map(letter).collect();
-    place.file("source.raw", &text);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
-    command.args(["convert", "source.raw", "out.vmdk", "--subformat", "streamOptimized", "--level", "9"]);
-    let mut child = command.current_dir(place.0.path()).stderr(Stdio::null()).spawn().expect("runs");
-    while place.names().len() < 2 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(kill.success());
-    assert_eq!(child.wait().expect("ends").code(), Some(130));
-    assert_eq!(place.names(), ["source.raw"]);
-}
-
-/// Also while a write into a pipe hangs that nobody reads, and while zeros are hashed for hours.
-#[cfg(unix)]
-#[test]
-fn an_interrupt_ends_what_waits_within_a_tenth_of_a_second() {
-    let place = Place::new();
-    place.raw("source.raw");
-    fs::File::create(place.path("zeros.raw")).and_then(|file| file.set_len(1 << 42)).expect("a sparse file");
-    for arguments in [&["convert", "source.raw", "-", "--format", "raw"][..], &["hash", "zeros.raw"]] {
-        let delays = (0..3).map(|_| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
-            command.args(arguments).args(["--progress", "json"]).current_dir(place.0.path());
-            // What it writes stays in the pipe.
-            let pipes = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-            let mut child = pipes.spawn().expect("diskport runs");
-            let mut line = String::new();
-            let mut says = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
-            std::io::BufRead::read_line(&mut says, &mut line).expect("it says that it works");
-            let begun = std::time::Instant::now();
-            let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-            assert!(kill.expect("kill runs").success());
-            assert_eq!(child.wait().expect("ends").code(), Some(130), "{arguments:?}");
-            begun.elapsed()
-        });
-        let least = delays.min().expect("three times");
-        assert!(least < std::time::Duration::from_millis(100), "{arguments:?}: {least:?}");
     }
 }
 

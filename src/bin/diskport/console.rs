@@ -1,11 +1,11 @@
-//! Standard output, progress on standard error, and Ctrl-C.
+//! Standard input and output, and progress on standard error.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use diskport::copy::{Cancel, Progress};
+use diskport::copy::Progress;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use serde::Serialize;
 
@@ -67,26 +67,6 @@ pub fn input(len: usize) -> Receiver<io::Result<Vec<u8>>> {
         }
     });
     received
-}
-
-/// Has a write that passes the process's limit fail, as any other does, instead of ending the process: what was
-/// begun is then taken away.
-pub fn fail_beyond_file_size_limit() {
-    #[cfg(unix)]
-    {
-        let noted = std::sync::Arc::default();
-        // Without it the process ends at once, and a temporary file is left: no reason to refuse to work.
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted);
-    }
-}
-
-/// A token that Ctrl-C, or a request to terminate, cancels.
-pub fn cancel_on_interrupt() -> Cancel {
-    let cancel = Cancel::new();
-    let token = cancel.clone();
-    // Without a handler the process ends at once, and a temporary file is left: no reason to refuse to work.
-    let _ = ctrlc::set_handler(move || token.cancel());
-    cancel
 }
 
 /// Shows the progress of an operation until it is dropped.

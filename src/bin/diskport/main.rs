@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod console;
 mod failure;
+mod signals;
 mod size;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    console::fail_beyond_file_size_limit();
+    signals::fail_beyond_file_size_limit();
     let mode = cli.progress;
     let result = match cli.command {
         Command::Info(args) => commands::info::run(&args),

@@ -7,10 +7,11 @@ use diskport::copy::{Progress, compare};
 use crate::args::{Compare, ProgressMode};
 use crate::console::{self, Watch};
 use crate::failure::Failure;
+use crate::signals;
 
 pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let (a, b) = args.open()?;
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let progress = Progress::new();
     let difference = {
         let _watch = Watch::start(mode, &progress);

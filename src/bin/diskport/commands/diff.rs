@@ -8,8 +8,9 @@ use diskport::copy::{Differences, Progress};
 use serde::Serialize;
 
 use crate::args::{Compare, ProgressMode};
-use crate::console::{self, Watch};
+use crate::console::Watch;
 use crate::failure::Failure;
+use crate::signals;
 
 /// A range that differs: what the second image holds there.
 #[derive(Serialize)]
@@ -21,7 +22,7 @@ struct Row {
 
 pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let (a, b) = args.open()?;
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let progress = Progress::new();
     let _watch = Watch::start(mode, &progress);
     // Streamed: there may be more ranges than memory holds.

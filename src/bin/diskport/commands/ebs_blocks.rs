@@ -7,8 +7,9 @@ use diskport::copy::Progress;
 use diskport::copy::ebs::{BLOCK_SIZE, EbsBlocks};
 
 use crate::args::{EbsBlocks as Args, ProgressMode};
-use crate::console::{self, Watch};
+use crate::console::Watch;
 use crate::failure::Failure;
+use crate::signals;
 
 pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
@@ -19,7 +20,7 @@ pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
         }
         None => EbsBlocks::of(&disk),
     };
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let progress = Progress::new();
     let _watch = Watch::start(mode, &progress);
     let mut blocks = blocks.progress(&progress).cancel(&cancel);

@@ -7,10 +7,11 @@ use diskport::copy::{Progress, digest};
 use crate::args::{Hash, ProgressMode};
 use crate::console::{self, Watch};
 use crate::failure::Failure;
+use crate::signals;
 
 pub fn run(args: &Hash, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let progress = Progress::new();
     let hex = {
         let _watch = Watch::start(mode, &progress);

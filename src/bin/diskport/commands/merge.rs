@@ -7,8 +7,9 @@ use diskport::copy::Progress;
 
 use super::output;
 use crate::args::{Merge, ProgressMode};
-use crate::console::{self, Watch, say};
+use crate::console::{Watch, say};
 use crate::failure::Failure;
+use crate::signals;
 use crate::size::show;
 
 pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
@@ -20,7 +21,7 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
         }
     }
     let progress = Progress::new();
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let mut merge = chain::Merge::of(&args.top)
         .open(open)
         .overwrite(args.overwrite)

@@ -11,6 +11,7 @@ use diskport::copy::{Cancel, Copy, OutputFormat, Progress, Report};
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
+use crate::signals;
 use crate::size::show;
 
 /// Whether the output is standard output.
@@ -98,7 +99,7 @@ pub fn write(
         return Err(Failure::Usage("--resume needs a file to go on with".to_owned()));
     }
     let progress = Progress::new();
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let copy = configure(copy, args, &progress, &cancel);
     let report = {
         let _watch = Watch::start(mode, &progress);

@@ -13,6 +13,7 @@ use super::{convert, output};
 use crate::args::{Cli, Command, Convert, ProgressMode};
 use crate::console::{self, Watch};
 use crate::failure::Failure;
+use crate::signals;
 
 /// What `plan` prints.
 #[derive(Serialize, Deserialize)]
@@ -33,7 +34,7 @@ pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let arguments = arguments
         .collect::<Result<_, _>>()
         .map_err(|_| Failure::Usage("a plan holds its arguments as UTF-8".to_owned()))?;
-    let (progress, cancel) = (Progress::new(), console::cancel_on_interrupt());
+    let (progress, cancel) = (Progress::new(), signals::cancel_on_interrupt());
     let (copy, _) = convert::copy(args)?;
     let copy = output::configure(copy, &args.output, &progress, &cancel);
     let plan = {
@@ -63,7 +64,7 @@ pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<Exit
     planned.open.parent = place(&args.open.parent, planned.open.parent);
     let (_, destination) = convert::ends(&planned)?;
 
-    let (progress, cancel) = (Progress::new(), console::cancel_on_interrupt());
+    let (progress, cancel) = (Progress::new(), signals::cancel_on_interrupt());
     let (copy, adjustments) = convert::copy(&planned)?;
     let copy = output::configure(copy, &args.output, &progress, &cancel);
     let report = {

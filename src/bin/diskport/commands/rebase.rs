@@ -8,8 +8,9 @@ use diskport::copy::Progress;
 use diskport::{Error, Open};
 
 use crate::args::{ProgressMode, Rebase};
-use crate::console::{self, Watch, say};
+use crate::console::{Watch, say};
 use crate::failure::Failure;
+use crate::signals;
 
 pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let mut open = args.policy.options(args.format);
@@ -22,7 +23,7 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
         None => (find(args, &open)?, true),
     };
     let progress = Progress::new();
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let mut rebase = chain::Rebase::of(&args.image)
         .onto(&parent)
         .open(open)

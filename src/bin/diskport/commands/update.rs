@@ -7,12 +7,13 @@ use diskport::copy::{Progress, update};
 use crate::args::{ProgressMode, Update};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
+use crate::signals;
 use crate::size::show;
 
 pub fn run(args: &Update, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let source = args.source_options().open(&args.source, args.source_format)?;
     let destination = args.destination.open()?;
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let progress = Progress::new();
     let updated = {
         let _watch = Watch::start(mode, &progress);

@@ -9,6 +9,7 @@ use diskport::{Error, MIB, WritableDisk};
 use crate::args::Write;
 use crate::console::{self, say};
 use crate::failure::Failure;
+use crate::signals;
 
 pub fn run(args: &Write) -> Result<ExitCode, Failure> {
     let disk = args.change.open()?;
@@ -36,7 +37,7 @@ fn write_input(disk: &WritableDisk, at: &mut u64) -> Result<(), Error> {
     if let Some(len) = console::input_len().filter(|&len| len > disk.size().saturating_sub(*at)) {
         return Err(Error::OutOfRange { offset: *at, len, size: disk.size() });
     }
-    let cancel = console::cancel_on_interrupt();
+    let cancel = signals::cancel_on_interrupt();
     let pieces = console::input(MIB as usize);
     while !cancel.is_cancelled() {
         match pieces.recv_timeout(Duration::from_millis(100)) {
