@@ -51,6 +51,30 @@ fn a_plan_is_carried_out_in_shards() {
     place.run(&["plan", "from.vhdx", "-", "--format", "vhd"], USAGE);
     place.run(&["plan", "from.vhdx", "x.vmdk", "--subformat", "streamOptimized"], USAGE);
 
+    for planned in [
+        &["--format", "raw"][..],
+        &["--source-format", "vhdx"],
+        &["--subformat", "fixed"],
+        &["--target", "azure"],
+        &["--size", "32M"],
+        &["--block-size", "2M"],
+        &["--level", "9"],
+        &["--seed", "1"],
+        &["--zeros", "scan"],
+        &["--resume"],
+        &["--verify"],
+        &["--digest", "md5"],
+        &["--resolve", "any"],
+    ] {
+        let refused = step(&[&["from.vhdx", "new.vhd", "--shard", "1/1"], planned].concat(), USAGE);
+        assert!(error_text(&refused).contains(planned[0]), "{planned:?}");
+    }
+    for useless in [&["--verify"][..], &["--digest", "md5"], &["--resume"], &["--plan", "plan.json"]] {
+        let refused = place.run(&[&["plan", "from.vhdx", "new.vhd"], useless].concat(), USAGE);
+        assert!(error_text(&refused).contains(&format!("a plan takes no {}: ", useless[0])), "{useless:?}");
+    }
+    assert!(!place.names().iter().any(|name| name.contains("new.vhd")));
+
     let mut source = fs::read(place.path("from.vhdx")).expect("reads");
     source.push(0);
     place.file("from.vhdx", &source);

@@ -215,6 +215,28 @@ pub struct OutputArgs {
     pub json: bool,
 }
 
+/// What a plan has decided, or what makes no sense of a part of an output.
+const PLANNED: [&str; 18] = [
+    "source_format",
+    "format",
+    "subformat",
+    "target",
+    "size",
+    "block_size",
+    "level",
+    "seed",
+    "zeros",
+    "resume",
+    "checkpoint_interval",
+    "verify",
+    "digest",
+    "resolve",
+    "ignore_parent_mismatch",
+    "max_depth",
+    "vhd_size",
+    "grain_table",
+];
+
 #[derive(Args)]
 pub struct Convert {
     /// The image to convert; - is standard input, which is raw, with --size, or a streamOptimized VMDK
@@ -222,7 +244,7 @@ pub struct Convert {
     /// The output; - is standard output
     pub destination: Option<PathBuf>,
     /// Carry out a plan that `diskport plan` has written to this file, with --shard or --finish
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = PLANNED)]
     pub plan: Option<PathBuf>,
     /// Write this part of the plan's output: 3/16 is the third of sixteen
     #[arg(long, value_name = "N/COUNT", requires = "plan", conflicts_with = "finish")]

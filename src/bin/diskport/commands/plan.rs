@@ -26,6 +26,7 @@ struct PlanFile {
 }
 
 pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
+    refuse_what_no_plan_holds(args)?;
     let (_, destination) = convert::ends(args)?;
     if output::is_stdout(destination) {
         return Err(Failure::Usage("shards are written to a file: name it".to_owned()));
@@ -43,6 +44,20 @@ pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
     };
     console::print_json(&PlanFile { folder: std::env::current_dir()?, arguments, plan })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says of an option that would have no effect what has it instead.
+fn refuse_what_no_plan_holds(args: &Convert) -> Result<(), Failure> {
+    let options = [
+        (args.plan.is_some(), "--plan", "convert carries plans out"),
+        (args.output.verify, "--verify", "convert --finish reads all shards back"),
+        (!args.output.digest.is_empty(), "--digest", "hash the output when it is finished"),
+        (args.output.resume, "--resume", "a shard that broke off is written again"),
+    ];
+    match options.iter().find(|(is_given, ..)| *is_given) {
+        Some((_, option, why)) => Err(Failure::Usage(format!("a plan takes no {option}: {why}"))),
+        None => Ok(()),
+    }
 }
 
 /// Writes a shard of a plan, or finishes its output. Source and output lie where the plan says, or where `args` do.
