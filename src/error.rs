@@ -1,5 +1,7 @@
 //! What can go wrong, typed so that a caller can match the cause and a person can act on the text.
 
+mod advice;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -388,69 +390,6 @@ impl Error {
             Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
             Error::Incomplete(cause) => cause.class(),
             Error::Cancelled => ErrorClass::Cancelled,
-        }
-    }
-
-    /// What the user can do about it, in one sentence; `None` when there is nothing sensible to say.
-    pub fn advice(&self) -> Option<&str> {
-        match self {
-            Error::Defect(defect) => defect.advice,
-            Error::NotRecognised { .. } => Some(
-                "name the format with --format, or --source-format where an output has its own; a raw disk has no \
-                     signature",
-            ),
-            Error::AmbiguousFormat { .. } => Some("say with --format which of them it is"),
-            Error::NotAllowed { kind: ReferenceKind::Parent, .. } => {
-                Some("name the parent with --parent PATH, or allow other folders with --resolve any")
-            }
-            Error::NotAllowed { kind: ReferenceKind::Extent, .. } => {
-                Some("if the image can be trusted, allow other folders with --resolve any")
-            }
-            Error::ExtentMissing { .. } => Some("put all files of the image into one folder"),
-            Error::ParentMissing { .. } => {
-                Some("put the parent beside the child, or name it with --parent PATH")
-            }
-            Error::ParentMismatch { .. } => Some(
-                "find the parent that the child was made on; --ignore-parent-mismatch reads all the same, \
-                 and the content is wrong where the two parents differ",
-            ),
-            Error::Incomplete(cause) => cause.advice(),
-            Error::OutputTooSmall { .. } => Some("give at least the source's virtual size"),
-            Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
-            Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),
-            Error::StaleCheckpoint { .. } => Some("remove the checkpoint to begin again"),
-            Error::StalePlan { .. } => Some("make a new plan, and all its shards"),
-            Error::ShardsMissing { .. } => Some("run them, then finish"),
-            Error::ShardDamaged { .. } => Some("run this shard again, then finish"),
-            Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
-            Error::SourceChanged { .. } => {
-                Some("the output was given up; copy again when nobody writes to the source")
-            }
-            Error::Locked { .. } => Some("wait for the other program, or stop it"),
-            Error::NotWritable { .. } => Some("convert it into another kind of disk, or make a child of it"),
-            Error::HasChildren { .. } => {
-                Some("make a child of it and write to that, or merge the children first")
-            }
-            Error::Poisoned { .. } => Some("open it again: what was flushed before is there"),
-            Error::ShrinkLosesData { .. } => {
-                Some("shrink the partitions and file systems first; --allow-loss cuts all the same")
-            }
-            Error::TargetLimit { .. } => {
-                Some("choose another target; --format makes the disk without asking what a platform takes")
-            }
-            Error::NotInChain { .. } => Some("see with info which images the chain has"),
-            Error::NotConvertible { rule, .. } => rule.advice(),
-            Error::Damaged { .. }
-            | Error::Io { .. }
-            | Error::NoParent { .. }
-            | Error::UnfitParent { .. }
-            | Error::SizeLimit { .. }
-            | Error::Cycle { .. }
-            | Error::ChainTooDeep { .. }
-            | Error::OutOfRange { .. }
-            | Error::Layout { .. }
-            | Error::Unsupported { .. }
-            | Error::Cancelled => None,
         }
     }
 
