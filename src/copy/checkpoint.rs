@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::Cancel;
 use super::ledger::Runs;
 
 /// The first bytes; the number is that of the layout.
@@ -62,10 +63,14 @@ impl Checkpoint {
         Ok(is_whole.then(|| Self { head, runs: Runs::from_bytes(runs.to_vec()) }))
     }
 
-    /// Puts the checkpoint in the place of an older one at `path`, at once; with `sync`, durably.
-    pub(super) fn save(&self, path: &Path, sync: bool) -> io::Result<()> {
+    /// Puts the checkpoint in the place of an older one at `path`, at once; with `sync`, durably. A copy that was
+    /// cancelled meanwhile puts none there: whoever waited for it may have tidied up and gone.
+    pub(super) fn save(&self, path: &Path, sync: bool, cancel: &Cancel) -> io::Result<()> {
         let new = path.with_extension("diskport-checkpoint-new");
-        let result = self.write(&new, sync).and_then(|()| fs::rename(&new, path));
+        let result = self.write(&new, sync).and_then(|()| {
+            cancel.check().map_err(io::Error::other)?;
+            fs::rename(&new, path)
+        });
         if result.is_err() {
             // The error says enough.
             let _ = fs::remove_file(&new);
@@ -109,8 +114,9 @@ mod tests {
         assert_eq!(Checkpoint::load(&path).expect_err("none is there").kind(), io::ErrorKind::NotFound);
         let head = Head { position: 99.into(), ..Head::new([1; 32], [2; 32], 3) };
         let saved = Checkpoint { head, runs: Runs::from_bytes(vec![1, 2, 3, 4]) };
-        saved.save(&path, true).expect("is saved");
-        saved.save(&path, false).expect("replaces");
+        let cancel = Cancel::new();
+        saved.save(&path, true, &cancel).expect("is saved");
+        saved.save(&path, false, &cancel).expect("replaces");
         assert_eq!(Checkpoint::load(&path).expect("reads").as_ref(), Some(&saved));
         let bytes = fs::read(&path).expect("reads");
         for at in 0..bytes.len() {

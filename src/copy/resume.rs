@@ -11,7 +11,7 @@ use super::digest::of_content;
 use super::engine::Recorder;
 use super::ledger::Ledger;
 use super::source::fingerprint;
-use super::{Copy, Report};
+use super::{Cancel, Copy, Report};
 use crate::disk::Disk;
 use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::error::{Error, Result};
@@ -183,8 +183,8 @@ impl Copy {
         to: &Destination,
         encoding: Encoding,
     ) -> Keeper {
-        let (sync, interval) = (self.sync, self.checkpoint_interval);
-        Keeper { head, ledger, path, files: files(to), sync, interval, since: 0, encoding }
+        let (sync, interval, cancel) = (self.sync, self.checkpoint_interval, self.cancel.clone());
+        Keeper { head, ledger, path, files: files(to), sync, interval, since: 0, encoding, cancel }
     }
 
     fn seeded(&self, seed: u64) -> Self {
@@ -220,6 +220,7 @@ struct Keeper {
     /// Bytes written since the last one.
     since: u64,
     encoding: Encoding,
+    cancel: Cancel,
 }
 
 impl Recorder for Keeper {
@@ -241,8 +242,71 @@ impl Recorder for Keeper {
             // What the checkpoint says is there after a cut, too.
             self.files.iter().try_for_each(|file| file.sync()).map_err(failed)?;
         }
+        // Syncing takes its time, and nobody may wait for this copy any more.
+        self.cancel.check()?;
         let (runs, digest) = self.ledger.snapshot(position);
         let head = Head { position: position.into(), digest, ..self.head };
-        Checkpoint { head, runs }.save(&self.path, self.sync).map_err(failed)
+        let saved = Checkpoint { head, runs }.save(&self.path, self.sync, &self.cancel);
+        self.cancel.check()?;
+        saved.map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Pool;
+    use crate::storage::{MemoryStorage, ReadAt};
+
+    /// A file whose sync takes so long that the copy is cancelled meanwhile.
+    struct Slow(Cancel, MemoryStorage);
+
+    impl ReadAt for Slow {
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.1.read_at(buf, offset)
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            self.1.size()
+        }
+    }
+
+    impl WriteAt for Slow {
+        fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+            self.1.write_all_at(data, offset)
+        }
+
+        fn set_size(&self, size: u64) -> io::Result<()> {
+            self.1.set_size(size)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.0.cancel();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_cancelled_copy_leaves_no_checkpoint_behind_its_clean_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = checkpoint::path_of(&folder.path().join("out.raw"));
+        for sync in [true, false] {
+            let cancel = Cancel::new();
+            let mut keeper = Keeper {
+                head: Head::new([0; 32], [0; 32], 0),
+                ledger: Ledger::default(),
+                path: path.clone(),
+                files: vec![Arc::new(Slow(cancel.clone(), MemoryStorage::new(Vec::new())))],
+                sync,
+                interval: 0,
+                since: 0,
+                encoding: Encoding::Plain { grain: 512 },
+                cancel,
+            };
+            let result =
+                keeper.took(&Packet { pieces: Vec::new(), buffer: Arc::<Pool>::default().take(0) }, 512);
+            assert_eq!(matches!(result, Err(Error::Cancelled)), sync);
+            assert_eq!(path.exists(), !sync);
+        }
     }
 }
