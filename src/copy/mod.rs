@@ -301,6 +301,8 @@ impl Copy {
         // The extents first: the image exists with its descriptor.
         files.push(main);
         self.publish(&disk, files)?;
+        #[cfg(feature = "digest")]
+        self.remove_interrupted(path, &extent_paths);
         Ok(report)
     }
 

@@ -81,6 +81,20 @@ impl Copy {
         Ok(report)
     }
 
+    /// Removes what interrupted runs have left beside the output at `path` and its extents, now that it is there.
+    pub(super) fn remove_interrupted(&self, path: &Path, extent_paths: &[PathBuf]) {
+        for path in extent_paths.iter().map(PathBuf::as_path).chain([path]) {
+            let partial = partial_of(path);
+            // What another run has locked is its own. What is taken up and dropped goes away.
+            if partial.exists()
+                && (self.disk.check_not_source(&partial).is_err() || OutputFile::resume(path, true).is_err())
+            {
+                return;
+            }
+        }
+        checkpoint::remove(&checkpoint::path_of(path));
+    }
+
     /// Does what is left to do, or all of it.
     fn go_on(&self, disk: &Disk, names: &Names, to: Destination, path: PathBuf) -> Result<Report> {
         let (job, source) = (self.job(disk, names), fingerprint(disk, true)?);

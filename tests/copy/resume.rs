@@ -11,7 +11,7 @@ use std::time::Duration;
 use diskport::copy::{BegunAgain, Cancel, Copy, OutputFormat, Report};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
-use diskport::storage::{Fault, FaultyStorage, MemoryStorage, ReadAt};
+use diskport::storage::{Fault, FaultyStorage, MemoryStorage, OutputFile, ReadAt};
 use diskport::{Disk, Error, Format, Open, Result};
 
 use crate::source::noise;
@@ -263,6 +263,32 @@ fn the_file_to_go_on_with_is_no_source() {
     assert!(matches!(result, Err(Error::OutputIsSource { .. })), "{result:?}");
     assert!(fs::read(&partial).expect("reads") == content());
     assert_eq!(names(folder.path()), [".out.vmdk.diskport-partial"]);
+}
+
+#[test]
+fn a_copy_that_does_not_go_on_leaves_nothing_of_one_that_was_to() {
+    let bytes = content();
+    let good = raw(MemoryStorage::new(bytes.clone()));
+    for format in formats() {
+        let folder = tempfile::tempdir().expect("a folder");
+        interrupted(folder.path(), &bytes, format).expect_err("is broken off");
+        copy(&good, format).resumable(false).write_file(folder.path().join("out.vmdk")).expect("copies");
+        assert!(files(folder.path()) == whole(&good, format), "{format}");
+    }
+    // But for what another run writes just now, and for its own source.
+    let folder = tempfile::tempdir().expect("a folder");
+    interrupted(folder.path(), &bytes, VHD).expect_err("is broken off");
+    let path = folder.path().join("out.vmdk");
+    let running = OutputFile::resume(&path, false).expect("is free");
+    copy(&good, VHD).resumable(false).write_file(&path).expect("copies");
+    let kept = [".out.vmdk.diskport-checkpoint", ".out.vmdk.diskport-partial", "out.vmdk"];
+    assert_eq!(names(folder.path()), kept);
+    drop(running);
+    let partial = folder.path().join(kept[1]);
+    fs::write(&partial, &bytes).expect("writes");
+    let source = Open::new().format(Format::Raw).open_path(&partial).expect("opens");
+    copy(&source, VHD).resumable(false).overwrite(true).write_file(&path).expect("copies");
+    assert_eq!(names(folder.path()), kept);
 }
 
 #[test]
