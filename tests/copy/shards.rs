@@ -113,15 +113,37 @@ fn a_shard_that_is_missing_is_named() {
         assert!(!path.exists());
         // Those of another split do not count.
         copy.write_shard(&plan, shard(1, 3), &path).expect("writes");
-        missing(&["2/4", "3/4"]);
-        for number in [2, 3] {
-            copy.write_shard(&plan, shard(number, 4), &path).expect("writes");
-        }
+        missing(&["2/3", "3/3", "or else 2/4", "3/4"]);
+        copy.write_shard(&plan, shard(2, 4), &path).expect("writes");
+        missing(&["3/4", "or else 2/3", "3/3"]);
+        copy.write_shard(&plan, shard(3, 4), &path).expect("writes");
+        // As a process leaves it that is killed while it notes what it did.
+        let digest = names(folder.path()).into_iter().find(|name| name.ends_with("-1of4")).expect("is there");
+        std::fs::write(folder.path().join(format!("{digest}.99.0.new")), "").expect("writes");
         copy.finish_shards(&plan, &path).expect("finishes");
-        for name in names(folder.path()) {
-            std::fs::remove_file(folder.path().join(name)).expect("goes");
-        }
+        assert_eq!(names(folder.path()), ["out"], "nor do they stay");
+        std::fs::remove_file(&path).expect("goes");
     }
+}
+
+/// Digests are of a file: where it is gone, they are of no use to a new one.
+#[test]
+fn digests_of_a_file_that_is_gone_do_not_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out");
+    let copy = copy(&dense(), OutputFormat::Vhd(Allocation::Dynamic));
+    let plan = record(&copy);
+    let missing = |expected: &[&str]| match copy.finish_shards(&plan, &path) {
+        Err(Error::ShardsMissing { missing }) => assert_eq!(missing, expected),
+        other => panic!("{other:?}"),
+    };
+    for number in [1, 2, 3] {
+        copy.write_shard(&plan, shard(number, 3), &path).expect("writes");
+    }
+    std::fs::remove_file(partial(folder.path())).expect("goes");
+    missing(&["all"]);
+    copy.write_shard(&plan, shard(1, 2), &path).expect("writes");
+    missing(&["2/2"]);
 }
 
 /// What was written, and what should be zeros.

@@ -39,6 +39,9 @@ impl Files {
         let path = self.partial();
         let failed = |e| Error::io("open for writing", path.display().to_string(), e);
         loop {
+            if !path.exists() {
+                self.remove_digests();
+            }
             let created = FileStorage::create_new(&path);
             let is_new = created.is_ok();
             let storage = match created {
@@ -109,36 +112,51 @@ impl Files {
         }
     }
 
-    /// Into how many shards the output was split, by those that are there. Of several answers, the one of
-    /// which the smallest part is missing.
-    pub(super) fn count(&self) -> Result<u32> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let failed = |e| Error::io("list", folder.display().to_string(), e);
-        let mut found = BTreeMap::<u32, u32>::new();
-        for entry in fs::read_dir(folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            let shard = name.to_str().and_then(|name| {
+    /// The shards that are there, by how many the output was split into: more than once, perhaps.
+    pub(super) fn splits(&self) -> Result<BTreeMap<u32, Vec<Shard>>> {
+        let mut splits = BTreeMap::<u32, Vec<Shard>>::new();
+        for path in self.hidden()? {
+            let shard = path.file_name().and_then(|name| name.to_str()).and_then(|name| {
                 let (number, count) = name.rsplit_once('-')?.1.split_once("of")?;
                 Shard::new(number.parse().ok()?, count.parse().ok()?).ok()
             });
             if let Some(shard) = shard
-                && self.digest(shard).file_name() == Some(&name)
+                && self.digest(shard).file_name() == path.file_name()
             {
-                found.entry(shard.count).and_modify(|there| *there += 1).or_insert(1);
+                splits.entry(shard.count).or_default().push(shard);
             }
         }
-        let part = |count: u32, there: u32| f64::from(there) / f64::from(count);
-        let most = found.into_iter().max_by(|a, b| part(a.0, a.1).total_cmp(&part(b.0, b.1)));
-        let missing = vec!["all".to_owned()];
-        most.map(|(count, _)| count).ok_or(Error::ShardsMissing { missing })
+        Ok(splits)
     }
 
-    /// Removes the digests of all `count` shards.
-    pub(super) fn remove(&self, count: u32) {
-        for number in 1..=count {
-            // Without the file that shards write to, they mean nothing.
-            let _ = fs::remove_file(self.digest(Shard { number, count }));
+    /// Removes what processes have left that were killed while they wrote a digest. None may be at work.
+    pub(super) fn remove_unfinished(&self) {
+        for path in self.hidden().unwrap_or_default() {
+            if path.extension().is_some_and(|ending| ending == "new") {
+                // It is of no use to anyone, and does no harm.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// All files of the plan that are there.
+    fn hidden(&self) -> Result<Vec<PathBuf>> {
+        let first = beside(&self.path, &format!("{}-", self.ending));
+        let first = first.file_name().unwrap_or_default().as_encoded_bytes();
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let failed = |e| Error::io("list", folder.display().to_string(), e);
+        let entries = fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map_err(failed));
+        let is_ours = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(first);
+        let ours = entries.filter(|entry| entry.as_ref().map_or(true, is_ours));
+        ours.map(|entry| entry.map(|entry| entry.path())).collect()
+    }
+
+    /// Removes the digests of all shards, of whatever split: without the file that shards write to, they mean nothing.
+    pub(super) fn remove_digests(&self) {
+        for shard in self.splits().unwrap_or_default().into_values().flatten() {
+            // One that does not go away is removed before it could count.
+            let _ = fs::remove_file(self.digest(shard));
         }
     }
 }

@@ -150,35 +150,35 @@ impl Job {
     fn finish(&self, path: &Path) -> Result<Report> {
         let Self { copy, disk, blocks, id } = self;
         let files = Files::new(path, id);
-        let count = files.count()?;
-        let (mut digests, mut missing) = (Vec::new(), Vec::new());
-        for number in 1..=count {
-            let shard = Shard { number, count };
-            match files.load(shard)? {
-                Some(digest) => digests.push((shard, digest)),
-                None => missing.push(shard.to_string()),
-            }
+        let all_missing = || Error::ShardsMissing { missing: vec!["all".to_owned()] };
+        if !files.partial().exists() {
+            return Err(all_missing());
         }
-        if !missing.is_empty() || !files.partial().exists() {
-            return Err(Error::ShardsMissing { missing });
-        }
+        let digests = whole_split(&files)?;
         let layout = layout(copy, disk)?;
         disk.check_not_source(&files.partial())?;
         let mut output = OutputFile::resume_at(files.partial(), path.to_owned(), copy.overwrite)?;
+        let len = layout.len(layout.count(blocks));
+        if output.storage().size().map_err(|e| Error::io("read", path.display().to_string(), e))? < len {
+            // Another process has finished it meanwhile, and this is a new file.
+            check_free(path, copy.overwrite)?;
+            return Err(all_missing());
+        }
         // A shard that is damaged is written again, the others are not.
         output.keep(true);
-        let len = layout.len(layout.count(blocks));
         copy.progress.begin("verify", len);
         for (shard, digest) in digests {
             if self.digest(output.storage().clone(), &self.part(shard)?)? != digest {
                 return Err(Error::ShardDamaged { shard: shard.to_string() });
             }
         }
+        // Whoever writes a shard holds a lock, too.
+        files.remove_unfinished();
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
         clear(&file, 0..layout.front)?;
         layout.seal(&file, blocks)?;
         copy.publish(disk, vec![output])?;
-        files.remove(count);
+        files.remove_digests();
         Ok(Report { verified: true, ..copy.report(disk) })
     }
 
@@ -201,6 +201,29 @@ impl Job {
         }
         Ok(units.finish())
     }
+}
+
+/// The digests of a split of which no shard is missing. Those of one split say nothing of another: where none is whole, the
+/// error names what each of them lacks.
+fn whole_split(files: &Files) -> Result<Vec<(Shard, blake3::Hash)>> {
+    let mut lacking = Vec::new();
+    for (count, _) in files.splits()? {
+        let (mut digests, mut missing) = (Vec::new(), Vec::new());
+        for shard in (1..=count).map(|number| Shard { number, count }) {
+            match files.load(shard)? {
+                Some(digest) => digests.push((shard, digest)),
+                None => missing.push(shard.to_string()),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(digests);
+        }
+        lacking.push(missing);
+    }
+    lacking.sort_by_key(Vec::len);
+    lacking.iter_mut().skip(1).for_each(|missing| missing[0].insert_str(0, "or else "));
+    let missing: Vec<_> = lacking.into_iter().flatten().collect();
+    Err(Error::ShardsMissing { missing: if missing.is_empty() { vec!["all".to_owned()] } else { missing } })
 }
 
 /// Makes `range` zeros again, if anything was left there.
