@@ -160,6 +160,15 @@ impl Copy {
         self.format
     }
 
+    /// What the source says of itself and the output cannot, for a person to read.
+    pub fn left_out(&self) -> Option<String> {
+        let sector = self.disk.logical_sector_size();
+        let is_bare = matches!(self.format, OutputFormat::Raw | OutputFormat::TarGz);
+        (is_bare && sector != 512).then(|| {
+            format!("the output does not say that its sectors have {sector} bytes: whoever uses it must")
+        })
+    }
+
     /// The level of compression, 0 to 9, for formats that compress. Without one it is 6, and grains that the source has
     /// compressed in the same way are taken over unchanged, once they were seen to inflate.
     pub fn level(mut self, level: u32) -> Self {

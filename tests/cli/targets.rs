@@ -71,3 +71,20 @@ fn containers_follow_the_option_the_target_or_the_name() {
     place.run(&["convert", text(&source), "x.ova", "--target", "azure"], USAGE);
     place.run(&["convert", text(&source), "x.tar.gz", "--verify"], USAGE);
 }
+
+#[test]
+fn sectors_that_the_output_does_not_tell_of_are_named() {
+    let place = Place::new();
+    place.run(&["create", "sectors.vhdx", "--size", "8M", "--sector-size", "4096"], DONE);
+    for output in ["bare.raw", "bare.tar.gz"] {
+        let adjustments =
+            place.json(&["convert", "sectors.vhdx", output, "--json"])["adjustments"].to_string();
+        assert!(adjustments.contains("4096"), "{output}: {adjustments}");
+    }
+    let said = place.run(&["convert", "sectors.vhdx", "target.raw", "--target", "raw"], DONE);
+    assert!(error_text(&said).contains("4096"), "{}", error_text(&said));
+    for output in ["telling.vhdx", "telling.vmdk"] {
+        let report = place.json(&["convert", "sectors.vhdx", output, "--json"]);
+        assert_eq!(report["adjustments"], serde_json::json!([]), "{output}");
+    }
+}

@@ -122,6 +122,7 @@ pub fn tell(
     report: &Report,
     adjustments: &[String],
 ) -> Result<ExitCode, Failure> {
+    let adjustments: Vec<_> = adjustments.iter().cloned().chain(copy.left_out()).collect();
     if json {
         let digests = report.digests.iter().map(|(digest, hex)| (digest.name(), hex));
         console::print_json(&serde_json::json!({
