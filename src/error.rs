@@ -291,6 +291,15 @@ pub enum Error {
         offset: u64,
     },
 
+    /// What was written has another digest than what came out of the source, which can be read once.
+    #[error("verification failed: the output's BLAKE3 digest is {found}, and the source's {expected}")]
+    DigestDiffers {
+        /// That of the source, in hexadecimal.
+        expected: String,
+        /// That of the output.
+        found: String,
+    },
+
     /// A file of the source was written to, or replaced, while it was copied.
     #[error("{path}: changed while it was copied")]
     SourceChanged {
@@ -363,6 +372,7 @@ impl Error {
             | Error::NotAllowed { kind: ReferenceKind::Extent, .. } => ErrorClass::Refused,
             Error::Io { .. }
             | Error::VerifyFailed { .. }
+            | Error::DigestDiffers { .. }
             | Error::SourceChanged { .. }
             | Error::ShardDamaged { .. }
             | Error::Poisoned { .. } => ErrorClass::Io,

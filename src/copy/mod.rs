@@ -14,6 +14,8 @@ mod encode;
 mod engine;
 #[cfg(feature = "digest")]
 mod ledger;
+#[cfg(feature = "digest")]
+mod once;
 pub(crate) mod pairs;
 mod plan;
 mod progress;
@@ -214,7 +216,8 @@ impl Copy {
         Self { sync, ..self }
     }
 
-    /// Whether the output is read back and compared with the source before it gets its name.
+    /// Whether the output is read back and compared with the source before it gets its name; of a source that comes out of a
+    /// stream, the digests are compared.
     pub fn verify(self, verify: bool) -> Self {
         Self { verify, ..self }
     }
@@ -238,7 +241,8 @@ impl Copy {
     /// Whether [`write_file`](Self::write_file) goes on with a copy that was interrupted: by an error, by a token, by the
     /// process's end. What it has written stays under a hidden name beside the output then, `.NAME.diskport-partial`,
     /// with `.NAME.diskport-checkpoint`, which says how far it is. The next copy with the same options reads it back,
-    /// and continues when its digest is right; else it begins anew, which [`Report::begun_again`] says.
+    /// and continues when its digest is right; else it begins anew, which [`Report::begun_again`] says. A copy that is not
+    /// resumable removes what it finds of one that was.
     #[cfg(feature = "digest")]
     pub fn resumable(self, resumable: bool) -> Self {
         Self { resumable, ..self }
@@ -290,7 +294,6 @@ impl Copy {
     /// is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
-        self.check_verify()?;
         let disk = self.whole_sectors()?;
         let extent_paths = output::extent_paths(self.format, disk.size(), path)?;
         for path in extent_paths.iter().map(|path| path.as_path()).chain([path]) {
@@ -348,7 +351,6 @@ impl Copy {
             let what = format!("a {} is more than one file", self.format);
             return Err(Error::Unsupported { what });
         }
-        self.check_verify()?;
         let disk = self.whole_sectors()?;
         let names = Names::alone(None, &self.options);
         let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
@@ -364,8 +366,11 @@ impl Copy {
 
     /// Writes all of the output, and reads it back when that is asked for.
     fn write(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Report> {
-        if self.verify {
-            disk.check_reads_again("verifying")?;
+        if self.verify && disk.reads_once() {
+            #[cfg(feature = "digest")]
+            return self.write_once(disk, names, to);
+            #[cfg(not(feature = "digest"))]
+            disk.check_reads_again("verifying without the feature digest")?;
         }
         let mut sink = self.sink(disk, names, to.clone())?;
         let report = self.run(disk, &mut *sink, 0..disk.size(), None)?;
@@ -383,23 +388,18 @@ impl Copy {
         if !self.verify {
             return Ok(());
         }
+        self.compare(disk, &self.reopen(names, written)?)
+    }
+
+    /// The output as a disk, while its files have other names.
+    fn reopen(&self, names: &Names, written: Destination) -> Result<Disk> {
         let extents = written.extents.into_iter().map(|file| file as _).collect();
-        self.compare(disk, &output::reopen(self.format, written.main, names, extents)?)
+        output::reopen(self.format, written.main, names, extents)
     }
 
     /// The options, with as many threads as there are workers.
     fn options(&self) -> OutputOptions {
         OutputOptions { threads: self.workers(), ..self.options.clone() }
-    }
-
-    /// Refuses to read back what cannot be.
-    fn check_verify(&self) -> Result<()> {
-        if self.verify && self.format == OutputFormat::TarGz {
-            let what =
-                format!("a {} is compressed as a whole, and cannot be read back to verify it", self.format);
-            return Err(Error::Unsupported { what });
-        }
-        Ok(())
     }
 
     /// That what was written reads as its source.

@@ -53,6 +53,11 @@ impl Plan {
                 (blocks, Some(len))
             }
             Shape::Extents(descriptor) => return Err(output::not_one_file(&descriptor)),
+            #[cfg(feature = "digest")]
+            Shape::Ova(_) => {
+                disk.check_reads_again("an OVA in a pipe")?;
+                (BlockSet::default(), None)
+            }
             _ => (BlockSet::default(), None),
         };
         Ok(Self { copy: copy.clone(), disk, blocks, len, source })

@@ -157,7 +157,7 @@ impl Copy {
         drop(sink);
         self.verify_output(disk, names, to)?;
         for &digest in &self.digests {
-            report.digests.push((digest, of_content(disk, digest, &self.progress, &self.cancel)?));
+            report.digests.push((digest, of_content("hash", disk, digest, &self.progress, &self.cancel)?));
         }
         Ok(Report { resumed_at: Some(position), ..report })
     }

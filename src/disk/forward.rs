@@ -24,9 +24,14 @@ impl Disk {
         Ok(Self::new(vec![Arc::new(ForwardLayer { info, files, stream })], None, Vec::new()))
     }
 
+    /// Whether it comes out of a stream, so that it can be read once, forwards.
+    pub(crate) fn reads_once(&self) -> bool {
+        self.chain().iter().any(|layer| layer.reads_once())
+    }
+
     /// Refuses a disk that can be read once, where it would be read twice, for `purpose`.
     pub(crate) fn check_reads_again(&self, purpose: &str) -> Result<()> {
-        if self.chain().iter().any(|layer| layer.reads_once()) {
+        if self.reads_once() {
             let what =
                 format!("{purpose} reads the source twice, and a stream is read once: put it into a file");
             return Err(Error::Unsupported { what });

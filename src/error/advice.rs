@@ -38,7 +38,9 @@ impl Error {
             Error::StalePlan { .. } => Some("make a new plan, and all its shards"),
             Error::ShardsMissing { .. } => Some("run them, then finish"),
             Error::ShardDamaged { .. } => Some("run this shard again, then finish"),
-            Error::VerifyFailed { .. } => Some("the output was not published; check the target's storage"),
+            Error::VerifyFailed { .. } | Error::DigestDiffers { .. } => {
+                Some("the output was not published; check the target's storage")
+            }
             Error::SourceChanged { .. } => {
                 Some("the output was given up; copy again when nobody writes to the source")
             }

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::container::TarGz;
 #[cfg(feature = "digest")]
 use super::container::{Inside, Ova, disk_inside};
+use super::container::{TarGz, disk_in_tar_gz};
 use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
@@ -336,6 +336,9 @@ pub(crate) fn reopen(
     #[cfg(feature = "digest")]
     if format == OutputFormat::Ova {
         return crate::Open::new().format(Format::Vmdk).open(disk_inside(main)?);
+    }
+    if format == OutputFormat::TarGz {
+        return disk_in_tar_gz(&main);
     }
     let resolver: Explicit = names.extents.iter().cloned().zip(extents).collect();
     crate::Open::new().format(format.format()).resolver(resolver).open(main)

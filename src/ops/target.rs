@@ -85,7 +85,8 @@ impl Target {
         self.taken(choices).map(drop)
     }
 
-    /// Plans the disk for this platform that `source` becomes. When it grows, a GPT's backup moves to the new end.
+    /// Plans the disk for this platform that `source` becomes. When it grows, a GPT's backup moves to the new end. A source that
+    /// comes out of a stream does not grow, and is not looked through for encrypted volumes, which the adjustments say.
     ///
     /// ```
     /// use diskport::ops::{Choices, Target};
@@ -109,7 +110,6 @@ impl Target {
     pub fn plan(self, source: &Disk, choices: &Choices) -> Result<Plan> {
         let (taken, block_size) = self.taken(choices)?;
         source.check_complete()?;
-        source.check_reads_again("making a disk for a platform")?;
         self.check_sectors(source, taken)?;
         let asked = choices.size.unwrap_or(source.size());
         let size = self.round(asked);
@@ -175,6 +175,9 @@ impl Target {
 
     /// What is to be said of encrypted volumes, where the platform takes them.
     fn check_encryption(self, source: &Disk) -> Result<Vec<String>> {
+        if source.reads_once() {
+            return Ok(vec!["not looked for encrypted volumes: a stream is read once, forwards".to_owned()]);
+        }
         let volumes = encrypted_volumes(source)?;
         match (self.demand().encrypted, volumes.first()) {
             (Encrypted::Refused(limit), Some(volume)) => {

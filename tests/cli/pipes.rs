@@ -73,8 +73,45 @@ fn standard_input_is_a_source() {
     with(&["vmdk", "--size", "32M"], &packed, USAGE);
     with(&["vmdk"], &packed[..packed.len() - 512], REFUSED);
     with(&["vhdx"], &expected, USAGE);
-    with(&["raw", "--size", "16M", "--verify"], &raw, USAGE);
+    with(&["raw", "--size", "16M", "--verify"], &raw, DONE);
     place.feed(&["convert", "-", "out.vhdx"], &raw, USAGE);
+
+    // What the platforms take in one pass.
+    for (target, output) in [
+        ("vsphere", "out.vmdk"),
+        ("vsphere", "out.ova"),
+        ("vsphere-datastore", "out.vmdk"),
+        ("workstation", "out.vmdk"),
+        ("hyperv", "out.vhdx"),
+        ("azure", "out.vhd"),
+        ("xenserver", "out.vhd"),
+        ("aws", "out.vmdk"),
+        ("pvs", "out.vhdx"),
+        ("raw", "out.raw"),
+    ] {
+        let place = Place::new();
+        let options = ["--target", target, "--source-format", "raw", "--size", "16M", "--verify", "--json"];
+        let done = place.feed(&[&["convert", "-", output], &options[..]].concat(), &raw, DONE);
+        let report: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+        assert_eq!(report["verified"], true, "{target}");
+        assert!(report["adjustments"].to_string().contains("encrypted"), "{target}");
+        assert_eq!(report["digests"], serde_json::json!({}), "{target}");
+        if output != "out.ova" {
+            place.run(&["compare", text(&source), output], DONE);
+        }
+    }
+    let refused = |arguments: &[&str], why: &str| {
+        let output = place.feed(&[&["convert", "-"], arguments].concat(), &raw, USAGE);
+        assert!(error_text(&output).contains(why), "{arguments:?}: {}", error_text(&output));
+    };
+    let raw_of = |size| ["--source-format", "raw", "--size", size];
+    refused(&[&["x.tar.gz"], &raw_of("16M")[..]].concat(), "begins with the map");
+    refused(&[&["x.tar.gz", "--target", "gcp"], &raw_of("16M")[..]].concat(), "growing a disk");
+    refused(&[&["-", "--format", "ova"], &raw_of("16M")[..]].concat(), "an OVA in a pipe");
+    refused(
+        &[&["-", "--format", "raw", "--verify"], &raw_of("16M")[..]].concat(),
+        "a pipe cannot be read back",
+    );
 
     // A pipe at both ends.
     let through = ["convert", "-", "-", "--source-format", "vmdk", "--format", "raw"];

@@ -24,3 +24,4 @@ mod shards;
 mod source;
 mod streams;
 mod targets;
+mod verifying;

@@ -142,14 +142,18 @@ fn what_would_read_a_stream_twice_is_refused() {
         assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
         assert!(is_empty(folder.path()));
     };
+    #[cfg(not(feature = "digest"))]
     refused(Copy::new(&disk()).verify(true).write_file(folder.path().join("out")).map(drop));
     #[cfg(feature = "digest")]
     refused(Copy::new(&disk()).resumable(true).write_file(folder.path().join("out")).map(drop));
+    #[cfg(feature = "digest")]
+    refused(Copy::new(&disk()).to(OutputFormat::Ova).write_to(io::sink()).map(drop));
+    refused(Copy::new(&disk()).to(OutputFormat::TarGz).write_file(folder.path().join("out")).map(drop));
     let mut out = Vec::new();
     refused(Copy::new(&disk()).to(OutputFormat::Vhd(Allocation::Dynamic)).write_to(&mut out).map(drop));
     assert!(out.is_empty());
     refused(diskport::ops::grow(&disk(), 2 * MIB).map(drop));
-    refused(diskport::ops::plan_reverse_image(&disk(), diskport::ops::Target::Raw, None).map(drop));
+    refused(diskport::ops::plan_reverse_image(&disk(), diskport::ops::Target::Gcp, None).map(drop));
 
     let disk = disk();
     Copy::new(&disk).write_to(io::sink()).expect("the first time");

@@ -77,16 +77,18 @@ impl FromStr for Digest {
 /// [`Error::Cancelled`], and all that reading gives rise to.
 pub fn digest(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Cancel) -> Result<String> {
     let (disk, progress, token) = (disk.clone(), progress.clone(), cancel.clone());
-    cancel.attend(move || of_content(&disk, algorithm, &progress, &token))
+    cancel.attend(move || of_content("hash", &disk, algorithm, &progress, &token))
 }
 
+/// The same, as a phase of some operation.
 pub(super) fn of_content(
+    phase: &'static str,
     disk: &Disk,
     algorithm: Digest,
     progress: &Progress,
     cancel: &Cancel,
 ) -> Result<String> {
-    progress.begin("hash", disk.size());
+    progress.begin(phase, disk.size());
     let mut hashing = Hashing::new(algorithm, disk.size(), cancel);
     for block in disk.blocks(Blocks::of(BLOCK)) {
         cancel.check()?;

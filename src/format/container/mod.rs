@@ -8,7 +8,9 @@ mod ovf;
 mod sparse;
 mod tar;
 mod tar_gz;
+mod untar;
 
 #[cfg(feature = "digest")]
 pub(crate) use ova::{Inside, Ova, disk_inside};
 pub(crate) use tar_gz::TarGz;
+pub(crate) use untar::disk_in_tar_gz;

@@ -52,11 +52,8 @@ impl Ova {
         name: &str,
         inside: impl FnOnce(String) -> Result<I>,
     ) -> Result<Self> {
-        let mut populated = 0;
-        for range in Stored::of(disk) {
-            let range = range?;
-            populated += range.end - range.start;
-        }
+        // What a stream holds is known when it has passed.
+        let populated = if disk.reads_once() { None } else { Some(populated(disk)?) };
         let name = [".ova", ".vmdk"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let is_fit =
@@ -241,6 +238,11 @@ impl Write for Shared<'_> {
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }
+}
+
+/// Bytes of the disk that hold data.
+fn populated(disk: &Disk) -> Result<u64> {
+    Stored::of(disk).map(|range| range.map(|range| range.end - range.start)).sum()
 }
 
 /// Whether a GUID partition table begins in the second sector: such disks are started by UEFI.

@@ -9,8 +9,8 @@ pub(super) struct Ovf {
     pub(super) name: String,
     /// Virtual size in bytes.
     pub(super) capacity: u64,
-    /// Bytes of it that hold data.
-    pub(super) populated: u64,
+    /// Bytes of it that hold data, where that is known; the attribute is optional.
+    pub(super) populated: Option<u64>,
     /// Whether the disk starts by UEFI.
     pub(super) efi: bool,
 }
@@ -36,6 +36,7 @@ impl Ovf {
     fn envelope(&self, size: u64) -> String {
         let Self { name, capacity, populated, efi } = self;
         let disk = self.disk_name();
+        let populated = populated.map(|bytes| format!(r#" ovf:populatedSize="{bytes}""#)).unwrap_or_default();
         let firmware = if *efi { "efi" } else { "bios" };
         // vSphere takes disks of more than 2 TB from hardware version 10 on. Windows brings a driver for LSI's SAS controller, and
         // Linux too; operating system 102 is any of 64 bits.
@@ -47,7 +48,7 @@ impl Ovf {
   </References>
   <DiskSection>
     <Info>The disk of the machine</Info>
-    <Disk ovf:capacity="{capacity}" ovf:capacityAllocationUnits="byte" ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized" ovf:populatedSize="{populated}"/>
+    <Disk ovf:capacity="{capacity}" ovf:capacityAllocationUnits="byte" ovf:diskId="vmdisk1" ovf:fileRef="file1" ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"{populated}/>
   </DiskSection>
   <VirtualSystem ovf:id="{name}">
     <Info>A machine with one disk</Info>

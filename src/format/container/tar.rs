@@ -7,10 +7,12 @@ pub(super) const BLOCK: u64 = 512;
 const RECORD: u64 = 20 * BLOCK;
 
 /// Entries of the map in a sparse file's header, and in each block that follows it.
-const ENTRIES: usize = 4;
-const MORE_ENTRIES: usize = 21;
+pub(super) const ENTRIES: usize = 4;
+pub(super) const MORE_ENTRIES: usize = 21;
 /// Bytes of an entry: where the data belong, and how many they are.
-const ENTRY: usize = 24;
+pub(super) const ENTRY: usize = 24;
+/// Where the map begins in the header.
+pub(super) const MAP: usize = 386;
 
 /// How many zeros follow content that ends at `position`.
 pub(super) fn padding(position: u64) -> u64 {
@@ -47,7 +49,7 @@ pub(super) fn gnu_sparse<E>(
     header[257..265].copy_from_slice(b"ustar  \0");
     number(&mut header[483..495], size);
     header[482] = u8::from(count > ENTRIES as u64);
-    let (mut block, mut at, mut room, mut left) = (header, 386, ENTRIES, count);
+    let (mut block, mut at, mut room, mut left) = (header, MAP, ENTRIES, count);
     let mut is_header = true;
     for entry in entries {
         let (offset, len) = entry?;
@@ -99,9 +101,14 @@ fn number(field: &mut [u8], value: u64) {
 /// The size that a header of ours gives.
 #[cfg(feature = "digest")]
 pub(super) fn size(header: &[u8; BLOCK as usize]) -> u64 {
-    let field = &header[124..136];
+    value(&header[124..136])
+}
+
+/// What [`number`] has written.
+pub(super) fn value(field: &[u8]) -> u64 {
+    let (first, last) = (&field[..field.len() - 1], &field[field.len() - 8..]);
     match field[0] {
-        0x80 => field[4..].iter().fold(0, |size, &byte| size << 8 | u64::from(byte)),
-        _ => field[..11].iter().fold(0, |size, &digit| size << 3 | u64::from(digit & 7)),
+        0x80 => last.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)),
+        _ => first.iter().fold(0, |value, &digit| value << 3 | u64::from(digit & 7)),
     }
 }

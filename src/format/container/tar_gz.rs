@@ -30,6 +30,7 @@ pub(crate) struct TarGz<'w> {
 impl<'w> TarGz<'w> {
     /// Begins with the map of `disk`.
     pub(crate) fn new(out: SinkStream<'w>, disk: &Disk, options: &OutputOptions) -> Result<Self> {
+        disk.check_reads_again("a tar.gz, which begins with the map of its disk,")?;
         let (mut count, mut bytes) = (0, 0);
         for range in Stored::of(disk) {
             let range = range?;
