@@ -16,12 +16,16 @@
 //!
 //! Registry hives and boot stores are read by hivex and python-registry, and logs replayed by regipy.
 //!
+//! Valgrind counts the instructions that conversions take.
+//!
 //! A tool that is missing fails its trials in CI; elsewhere they are listed as ignored, with the reason.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod convert;
 mod hives;
+#[cfg(target_os = "linux")]
+mod instructions;
 mod reader;
 #[cfg(target_os = "linux")]
 mod reflink;
@@ -49,6 +53,8 @@ fn main() {
     trials.extend(vmdk_written::trials(folder.path()));
     #[cfg(target_os = "linux")]
     trials.extend(reflink::trials(folder.path()));
+    #[cfg(target_os = "linux")]
+    trials.extend(instructions::trials(folder.path()));
     trials.extend(hives::trials(folder.path()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(folder);
