@@ -1,6 +1,6 @@
 //! What is to change on a disk, before any of it is written.
 
-/// Bytes that replace those of a disk; see [`Disk::patched`].
+/// Bytes that replace those of a disk; see [`Disk::patched`](super::Disk::patched).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
     /// First byte of the virtual disk.
