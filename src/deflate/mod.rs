@@ -123,7 +123,7 @@ fn header(level: u8) -> [u8; 2] {
     (header + 31 - header % 31).to_be_bytes()
 }
 
-fn adler32(input: &[u8]) -> u32 {
+pub(crate) fn adler32(input: &[u8]) -> u32 {
     let mut adler = simd_adler32::Adler32::new();
     adler.write(input);
     adler.finish()

@@ -9,6 +9,7 @@ mod extents;
 pub(crate) mod flat;
 mod forward;
 mod holes;
+mod inflate;
 mod layer;
 pub(crate) mod layout;
 mod patch;
@@ -34,11 +35,11 @@ pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
 pub use changes::{Changes, Move, Patch};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
+pub(crate) use inflate::inflate;
 pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
     Warning,
 };
-pub(crate) use read::inflate;
 pub use slice::Window;
 pub use writable::{Compaction, WritableDisk};
 pub use zero::is_zero;

@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use flate2::{Decompress, FlushDecompress, Status};
-
 use super::extents::resolve;
+use super::inflate::inflate;
 use super::layer::{Codec, FileIndex, MappingKind, Packed};
 use super::table::ChunkCache;
 use super::{Disk, Extent};
@@ -107,23 +106,6 @@ impl Grain<'_> {
 }
 
 thread_local! {
-    /// Each thread's own, used again for every grain: a new one costs more than a small grain.
-    static INFLATER: RefCell<Decompress> = RefCell::new(Decompress::new(true));
     /// Room for the compressed bytes of a grain.
     static COMPRESSED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Inflates one whole zlib stream into `out` and returns how many bytes that gave, or what is wrong with it.
-pub(crate) fn inflate(bytes: &[u8], out: &mut [u8]) -> std::result::Result<usize, String> {
-    INFLATER.with_borrow_mut(|inflater| {
-        inflater.reset(true);
-        match inflater.decompress(bytes, out, FlushDecompress::Finish) {
-            Ok(Status::StreamEnd) if inflater.total_in() == bytes.len() as u64 => {
-                Ok(inflater.total_out() as usize)
-            }
-            Ok(Status::StreamEnd) => Err(format!("a stream that ends after {} bytes", inflater.total_in())),
-            Ok(_) => Err(format!("a stream that has not ended after {} bytes", inflater.total_out())),
-            Err(e) => Err(e.to_string()),
-        }
-    })
 }
