@@ -40,15 +40,19 @@ impl<I: Iterator<Item = Result<Extent>>> Share<I> {
         let Some(place) = self.places.get(index).filter(|place| place.start <= extent.start) else {
             return Ok(extent);
         };
-        let Some(file) = self.disk.file_of(&extent).cloned() else { return Ok(extent) };
-        let pair = (file.storage().identity(), index);
         let to = place.offset + (extent.start - place.start);
         let skew = extent.start % ALIGNMENT;
-        let aligned = from % ALIGNMENT == skew && to % ALIGNMENT == skew && !self.apart.contains(&pair);
+        let aligned = from % ALIGNMENT == skew && to % ALIGNMENT == skew;
         let head = (ALIGNMENT - skew) % ALIGNMENT;
         let end = extent.len.min(place.start + place.len - extent.start);
         let body = end.saturating_sub(head) / ALIGNMENT * ALIGNMENT;
         if !aligned || body < WORTHWHILE {
+            return Ok(self.split(extent, end));
+        }
+        // Asked of the system only where it matters: a sparse disk has many small extents.
+        let Some(file) = self.disk.file_of(&extent).cloned() else { return Ok(extent) };
+        let pair = (file.storage().identity(), index);
+        if self.apart.contains(&pair) {
             return Ok(self.split(extent, end));
         }
         if head > 0 {
