@@ -12,6 +12,8 @@ use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
 
 /// Bytes that are written at once.
 const PIECE: u64 = 1 << 20;
+/// Sectors that are written together: libvhdi looks at the bitmaps of children a byte at a time.
+const GROUP: u64 = 8;
 
 /// A new differencing child: an image that holds only what differs from its parent.
 ///
@@ -120,17 +122,21 @@ impl Child {
         format::create_child(format, file, &link, &options)?;
         let Some(changed) = &self.changed else { return Ok(()) };
         let child = Open::new().over(file.clone(), &self.parent)?;
-        let mut bytes = Vec::new();
+        let group = GROUP * u64::from(link.info.logical_sector_size);
+        let (mut bytes, mut written) = (Vec::new(), 0);
         for extent in changed.extents(..) {
             let extent = extent?;
             if extent.depth > 0 || !matches!(extent.kind, MappingKind::Stored { .. }) {
                 continue;
             }
-            for at in (extent.start..extent.end()).step_by(PIECE as usize) {
-                bytes.resize(PIECE.min(extent.end() - at) as usize, 0);
+            let start = (extent.start / group * group).max(written);
+            let end = extent.end().next_multiple_of(group).min(self.size);
+            for at in (start..end).step_by(PIECE as usize) {
+                bytes.resize(PIECE.min(end - at) as usize, 0);
                 changed.read_at(&mut bytes, at)?;
                 child.write_at(&bytes, at)?;
             }
+            written = end;
         }
         child.close()
     }
