@@ -277,6 +277,15 @@ pub enum Error {
         found: String,
     },
 
+    /// What lies within a part of the disk is damaged: a volume, a file of one.
+    #[error("{part}: {error}")]
+    Within {
+        /// The part, as the user would name it.
+        part: String,
+        /// What is wrong there.
+        error: Box<Error>,
+    },
+
     /// What was asked for cannot be done by this format or by this version.
     #[error("{what}")]
     Unsupported {
@@ -399,7 +408,16 @@ impl Error {
             | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
             Error::Incomplete(cause) => cause.class(),
+            Error::Within { error, .. } => error.class(),
             Error::Cancelled => ErrorClass::Cancelled,
+        }
+    }
+
+    /// Says in which part of the disk a damage is; other errors stay as they are.
+    pub(crate) fn within(self, part: impl Into<String>) -> Self {
+        match self {
+            Error::Damaged { .. } => Error::Within { part: part.into(), error: Box::new(self) },
+            other => other,
         }
     }
 

@@ -31,6 +31,7 @@ impl Error {
                  and the content is wrong where the two parents differ",
             ),
             Error::Incomplete(cause) => cause.advice(),
+            Error::Within { error, .. } => error.advice(),
             Error::OutputTooSmall { .. } => Some("give at least the source's virtual size"),
             Error::OutputExists { .. } => Some("choose another name, or replace it with --overwrite"),
             Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some("choose another name"),

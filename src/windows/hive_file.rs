@@ -36,7 +36,7 @@ impl<'v> HiveFile<'v> {
                 logs.push(read(&log)?);
             }
         }
-        let hive = Hive::open_with_logs(read(&file)?, &logs)?;
+        let hive = Hive::open_with_logs(read(&file)?, &logs).map_err(|e| e.within(path))?;
         Ok(Some(Self { file, hive }))
     }
 

@@ -216,7 +216,7 @@ fn rename_letters(volume: &Volume, root: &str, ids: &GptIds, story: &mut Story) 
         ));
         return Ok(Vec::new());
     }
-    for renamed in mounted_devices::rename(&mut file.hive, ids)? {
+    for renamed in mounted_devices::rename(&mut file.hive, ids).map_err(|e| e.within(&path))? {
         match renamed.outcome {
             Outcome::Kept => story.steps.push(format!("{} stays the same volume", renamed.name)),
             Outcome::NoRoom => {

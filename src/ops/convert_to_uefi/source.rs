@@ -16,6 +16,8 @@ use crate::windows::registry::HiveState;
 
 /// Bytes of a loader; `winload.efi` has about 2 MB.
 const MAX_LOADER: u64 = 64 * MIB;
+/// The boot store's path on the system partition.
+const STORE: &str = "\\Boot\\BCD";
 /// `BOOTSTAT.DAT` has 64 KiB.
 const MAX_BOOTSTAT: u64 = MIB;
 
@@ -146,12 +148,12 @@ fn active(mbr: &Layout, disk: &Disk) -> Result<usize> {
 }
 
 fn read_store(volume: &Volume) -> Result<Option<Store>> {
-    let Some(file) = HiveFile::open(volume, "\\Boot\\BCD")? else { return Ok(None) };
+    let Some(file) = HiveFile::open(volume, STORE)? else { return Ok(None) };
     if let HiveState::Dirty { reason } = file.hive.state() {
         let reason = format!("the boot store was not closed, and its logs cannot be replayed: {reason}");
         return Err(broken(Rule::DirtyHive, reason));
     }
-    Store::read(&file.hive).map(Some)
+    Store::read(&file.hive).map(Some).map_err(|e| e.within(STORE))
 }
 
 /// The partition and the folder of the Windows that the store's default entry starts.
@@ -251,7 +253,8 @@ fn with_windows(disk: &Disk, mbr: &Layout, root: &str) -> Result<Vec<usize>> {
 }
 
 pub(super) fn open(disk: &Disk, partition: &Partition) -> Result<Volume> {
-    Volume::open(disk, partition.range())
+    let part = || format!("partition {}", partition.index);
+    Volume::open(disk, partition.range()).map_err(|e| e.within(part()))
 }
 
 fn check_clean(volume: &Volume, partition: &Partition) -> Result<()> {
