@@ -11,14 +11,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
 
 pub use place::{EspChoice, EspPlace};
-use source::{Source, open};
+use source::{Source, broken, open};
 
 use crate::child::Child;
 use crate::copy::Copy;
 use crate::disk::{Disk, Patch};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::partition::{Fat32, Layout, Partition, Scheme, TypeMap, attribute, gpt_type, mbr_to_gpt};
+use crate::rule::Rule;
 use crate::windows::bcd::Installation;
 use crate::windows::boot_files::{BootFiles, SigningAuthority};
 use crate::windows::mounted_devices::{self, Outcome};
@@ -264,7 +265,10 @@ fn esp_volume(
     let modified = UNIX_EPOCH + Duration::from_secs(ids.time());
     let mut volume = Fat32::new(esp.range(), layout.sector_size).serial(ids.serial()).modified(modified);
     for (path, bytes) in files.files {
-        volume.add_file(&path, bytes)?;
+        volume.add_file(&path, bytes).map_err(|e| match e {
+            Error::Unsupported { what } => broken(Rule::BootFiles, what),
+            other => other,
+        })?;
     }
     if let Some(bytes) = bootstat {
         volume.add_file("EFI/Microsoft/Boot/BOOTSTAT.DAT", bytes.to_vec())?;
