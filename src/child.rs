@@ -7,6 +7,7 @@ use crate::disk::write::ParentLink;
 use crate::disk::{Disk, MappingKind};
 use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions, Format};
+use crate::ids::Ids;
 use crate::open::Open;
 use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
 
@@ -38,6 +39,7 @@ pub struct Child {
     size: u64,
     block_size: Option<u64>,
     changed: Option<Disk>,
+    ids: Ids,
     overwrite: bool,
     sync: bool,
 }
@@ -50,6 +52,7 @@ impl Child {
             size: parent.size(),
             block_size: None,
             changed: None,
+            ids: Ids::random(),
             overwrite: false,
             sync: true,
         }
@@ -69,6 +72,11 @@ impl Child {
     /// [changes](Disk::patched) over it, has in its top layer.
     pub fn content_of(self, changed: &Disk) -> Self {
         Self { size: changed.size(), changed: Some(changed.clone()), ..self }
+    }
+
+    /// Where its identities and times come from; by default random ones, and now.
+    pub fn ids(self, ids: Ids) -> Self {
+        Self { ids, ..self }
     }
 
     /// Whether an existing file is replaced; it is not by default.
@@ -113,6 +121,7 @@ impl Child {
 
     fn write(&self, file: &WritableFile, way: &Way) -> Result<()> {
         self.parent.check_complete()?;
+        let file = &file.clone().with_ids(self.ids.clone());
         let link = way.link(&self.parent)?;
         let format = match link.info.format {
             Format::Raw => Format::Vhd,

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{FileRole, FileStorage, ImageFile, WriteAt};
 use crate::error::{Error, Result};
+use crate::ids::Ids;
 
 /// A file that is written: its storage, and its name for messages. A clone is the same file.
 #[derive(Clone)]
@@ -16,18 +17,21 @@ pub struct WritableFile {
     path: Option<PathBuf>,
     /// A sync failed: what is durable is unknown, and the system may say otherwise when it is asked again.
     broken: Arc<AtomicBool>,
+    /// Where the identities are from that formats give to what they write.
+    ids: Arc<Mutex<Ids>>,
 }
 
 impl WritableFile {
     /// The file behind `storage`, called `name` in messages.
     pub fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
-        Self { storage, name: name.into(), path: None, broken: Arc::default() }
+        Self { storage, name: name.into(), path: None, broken: Arc::default(), ids: random() }
     }
 
     /// The same, lying at `path` in the file system.
     pub fn at_path(storage: Arc<dyn WriteAt>, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { storage, name: path.display().to_string(), path: Some(path), broken: Arc::default() }
+        let name = path.display().to_string();
+        Self { storage, name, path: Some(path), broken: Arc::default(), ids: random() }
     }
 
     /// Opens the plain file or block device at `path` for writing, and locks it against other writers that ask.
@@ -48,6 +52,16 @@ impl WritableFile {
             return Err(Error::io("open for writing", name(), io::ErrorKind::NotFound.into()));
         }
         Ok(Self::at_path(Arc::new(storage), path))
+    }
+
+    /// The same, with identities and times from `ids`.
+    pub(crate) fn with_ids(self, ids: Ids) -> Self {
+        Self { ids: Arc::new(Mutex::new(ids)), ..self }
+    }
+
+    /// Where identities and times for it come from.
+    pub(crate) fn ids(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name in messages.
@@ -125,6 +139,10 @@ impl WritableFile {
 }
 
 /// Whether a storage, or the file system below it, cannot do this at all.
+fn random() -> Arc<Mutex<Ids>> {
+    Arc::new(Mutex::new(Ids::random()))
+}
+
 fn is_unsupported(e: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     #[cfg(unix)]

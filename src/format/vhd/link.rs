@@ -10,7 +10,6 @@ use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::{ChildOptions, Format};
-use crate::ids::Ids;
 use crate::storage::WritableFile;
 
 /// Bytes of the header.
@@ -130,7 +129,7 @@ pub(crate) fn create_child(
     let table = (names + link.len()).next_multiple_of(ALIGNMENT);
     let mut header = fresh::header(blocks, block_size, table);
     let data = link.record(&mut header, names);
-    let footer = fresh::footer(DIFFERENCING, size, &mut Ids::random());
+    let footer = fresh::footer(DIFFERENCING, size, &mut file.ids());
     let end = table + (blocks * 4).next_multiple_of(SECTOR);
     file.write_all_at(&data, names)?;
     fresh::unused(file, table..end)?;

@@ -8,7 +8,6 @@ use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::ChildOptions;
-use crate::ids::Ids;
 use crate::storage::WritableFile;
 
 /// Writes a new child of `parent` into `file`, which is empty.
@@ -32,7 +31,7 @@ pub(crate) fn create_child(
     skeleton.leave_room_for(size);
     file.set_size(skeleton.end())?;
     // What makes the file a VHDX comes last.
-    let parts = skeleton.parts(&Guids::new(id, &mut Ids::random()), Some(&locator));
+    let parts = skeleton.parts(&Guids::new(id, &mut file.ids()), Some(&locator));
     parts.iter().rev().try_for_each(|(offset, bytes)| file.write_all_at(bytes, *offset))?;
     if size > info.size {
         // Some readers look for a parent beyond the parent's end, unless blocks are there.

@@ -33,7 +33,7 @@ pub(super) fn create(file: &WritableFile, parent: &ParentLink<'_>, options: &Chi
         sectors: info.size / SECTOR,
         sector_size: info.logical_sector_size,
         extents: vec![own.unwrap_or(NAMELESS).to_owned()],
-        id: uuid::Uuid::new_v4().as_u128(),
+        id: file.ids().guid().as_u128(),
         parent: Some(Parent { cid, name: name.to_owned(), uuid, geometry: info.geometry }),
     };
     descriptor.check()?;

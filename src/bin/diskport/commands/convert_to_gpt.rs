@@ -14,14 +14,15 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
     let format = conversion.copy_format(destination)?;
     let source = conversion.open.open(&args.source, conversion.source_format)?;
     let types = conversion.map.iter().copied().collect();
-    let plan = plan_convert_to_gpt(&source, &types, &mut conversion.ids())?;
+    let mut ids = conversion.ids();
+    let plan = plan_convert_to_gpt(&source, &types, &mut ids)?;
     let (id, rows) = (partitions::disk_id(&plan.layout), partitions::rows(&plan.layout, &plan.disk)?);
     if let Some(format) = format {
         let mut adjustments = vec![format!("GPT {id}")];
         adjustments.extend(rows.iter().map(partitions::line));
         return output::write(plan.copy().to(format), destination, &conversion.output, mode, &adjustments);
     }
-    conversion.write_child(plan.child(), &source, destination)?;
+    conversion.write_child(plan.child().ids(ids), &source, destination)?;
     if conversion.output.json {
         console::print_json(&serde_json::json!({
             "destination": destination.display().to_string(),

@@ -25,7 +25,8 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
         copy: conversion.output_kind == OutputKind::Copy,
         types: conversion.map.iter().copied().collect(),
     };
-    let plan = plan_convert_to_uefi(&source, &options, &mut conversion.ids())?;
+    let mut ids = conversion.ids();
+    let plan = plan_convert_to_uefi(&source, &options, &mut ids)?;
     match (destination, format) {
         (Some(destination), Some(format)) => {
             let all = plan.steps.iter().chain(&plan.next_steps).cloned().collect::<Vec<_>>();
@@ -33,7 +34,7 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
             output::write(plan.copy().to(format), destination, &conversion.output, mode, &all)
         }
         (Some(destination), None) => {
-            conversion.write_child(plan.child(), &source, destination)?;
+            conversion.write_child(plan.child().ids(ids), &source, destination)?;
             tell(&plan, Some(destination), conversion.output.json)
         }
         (None, _) => tell(&plan, None, conversion.output.json),

@@ -38,7 +38,7 @@ impl Journal {
     /// A session on `file`; `log` is where its log lies.
     pub(crate) fn new(file: WritableFile, headers: Headers, log: Range<u64>) -> Self {
         let pending = Arc::new(Pending::new(file.storage().clone()));
-        let (log, session) = (LogWriter::new(log), Session::Untouched);
+        let (log, session) = (LogWriter::new(log, file.ids().guid()), Session::Untouched);
         Self { file, headers, log, pending, session, data_write_guid: None }
     }
 
@@ -62,9 +62,9 @@ impl Journal {
         if self.has_begun(session) {
             return Ok(());
         }
-        let file_write = (self.session == Session::Untouched).then(Uuid::new_v4);
-        let data_write =
-            (session == Session::DataChanged).then(|| self.data_write_guid.unwrap_or_else(Uuid::new_v4));
+        let file_write = (self.session == Session::Untouched).then(|| self.file.ids().guid());
+        let data_write = (session == Session::DataChanged)
+            .then(|| self.data_write_guid.unwrap_or_else(|| self.file.ids().guid()));
         if file_write.is_none() && data_write.is_none() {
             return Ok(());
         }

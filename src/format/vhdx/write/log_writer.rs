@@ -33,9 +33,9 @@ pub(super) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Entries in the log at `place`, which is empty, under a new LogGuid.
-    pub(super) fn new(place: Range<u64>) -> Self {
-        Self { place, guid: Uuid::new_v4(), sequence_number: 1, next: 0 }
+    /// Entries in the log at `place`, which is empty, under `guid`, a new LogGuid.
+    pub(super) fn new(place: Range<u64>, guid: Uuid) -> Self {
+        Self { place, guid, sequence_number: 1, next: 0 }
     }
 
     /// The LogGuid of the entries.

@@ -116,7 +116,7 @@ impl DescriptorText {
     fn set_cid(&mut self, cid: Option<Identity>) {
         let Some(old) = self.find("CID") else { return };
         let digits = old.len();
-        let random = uuid::Uuid::new_v4();
+        let random = self.file.ids().guid();
         let new = match cid {
             Some(Identity::Cid(cid)) => format!("{cid:08x}"),
             // qemu writes as many digits as the number needs.
