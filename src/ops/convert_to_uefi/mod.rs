@@ -13,10 +13,12 @@ use uuid::Uuid;
 pub use place::{EspChoice, EspPlace};
 use source::{Source, broken, open};
 
+use crate::MIB;
 use crate::child::Child;
 use crate::copy::Copy;
 use crate::disk::{Disk, Patch};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::ids::Ids;
 use crate::partition::{Fat32, Layout, Partition, Scheme, TypeMap, attribute, gpt_type, mbr_to_gpt};
 use crate::rule::Rule;
@@ -27,6 +29,8 @@ use crate::windows::ntfs::Volume;
 use crate::windows::registry::HiveState;
 use crate::windows::{GptIds, HiveFile};
 
+/// Bytes of a block of a VHDX child. Its parent's may have 32 MiB, of which little would change.
+const VHDX_BLOCK: u64 = 2 * MIB;
 /// The boot store's path on the EFI system partition.
 const STORE: &str = "\\EFI\\Microsoft\\Boot\\BCD";
 
@@ -86,7 +90,11 @@ impl UefiPlan {
     /// The differencing child that carries the plan out; the source stays as it is, so that deleting the child undoes
     /// all.
     pub fn child(&self) -> Child {
-        Child::of(&self.source).content_of(&self.disk)
+        let child = Child::of(&self.source).content_of(&self.disk);
+        match self.source.chain().first().map(|top| top.info().format) {
+            Some(Format::Vhdx) => child.block_size(VHDX_BLOCK),
+            _ => child,
+        }
     }
 
     /// The copy that carries the plan out.
