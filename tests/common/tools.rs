@@ -46,7 +46,7 @@ pub fn to_raw(format: &str, image: &Path, raw: &Path) -> Result<(), Trouble> {
     Ok(run(tool("qemu-img")?.args(["convert", "-f", format, "-O", "raw"]).args([image, raw]))?)
 }
 
-/// A script of `tests/interop` that needs `module`.
+/// A script of `tests` that needs `module`.
 pub fn python(script: &str, module: &str) -> Result<Command, Missing> {
     let chosen = std::env::var_os("DISKPORT_PYTHON").unwrap_or("python3".into());
     // Debian's own modules are for Debian's own interpreter.
@@ -54,7 +54,7 @@ pub fn python(script: &str, module: &str) -> Result<Command, Missing> {
         let import = Command::new(&interpreter).args(["-c", &format!("import {module}")]).output();
         if import.is_ok_and(|done| done.status.success()) {
             let mut command = Command::new(interpreter);
-            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(script));
+            command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(script));
             return Ok(command);
         }
     }

@@ -94,7 +94,7 @@ impl Sample {
             // libvhdi takes the size with which a VHD was made for its size.
             Format::Vhd if self.content.size() != self.target.size => Ok(()),
             Format::Vmdk => self.image.check_grain_tables().map_err(|e| format!("{name}: {e}").into()),
-            _ => same("libvhdi", python("read_vhd.py", "pyvhdi")?.arg(&image).first_line()?),
+            _ => same("libvhdi", python("interop/read_vhd.py", "pyvhdi")?.arg(&image).first_line()?),
         }
     }
 }

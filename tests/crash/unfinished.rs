@@ -126,7 +126,7 @@ fn check_others(
         }
     }
     let module = if format.format() == Format::Vmdk { "pyvmdk" } else { "pyvhdi" };
-    let said = python("opens.py", module)?.arg(module).arg(whole).args(images).finish()?;
+    let said = python("interop/opens.py", module)?.arg(module).arg(whole).args(images).finish()?;
     let said = String::from_utf8(said)?;
     let mut said = said.lines();
     if said.next() != Some("opens") {

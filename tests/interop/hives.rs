@@ -86,7 +86,7 @@ fn replayed(logs: &str, folder: &Path) -> Result<(), Trouble> {
     let dirty = if logs == "two logs" { hive_logs::two_logs() } else { hive_logs::old_log() };
     let path = folder.join("HIVE");
     fs::write(&path, &dirty.hive)?;
-    let mut command = python("read_hive.py", "regipy")?;
+    let mut command = python("interop/read_hive.py", "regipy")?;
     command.arg("regipy").arg(&path);
     // regipy expects something in each log that it is given.
     for (index, log) in dirty.logs.iter().enumerate().filter(|(_, log)| log.len() > 512) {
@@ -164,7 +164,7 @@ fn store(path: &Path) -> Result<Store, Trouble> {
 }
 
 fn same(hive: &Path, reader: &str) -> Result<(), Trouble> {
-    let theirs = python("read_hive.py", reader)?.arg(reader).arg(hive).first_line()?;
+    let theirs = python("interop/read_hive.py", reader)?.arg(reader).arg(hive).first_line()?;
     if keys(hive)? == theirs { Ok(()) } else { Err(format!("{reader} reads other keys or values").into()) }
 }
 

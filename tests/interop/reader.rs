@@ -52,8 +52,8 @@ impl Reader {
                 to_raw(format, image, scratch)?;
                 Ok(digest::of_file(scratch)?)
             }
-            Reader::Libvmdk => python("read_vmdk.py", "pyvmdk")?.arg(image).first_line(),
-            Reader::Libvhdi => python("read_vhd.py", "pyvhdi")?.arg(image).first_line(),
+            Reader::Libvmdk => python("interop/read_vmdk.py", "pyvmdk")?.arg(image).first_line(),
+            Reader::Libvhdi => python("interop/read_vhd.py", "pyvhdi")?.arg(image).first_line(),
             // The handler is named, or 7-Zip would look into the partitions and volumes inside.
             Reader::SevenZip => {
                 let handler = format!("-t{format}");
@@ -65,5 +65,5 @@ impl Reader {
 
 /// The forward-only reader of streamOptimized, which reads its standard input.
 pub fn stream_reader() -> Result<Command, Missing> {
-    python("read_stream.py", "zlib")
+    python("interop/read_stream.py", "zlib")
 }
