@@ -138,11 +138,11 @@ impl WritableFile {
     }
 }
 
-/// Whether a storage, or the file system below it, cannot do this at all.
 fn random() -> Arc<Mutex<Ids>> {
     Arc::new(Mutex::new(Ids::random()))
 }
 
+/// Whether a storage, or the file system below it, cannot do this at all.
 fn is_unsupported(e: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     #[cfg(unix)]
