@@ -41,7 +41,7 @@ impl Changes {
     /// These changes, and `patches` after them: what they replace need not be moved there first. They meet none of the
     /// patches that are here already.
     pub fn and(mut self, patches: Vec<Patch>) -> Self {
-        self.patches.extend(patches);
+        self.patches.extend(patches.into_iter().filter(|patch| !patch.bytes.is_empty()));
         self.patches.sort_by_key(|patch| patch.offset);
         self.moves = apart(self.moves, &self.patches);
         self
@@ -98,6 +98,7 @@ mod tests {
         let expected = [Move { from: 1010, to: 110, len: 10 }, Move { from: 1025, to: 125, len: 15 }];
         assert_eq!(changes.moves, expected);
         assert_eq!(changes.moved(), 25);
-        assert_eq!(changes.and(vec![patch(110, 10), patch(125, 15)]).moves, []);
+        assert_eq!(changes.and(vec![patch(110, 10), patch(125, 15), patch(1 << 40, 0)]).moves, []);
+        assert_eq!(Changes::from(vec![patch(1 << 40, 0)]), Changes::default());
     }
 }
