@@ -133,11 +133,6 @@ pub fn plan_convert_to_uefi(source: &Disk, options: &UefiOptions, ids: &mut Ids)
     let (origin, has_other) = (files.origin.clone(), files.has_other);
     let place = place::find(source, &found, options, files.size())?;
     let mut story = Story::new(&found, &place, options.authority, has_other);
-    if windows.has_shadow_copies()? && place.changes.moved() > 0 {
-        story
-            .warnings
-            .push("the volume has shadow copies, which are of no use once its files are moved".to_owned());
-    }
 
     let mut layout = Layout { disk_size: place.disk_size, partitions: place.partitions, ..found.mbr.clone() };
     layout = mbr_to_gpt(&layout, &options.types, ids)?;

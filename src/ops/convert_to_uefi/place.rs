@@ -205,7 +205,7 @@ impl Finder<'_> {
         let format = self.disk.chain().first().map_or(Format::Raw, |top| top.info().format);
         if !copy && format != Format::Vhdx {
             return Ok(Err(format!(
-                "a child over a {format} is as large as its parent, and only a copy can grow"
+                "a child of this disk ({format}) would be as large as its parent: only a copy can grow"
             )));
         }
         let last = self.mbr().partitions.iter().map(Partition::end).max().unwrap_or(0);
