@@ -75,9 +75,9 @@ impl Rule {
             Rule::LogicalPartitions => Some("move its content into primary partitions first"),
             Rule::RoomBehind => Some("shrink the last partition, or grow the disk"),
             Rule::Encrypted => Some("decrypt the volume first"),
-            Rule::SystemPartitionRoom => {
-                Some("free space on the last NTFS volume, or let the disk grow with --esp grow")
-            }
+            Rule::SystemPartitionRoom => Some(
+                "free space on the last NTFS volume, or let a copy, or a VHDX child, grow with --esp grow",
+            ),
             Rule::BootFiles => Some("name a folder with the boot files with --boot-files"),
             Rule::Hibernated => Some("start Windows and shut it down with shutdown /s /t 0"),
             Rule::DirtyVolume => Some("start Windows and run chkdsk"),

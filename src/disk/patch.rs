@@ -9,13 +9,15 @@ use super::layer::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Result};
 use crate::storage::{FileRole, ImageFile, MemoryStorage, ReadAt};
 
-/// The first of the layer's files: the disk below, where what is moved lies. Those of the patches follow.
+/// The layer's first files: the disk below, where what is moved lies, and where everything goes, by which layers over the
+/// same disk are told apart. Those of the patches follow.
 const BELOW: FileIndex = FileIndex(0);
+const PATCHES: u32 = 2;
 
 /// The top layer that holds `changes` and is otherwise absent.
 pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn Layer>> {
-    let mut files = vec![ImageFile::new(Arc::new(Below(below.clone())), "(moved)", FileRole::Memory)?];
-    let mut runs = Vec::new();
+    let memory = |bytes| ImageFile::new(Arc::new(MemoryStorage::new(bytes)), "(memory)", FileRole::Memory);
+    let (mut patches, mut runs) = (Vec::new(), Vec::new());
     let mut add = |start: u64, len: u64, file, at| {
         let end = start.checked_add(len).filter(|&end| end <= size);
         runs.push(Run { start, end: end.ok_or(Error::OutOfRange { offset: start, len, size })?, file, at });
@@ -28,9 +30,8 @@ pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn
         add(to, len, BELOW, from)?;
     }
     for patch in changes.patches {
-        add(patch.offset, patch.bytes.len() as u64, FileIndex(files.len() as u32), 0)?;
-        let bytes = Arc::new(MemoryStorage::new(patch.bytes));
-        files.push(ImageFile::new(bytes, "(memory)", FileRole::Memory)?);
+        add(patch.offset, patch.bytes.len() as u64, FileIndex(PATCHES + patches.len() as u32), 0)?;
+        patches.push(memory(patch.bytes)?);
     }
     runs.retain(|run| run.start < run.end);
     runs.sort_by_key(|run| run.start);
@@ -44,6 +45,10 @@ pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn
         .ok_or(Error::Unsupported { what: "a disk without layers cannot be patched".to_owned() })?;
     info.size = size;
     info.warnings.clear();
+    let places = runs.iter().flat_map(|run| [run.start, run.end, u64::from(run.file.0), run.at]);
+    let places = memory(places.flat_map(u64::to_le_bytes).collect())?;
+    let below = ImageFile::new(Arc::new(Below(below.clone())), "(moved)", FileRole::Disk)?;
+    let files = [below, places].into_iter().chain(patches).collect();
     Ok(Arc::new(PatchLayer { info, files, runs }))
 }
 

@@ -317,7 +317,9 @@ pub(crate) fn stream<'w>(
 /// How messages call the source.
 pub(crate) fn source_name(disk: &Disk) -> String {
     let files = || disk.chain().iter().flat_map(|layer| layer.files());
-    let file = files().find(|file| file.role() != FileRole::Memory).or_else(|| files().next());
+    let file = files()
+        .find(|file| !matches!(file.role(), FileRole::Memory | FileRole::Disk))
+        .or_else(|| files().next());
     file.map_or_else(|| "the source".to_owned(), |file| file.name().to_owned())
 }
 

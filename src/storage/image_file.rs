@@ -30,6 +30,8 @@ pub enum FileRole {
     Extent,
     /// Memory of this process: no file.
     Memory,
+    /// A whole disk, of which parts are wanted elsewhere.
+    Disk,
 }
 
 impl ImageFile {

@@ -5,6 +5,7 @@
 //! `\Windows\Boot\EFI`, and by the "Windows UEFI CA 2023", in `EFI_EX` with names such as `bootmgfw_EX.efi`. Firmware that
 //! has revoked the one starts only the other; firmware that was never updated starts only the first.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,12 +87,13 @@ impl BootFiles {
             let names = source.names(folder)?;
             // The names of those with the later signature, without what tells them apart.
             let later_folder = format!("{folder}_EX");
-            let later: Vec<_> = source.names(&later_folder)?;
+            let later = source.names(&later_folder)?;
             has[0] |= names.iter().any(|name| is_boot_manager(name));
             has[1] |= later.iter().any(|name| is_boot_manager(&plain(name)));
             let later = if authority == SigningAuthority::Ca2023 { later } else { Vec::new() };
+            let replaced: HashSet<_> = later.iter().map(|name| plain(name).to_lowercase()).collect();
             for name in names {
-                if !later.iter().any(|later| plain(later).eq_ignore_ascii_case(&name)) {
+                if !replaced.contains(&name.to_lowercase()) {
                     gathered.add(folder, &name, format!("{BOOT}{to}/{name}"))?;
                 }
             }
@@ -159,7 +161,9 @@ impl Source for InVolume<'_> {
             return Ok(Vec::new());
         };
         let files = folder.tree()?.into_iter().filter(|(_, entry)| !entry.is_directory);
-        Ok(files.map(|(path, _)| path.replace('\\', "/")).collect())
+        let names: Vec<_> = files.map(|(path, _)| path.replace('\\', "/")).collect();
+        check_count(names.len(), &self.folder)?;
+        Ok(names)
     }
 
     fn read(&self, folder: &str, name: &str, limit: u64) -> Result<Vec<u8>> {
@@ -204,10 +208,9 @@ impl InFolder {
                     return Err(refused(format!("{} is too deep", path.display())));
                 }
                 Self::collect(&path, &format!("{name}/"), depth + 1, names)?;
-            } else if names.len() < MAX_FILES {
-                names.push(name);
             } else {
-                return Err(refused(format!("more than {MAX_FILES} files in {}", folder.display())));
+                names.push(name);
+                check_count(names.len(), folder.display())?;
             }
         }
         Ok(())
@@ -226,11 +229,22 @@ impl Source for InFolder {
     fn read(&self, folder: &str, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = self.path(folder).unwrap_or_default().join(name);
         let failed = |e| Error::io("read", path.display().to_string(), e);
-        let len = fs::metadata(&path).map_err(failed)?.len();
-        if len > limit {
+        let known = fs::metadata(&path).map_err(failed)?;
+        if !known.is_file() {
+            return Err(refused(format!("{} is no plain file", path.display())));
+        }
+        if known.len() > limit {
             return Err(refused(format!("the files up to {} pass {MAX_BYTES} bytes", path.display())));
         }
         fs::read(&path).map_err(failed)
+    }
+}
+
+/// Refuses more files than boot files are.
+fn check_count(count: usize, folder: impl fmt::Display) -> Result<()> {
+    match count > MAX_FILES {
+        true => Err(refused(format!("more than {MAX_FILES} files in {folder}"))),
+        false => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::ntfs::{File, Volume};
-use super::registry::Hive;
+use super::registry::{Hive, HiveState};
 use crate::disk::Patch;
 use crate::error::Result;
 use crate::storage::{MemoryStorage, ReadAt};
@@ -30,13 +30,21 @@ impl<'v> HiveFile<'v> {
             Ok(Arc::new(MemoryStorage::new(file.read(MAX_HIVE)?)))
         };
         let Some(file) = volume.find(path)? else { return Ok(None) };
+        let bytes = read(&file)?;
+        // Logs may be as large as the hive, and mean nothing to one that was closed.
+        let hive = Hive::open_with_logs(bytes.clone(), &[]);
+        if let Ok(hive) = hive
+            && *hive.state() == HiveState::Clean
+        {
+            return Ok(Some(Self { file, hive }));
+        }
         let mut logs = Vec::new();
         for ending in ["LOG1", "LOG2"] {
             if let Some(log) = volume.find(&format!("{path}.{ending}"))? {
                 logs.push(read(&log)?);
             }
         }
-        let hive = Hive::open_with_logs(read(&file)?, &logs).map_err(|e| e.within(path))?;
+        let hive = Hive::open_with_logs(bytes, &logs).map_err(|e| e.within(path))?;
         Ok(Some(Self { file, hive }))
     }
 

@@ -38,3 +38,11 @@ fn dense_disks_take_some_mebibytes_a_thread() {
         }
     }
 }
+
+/// What lies over a disk that grows is read to know it again, not the disk below.
+#[test]
+fn the_checkpoint_of_a_disk_that_grows_takes_no_more_than_that_of_another() {
+    let place = Place::new();
+    place.run(&["create", "source.vhdx", "--size", "64G"], DONE);
+    within(&place, 18, "\"$0\" convert source.vhdx grown.vhdx --size 65G --resume --no-sync --threads 1");
+}

@@ -113,3 +113,18 @@ fn what_firmware_would_not_start_is_refused() {
     far[0x3c..0x40].fill(0xff);
     refused(Some(far), earlier, "is no program");
 }
+
+/// A link to a device, which never ends.
+#[cfg(unix)]
+#[test]
+fn what_is_no_plain_file_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    put(folder.path(), "bootmgfw.efi", manager("2011"));
+    std::os::unix::fs::symlink("/dev/zero", folder.path().join("zeros.bin")).expect("links");
+    match BootFiles::in_folder(folder.path(), SigningAuthority::default()) {
+        Err(Error::NotConvertible { rule: Rule::BootFiles, reason }) => {
+            assert!(reason.contains("no plain file"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -130,9 +130,9 @@ pub fn plan_convert_to_uefi(source: &Disk, options: &UefiOptions, ids: &mut Ids)
         Some(folder) => BootFiles::in_folder(folder, options.authority)?,
         None => BootFiles::of_windows(&windows, &found.root, options.authority)?,
     };
-    let (origin, has_other) = (files.origin.clone(), files.has_other);
+    let origin = files.origin.clone();
     let place = place::find(source, &found, options, files.size())?;
-    let mut story = Story::new(&found, &place, options.authority, has_other);
+    let mut story = Story::new(&found, &place, &files);
 
     let mut layout = Layout { disk_size: place.disk_size, partitions: place.partitions, ..found.mbr.clone() };
     layout = mbr_to_gpt(&layout, &options.types, ids)?;
@@ -267,16 +267,15 @@ fn esp_volume(
 ) -> Result<Vec<Patch>> {
     let modified = UNIX_EPOCH + Duration::from_secs(ids.time());
     let mut volume = Fat32::new(esp.range(), layout.sector_size).serial(ids.serial()).modified(modified);
-    for (path, bytes) in files.files {
+    let mut all = files.files;
+    all.extend(bootstat.map(|bytes| ("EFI/Microsoft/Boot/BOOTSTAT.DAT".to_owned(), bytes.to_vec())));
+    all.push((STORE[1..].to_owned(), store));
+    for (path, bytes) in all {
         volume.add_file(&path, bytes).map_err(|e| match e {
             Error::Unsupported { what } => broken(Rule::BootFiles, what),
             other => other,
         })?;
     }
-    if let Some(bytes) = bootstat {
-        volume.add_file("EFI/Microsoft/Boot/BOOTSTAT.DAT", bytes.to_vec())?;
-    }
-    volume.add_file(&STORE[1..], store)?;
     volume.into_patches()
 }
 
@@ -288,14 +287,15 @@ struct Story {
 }
 
 impl Story {
-    fn new(found: &Source, place: &place::Place, authority: SigningAuthority, has_other: bool) -> Self {
+    fn new(found: &Source, place: &place::Place, files: &BootFiles) -> Self {
+        let BootFiles { origin, authority, has_other, .. } = files;
         let mut steps = Vec::new();
         let (start, size) = (place.range.start, place.range.end - place.range.start);
         let how = match place.place {
             EspPlace::Reuse => "in place of the old system partition",
             EspPlace::Gap => "where there was no partition",
             EspPlace::Shrink => "behind a volume that is made smaller",
-            EspPlace::Grow => "behind the end of the disk, which grows",
+            EspPlace::Grow => "behind the last partition",
         };
         steps.push(format!("EFI system partition of {size} bytes at {start}, {how}"));
         for (old, new) in found.mbr.partitions.iter().zip(&place.partitions) {
@@ -310,20 +310,26 @@ impl Story {
         if place.disk_size > found.mbr.disk_size {
             steps.push(format!("the disk grows from {} to {} bytes", found.mbr.disk_size, place.disk_size));
         }
-        steps.push(format!("boot files signed by {authority}"));
-        let warnings = found.mbr.warnings.iter().map(ToString::to_string).collect();
+        steps.push(format!("boot files from {origin}, signed by {authority}"));
+        let mut warnings: Vec<_> = found.mbr.warnings.iter().map(ToString::to_string).collect();
+        warnings.extend(found.warnings.iter().cloned());
+        if place.place == EspPlace::Reuse && !found.on_system.is_empty() {
+            warnings.push(format!(
+                "the old system partition's other files are in the source alone: {}",
+                found.on_system.join(", ")
+            ));
+        }
         let mut next_steps = vec![
             "set the machine's firmware to UEFI; it finds \\EFI\\Boot\\bootx64.efi without a boot entry"
                 .to_owned(),
             "the disk must be on a controller whose driver this Windows starts at boot".to_owned(),
         ];
-        next_steps.push(match (authority, has_other) {
+        next_steps.push(match (*authority, *has_other) {
             (SigningAuthority::Pca2011, true) => {
                 "Secure Boot on firmware that revoked the 2011 authority wants the boot files of 2023".to_owned()
             }
             (SigningAuthority::Pca2011, false) => {
-                "Secure Boot on firmware that revoked the 2011 authority refuses these files, and this Windows has \
-                 none of 2023"
+                "Secure Boot on firmware that revoked the 2011 authority refuses these files, and there are none of 2023"
                     .to_owned()
             }
             (SigningAuthority::Ca2023, _) => {

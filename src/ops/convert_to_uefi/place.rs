@@ -181,21 +181,32 @@ impl Finder<'_> {
         }
         candidates.sort_by_key(|&at| std::cmp::Reverse(self.mbr().partitions[at].start));
         let mut reasons = Vec::new();
+        let mut failure = None;
         for tail in [Tail::MustBeFree, Tail::Move] {
             for &at in &candidates {
                 let partition = &self.mbr().partitions[at];
                 let end = partition.end().min(self.last_end()) / MIB * MIB;
                 let Some(start) = end.checked_sub(self.want).filter(|&start| start > partition.start) else {
-                    reasons.push(format!("partition {} is too small", partition.index));
+                    if tail == Tail::Move {
+                        reasons.push(format!("partition {} is too small", partition.index));
+                    }
                     continue;
                 };
                 let mut place = self.place(EspPlace::Shrink, start..end);
-                match self.cut(&mut place, at, start, tail)? {
-                    Ok(()) => return self.make_room_behind(place),
-                    Err(why) if tail == Tail::Move => reasons.push(why),
-                    Err(_) => {}
+                match self.cut(&mut place, at, start, tail) {
+                    Ok(Ok(())) => return self.make_room_behind(place),
+                    Ok(Err(why)) if tail == Tail::Move => reasons.push(why),
+                    Ok(Err(_)) => {}
+                    // Another volume may do.
+                    Err(e @ (Error::NotConvertible { .. } | Error::Within { .. })) => {
+                        failure = failure.or(Some(e))
+                    }
+                    Err(e) => return Err(e),
                 }
             }
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         Ok(Err(if reasons.is_empty() { "no NTFS volume".to_owned() } else { reasons.join(", ") }))
     }
@@ -244,13 +255,15 @@ impl Finder<'_> {
         tail: Tail,
     ) -> Result<std::result::Result<(), String>> {
         let partition = &mut place.partitions[at];
+        let index = partition.index;
+        let Some(size) = end.checked_sub(partition.start).filter(|&size| size > 0) else {
+            return Ok(Err(format!("partition {index} lies where the backup GPT must")));
+        };
         let volume = open(self.disk, partition)?;
-        let size = end - partition.start;
         let (free, less) = (volume.free()?, volume.size().saturating_sub(size));
         if less > 0 && free < less + RESERVE {
             return Ok(Err(format!(
-                "partition {} has {free} bytes free, of which {less} would go and {RESERVE} are to stay",
-                partition.index
+                "partition {index} has {free} bytes free, of which {less} would go and {RESERVE} are to stay"
             )));
         }
         let shrunk = match volume.shrink(size, tail) {
@@ -258,9 +271,12 @@ impl Finder<'_> {
             Err(
                 Error::NotConvertible { rule: Rule::SystemPartitionRoom, reason } | Error::Layout { reason },
             ) => {
-                return Ok(Err(format!("partition {}: {reason}", partition.index)));
+                return Ok(Err(format!("partition {index}: {reason}")));
             }
-            Err(e) => return Err(e),
+            Err(Error::NotConvertible { rule, reason }) => {
+                return Err(broken(rule, format!("partition {index}: {reason}")));
+            }
+            Err(e) => return Err(e.within(format!("partition {index}"))),
         };
         partition.size = size;
         place.changes.moves.extend(shrunk.moves);

@@ -38,7 +38,15 @@ pub(super) struct Source {
     pub bootstat: Option<Vec<u8>>,
     /// Whether Windows' recovery environment is on the system partition.
     pub recovery_on_system: bool,
+    /// What else is in the system partition's root directory.
+    pub on_system: Vec<String>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
 }
+
+/// What setup puts into the root directory of a system partition.
+const OF_SETUP: [&str; 7] =
+    ["boot", "bootmgr", "bootnxt", "bootsect.bak", "recovery", "system volume information", "."];
 
 impl Source {
     pub fn read(disk: &Disk, types: &TypeMap) -> Result<Self> {
@@ -56,16 +64,37 @@ impl Source {
         check_clean(&volume, &mbr.partitions[system])?;
         let store = read_store(&volume)?;
         let bootstat = match volume.find("\\Boot\\BOOTSTAT.DAT")? {
-            Some(file) => Some(file.read(MAX_BOOTSTAT)?),
+            Some(file) => match file.read(MAX_BOOTSTAT) {
+                Ok(bytes) => Some(bytes),
+                // Windows makes another.
+                Err(Error::Layout { .. }) => None,
+                Err(e) => return Err(e),
+            },
             None => None,
         };
-        let recovery_on_system = volume.find("\\Recovery\\WindowsRE\\Winre.wim")?.is_some();
+        let recovery_on_system = has_recovery_image(&volume)?;
+        let names = volume.root()?.entries()?.into_iter().map(|entry| entry.name);
+        let on_system = names
+            .filter(|name| !name.starts_with('$') && !OF_SETUP.contains(&name.to_lowercase().as_str()))
+            .collect();
         let (windows, root) = match &store {
             Some(store) => default_windows(disk, &mbr, signature, system, store)?,
             None => only_windows(disk, &mbr)?,
         };
-        let source = Self { mbr, signature, system, windows, root, store, bootstat, recovery_on_system };
+        let mut source = Self {
+            mbr,
+            signature,
+            system,
+            windows,
+            root,
+            store,
+            bootstat,
+            recovery_on_system,
+            on_system,
+            warnings: Vec::new(),
+        };
         source.check_windows(disk)?;
+        source.warnings = source.other_installations(disk)?;
         Ok(source)
     }
 
@@ -78,6 +107,18 @@ impl Source {
     pub fn has_recovery(&self) -> bool {
         let recovery = |partition: &Partition| partition.kind == PartitionType::Mbr(0x27);
         self.recovery_on_system || self.mbr.partitions.iter().any(recovery)
+    }
+
+    /// What is said of other Windows on the disk, whose own registries are not changed.
+    fn other_installations(&self, disk: &Disk) -> Result<Vec<String>> {
+        let others = with_windows(disk, &self.mbr, &self.root)?.into_iter().filter(|&at| at != self.windows);
+        let warning = |at: usize| {
+            let index = self.mbr.partitions[at].index;
+            format!(
+                "partition {index} has a Windows too, which the default entry does not start: its drive letters may change"
+            )
+        };
+        Ok(others.map(warning).collect())
     }
 
     /// Refuses a Windows that UEFI cannot boot, or that is not shut down.
@@ -145,6 +186,17 @@ fn active(mbr: &Layout, disk: &Disk) -> Result<usize> {
             Err(broken(Rule::ActivePartition, reason))
         }
     }
+}
+
+/// Whether a recovery environment is on the volume: under `\Recovery\WindowsRE`, or in a folder with a GUID for its name.
+fn has_recovery_image(volume: &Volume) -> Result<bool> {
+    let Some(folder) = volume.find("\\Recovery")? else { return Ok(false) };
+    if !folder.is_directory()? {
+        return Ok(false);
+    }
+    let is_image =
+        |path: &str| path.rsplit('\\').next().is_some_and(|name| name.eq_ignore_ascii_case("winre.wim"));
+    Ok(folder.tree()?.iter().any(|(path, _)| is_image(path)))
 }
 
 fn read_store(volume: &Volume) -> Result<Option<Store>> {
@@ -243,10 +295,14 @@ fn with_windows(disk: &Disk, mbr: &Layout, root: &str) -> Result<Vec<usize>> {
     let kernel = format!("{root}\\System32\\ntoskrnl.exe");
     let mut found = Vec::new();
     for (at, partition) in mbr.partitions.iter().enumerate() {
-        if partition.file_system(disk)? == Some(FileSystem::Ntfs)
-            && open(disk, partition)?.find(&kernel)?.is_some()
-        {
-            found.push(at);
+        if partition.file_system(disk)? != Some(FileSystem::Ntfs) {
+            continue;
+        }
+        match open(disk, partition).and_then(|volume| Ok(volume.find(&kernel)?.is_some())) {
+            Ok(true) => found.push(at),
+            // What cannot be read starts nothing.
+            Ok(false) | Err(Error::Within { .. } | Error::Damaged { .. }) => {}
+            Err(e) => return Err(e),
         }
     }
     Ok(found)

@@ -12,12 +12,14 @@ use crate::failure::Failure;
 
 pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let conversion = &args.conversion;
-    let destination = args.destination.as_deref().filter(|_| !args.dry_run);
-    let format = match destination {
+    let format = match &args.destination {
         Some(destination) => conversion.copy_format(destination)?,
         None => None,
     };
     let source = conversion.open.open(&args.source, conversion.source_format)?;
+    if let (Some(destination), OutputKind::Child) = (&args.destination, conversion.output_kind) {
+        conversion.check_name(&source, destination)?;
+    }
     let options = UefiOptions {
         esp: args.esp.into(),
         boot_files: args.boot_files.clone(),
@@ -27,26 +29,51 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
     };
     let mut ids = conversion.ids();
     let plan = plan_convert_to_uefi(&source, &options, &mut ids)?;
-    match (destination, format) {
-        (Some(destination), Some(format)) => {
-            let all = plan.steps.iter().chain(&plan.next_steps).cloned().collect::<Vec<_>>();
-            warn(&plan);
-            output::write(plan.copy().to(format), destination, &conversion.output, mode, &all)
+    // What is said is known before anything is written.
+    let told = Told::of(&plan, args.destination.as_deref().filter(|_| !args.dry_run))?;
+    let Some(destination) = args.destination.as_deref().filter(|_| !args.dry_run) else {
+        // A plan is what was asked for; a report goes where messages go.
+        if conversion.output.json {
+            console::print_json(&told.json)?;
+        } else {
+            console::print(&told.text)?;
         }
-        (Some(destination), None) => {
-            conversion.write_child(plan.child().ids(ids), &source, destination)?;
-            tell(&plan, Some(destination), conversion.output.json)
-        }
-        (None, _) => tell(&plan, None, conversion.output.json),
+        warn(&plan);
+        return Ok(ExitCode::SUCCESS);
+    };
+    warn(&plan);
+    if let Some(format) = format {
+        let lines: Vec<_> = told.text.lines().map(|line| line.trim_start().to_owned()).collect();
+        return output::write(plan.copy().to(format), destination, &conversion.output, mode, &lines);
     }
+    conversion.write_child(plan.child().ids(ids), &source, destination)?;
+    if conversion.output.json {
+        console::print_json(&told.json)?;
+    } else {
+        say(told.text.trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Says what was done, or without a destination what would be.
-fn tell(plan: &UefiPlan, destination: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
-    let (id, rows) = (partitions::disk_id(&plan.layout), partitions::rows(&plan.layout, &plan.disk)?);
-    let destination = destination.map(|destination| destination.display().to_string());
-    if json {
-        console::print_json(&serde_json::json!({
+/// A plan, for programs and for people.
+struct Told {
+    json: serde_json::Value,
+    text: String,
+}
+
+impl Told {
+    /// Without a destination it is what would be done.
+    fn of(plan: &UefiPlan, destination: Option<&Path>) -> Result<Self, Failure> {
+        let (id, rows) = (partitions::disk_id(&plan.layout), partitions::rows(&plan.layout, &plan.disk)?);
+        let destination = destination.map(|destination| destination.display().to_string());
+        let mut text = format!("{}: GPT {id}\n", destination.as_deref().unwrap_or("plan"));
+        let lines = rows.iter().map(partitions::line).chain(plan.steps.iter().cloned());
+        lines.for_each(|line| text.push_str(&format!("  {line}\n")));
+        if !plan.tried.is_empty() {
+            text.push_str(&format!("  not possible: {}\n", plan.tried.join("; ")));
+        }
+        plan.next_steps.iter().for_each(|step| text.push_str(&format!("next: {step}\n")));
+        let json = serde_json::json!({
             "destination": destination,
             "dry_run": destination.is_none(),
             "virtual_size": plan.disk.size(),
@@ -66,23 +93,9 @@ fn tell(plan: &UefiPlan, destination: Option<&Path>, json: bool) -> Result<ExitC
             "steps": plan.steps,
             "warnings": plan.warnings,
             "next_steps": plan.next_steps,
-        }))?;
-        return Ok(ExitCode::SUCCESS);
+        });
+        Ok(Self { json, text })
     }
-    let mut text = format!("{}: GPT {id}\n", destination.as_deref().unwrap_or("plan"));
-    let lines = rows.iter().map(partitions::line).chain(plan.steps.iter().cloned());
-    lines.for_each(|line| text.push_str(&format!("  {line}\n")));
-    if !plan.tried.is_empty() {
-        text.push_str(&format!("  not possible: {}\n", plan.tried.join("; ")));
-    }
-    plan.next_steps.iter().for_each(|step| text.push_str(&format!("next: {step}\n")));
-    match destination {
-        // A plan is what was asked for; a report goes where messages go.
-        None => console::print(&text)?,
-        Some(_) => say(text.trim_end()),
-    }
-    warn(plan);
-    Ok(ExitCode::SUCCESS)
 }
 
 fn warn(plan: &UefiPlan) {
