@@ -139,3 +139,32 @@ fn what_is_not_convertible_is_refused_and_leaves_nothing() {
     place.run(&["convert-to-gpt", "fine.raw", "out.vhdx"], USAGE);
     assert!(!place.path("out.vhdx").exists());
 }
+
+/// What would have no effect, or could not do what it says, is refused, in a dry run too.
+#[test]
+fn options_that_mean_nothing_to_a_conversion_are_refused() {
+    let place = Place::new();
+    let bios = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/windows-bios.vmdk");
+    fs::copy(bios, place.path("bios.vmdk")).expect("copies");
+    let before = place.names();
+    for options in [
+        &["out.vmdk", "--level", "9"][..],
+        &["out.vmdk", "--threads", "2"],
+        &["out.vmdk", "--rate-limit", "1M"],
+        &["out.vmdk", "--verify"],
+        &["out.vmdk", "--format", "vmdk"],
+        &["out.vhd"],
+        // With other identities it would be another output.
+        &["out.raw", "--output-kind", "copy", "--resume"],
+    ] {
+        for more in [&[][..], &["--dry-run"]] {
+            place.run(&[&["convert-to-uefi", "bios.vmdk"], options, more].concat(), USAGE);
+        }
+    }
+    assert_eq!(place.names(), before);
+    let seeded = ["out.raw", "--output-kind", "copy", "--resume", "--seed", "1"];
+    place.run(&[&["convert-to-uefi", "bios.vmdk"], &seeded[..]].concat(), DONE);
+    let report = place.json(&["convert-to-uefi", "bios.vmdk", "--dry-run", "--json", "--seed", "1"]);
+    assert_eq!((&report["dry_run"], &report["destination"]), (&Value::Bool(true), &Value::Null));
+    assert_eq!(report["disk_id"], place.json(&["partitions", "--json", "out.raw"])["disk_id"]);
+}
