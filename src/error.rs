@@ -413,10 +413,13 @@ impl Error {
         }
     }
 
-    /// Says in which part of the disk a damage is; other errors stay as they are.
+    /// Says in which part of the disk a damage is, or what breaks a rule; other errors stay as they are.
     pub(crate) fn within(self, part: impl Into<String>) -> Self {
         match self {
             Error::Damaged { .. } => Error::Within { part: part.into(), error: Box::new(self) },
+            Error::NotConvertible { rule, reason } => {
+                Error::NotConvertible { rule, reason: format!("{}: {reason}", part.into()) }
+            }
             other => other,
         }
     }

@@ -19,6 +19,7 @@ mod read;
 pub(crate) mod sink;
 mod slice;
 pub(crate) mod space;
+mod storage;
 pub(crate) mod table;
 mod writable;
 pub(crate) mod write;

@@ -1,13 +1,12 @@
 //! A change that lies over a disk, in memory.
 
-use std::io;
 use std::sync::Arc;
 
 use super::Disk;
 use super::changes::{Changes, Move};
 use super::layer::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Result};
-use crate::storage::{FileRole, ImageFile, MemoryStorage, ReadAt};
+use crate::storage::{FileRole, ImageFile, MemoryStorage};
 
 /// The layer's first files: the disk below, where what is moved lies, and where everything goes, by which layers over the
 /// same disk are told apart. Those of the patches follow.
@@ -47,24 +46,9 @@ pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn
     info.warnings.clear();
     let places = runs.iter().flat_map(|run| [run.start, run.end, u64::from(run.file.0), run.at]);
     let places = memory(places.flat_map(u64::to_le_bytes).collect())?;
-    let below = ImageFile::new(Arc::new(Below(below.clone())), "(moved)", FileRole::Disk)?;
+    let below = ImageFile::new(Arc::new(below.clone()), "(moved)", FileRole::Disk)?;
     let files = [below, places].into_iter().chain(patches).collect();
     Ok(Arc::new(PatchLayer { info, files, runs }))
-}
-
-/// A disk as a storage.
-struct Below(Disk);
-
-impl ReadAt for Below {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = self.0.size().saturating_sub(offset).min(buf.len() as u64) as usize;
-        self.0.read_at(&mut buf[..len], offset).map_err(io::Error::other)?;
-        Ok(len)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.size())
-    }
 }
 
 struct PatchLayer {

@@ -62,8 +62,8 @@ impl BootFiles {
     ///
     /// # Errors
     ///
-    /// [`Error::NotConvertible`] with [`Rule::BootFiles`] when they are not there or are for another machine;
-    /// [`Error::Layout`] for files that cannot be read, and what reading the volume gives rise to.
+    /// [`Error::NotConvertible`] with [`Rule::BootFiles`] when they are not there, are for another machine or cannot be
+    /// read, and what reading the volume gives rise to.
     pub fn of_windows(volume: &Volume, root: &str, authority: SigningAuthority) -> Result<Self> {
         let folder = format!("{root}\\Boot");
         Self::gather(&InVolume { volume, folder: folder.clone() }, folder, authority)

@@ -9,16 +9,7 @@ use diskport::format::vmdk::Subformat;
 use diskport::{Disk, Error, MIB};
 use proptest::prelude::*;
 
-use crate::source::{Sparse, any_source, disk, noise};
-
-const FORMATS: [OutputFormat; 6] = [
-    OutputFormat::Raw,
-    OutputFormat::Vhd(Allocation::Fixed),
-    OutputFormat::Vhd(Allocation::Dynamic),
-    OutputFormat::Vhdx(Allocation::Fixed),
-    OutputFormat::Vhdx(Allocation::Dynamic),
-    OutputFormat::Vmdk(Subformat::MonolithicSparse),
-];
+use crate::source::{PLAIN, Sparse, any_source, disk, noise};
 
 fn copy(disk: &Disk, format: OutputFormat) -> Copy {
     let copy = Copy::new(disk).to(format).seed(5).sync(false);
@@ -60,7 +51,7 @@ proptest! {
         threads in 0..3_usize,
     ) {
         let source = disk(&Arc::new(source));
-        for format in FORMATS {
+        for format in PLAIN {
             let folder = tempfile::tempdir().expect("a folder");
             let copy = copy(&source, format).detect_zeros(detect).threads(threads);
             let whole = folder.path().join("whole");
@@ -98,7 +89,7 @@ fn a_shard_that_is_missing_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out");
     let source = dense();
-    for format in FORMATS {
+    for format in PLAIN {
         let copy = copy(&source, format);
         let plan = record(&copy);
         let missing = |expected: &[&str]| match copy.finish_shards(&plan, &path) {
@@ -149,7 +140,7 @@ fn digests_of_a_file_that_is_gone_do_not_count() {
 /// What was written, and what should be zeros.
 #[test]
 fn a_damaged_shard_is_named_and_can_be_written_again() {
-    for format in FORMATS {
+    for format in PLAIN {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out");
         let source =

@@ -5,9 +5,22 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use diskport::copy::OutputFormat;
+use diskport::format::Allocation;
+use diskport::format::vmdk::Subformat;
 use diskport::storage::ReadAt;
 use diskport::{Disk, Format, Open};
 use proptest::prelude::*;
+
+/// One of each kind that is one file, written at any offset.
+pub const PLAIN: [OutputFormat; 6] = [
+    OutputFormat::Raw,
+    OutputFormat::Vhd(Allocation::Fixed),
+    OutputFormat::Vhd(Allocation::Dynamic),
+    OutputFormat::Vhdx(Allocation::Fixed),
+    OutputFormat::Vhdx(Allocation::Dynamic),
+    OutputFormat::Vmdk(Subformat::MonolithicSparse),
+];
 
 /// Data runs in a sea of holes.
 #[derive(Debug, Default)]

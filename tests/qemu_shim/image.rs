@@ -1,10 +1,9 @@
 //! An image as a command line names it, and how it is opened.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use diskport::format::vhd::SizeField;
-use diskport::storage::{AnyPath, ReadAt};
+use diskport::storage::AnyPath;
 use diskport::{Disk, Error, Format, Open, WritableDisk};
 
 use crate::failure;
@@ -63,7 +62,7 @@ impl Image {
             },
             Some(container) => {
                 let container = Open::new().resolver(AnyPath).format(container).open_path(&self.path);
-                container.and_then(|container| self.how().open(Contained(container)))
+                container.and_then(|container| self.how().open(container))
             }
         };
         disk.map_err(|e| self.failure(&e))
@@ -128,20 +127,5 @@ pub fn path(name: &str) -> Result<PathBuf, String> {
         Some(("file", name)) if name.contains(':') && !name.contains('/') => Ok(Path::new(".").join(name)),
         Some(("file", name)) => Ok(PathBuf::from(name)),
         Some((protocol, _)) => Err(format!("Unknown protocol '{protocol}'")),
-    }
-}
-
-/// A disk as the storage of another image.
-struct Contained(Disk);
-
-impl ReadAt for Contained {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = self.0.size().saturating_sub(offset).min(buf.len() as u64) as usize;
-        self.0.read_at(&mut buf[..len], offset).map_err(io::Error::other)?;
-        Ok(len)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.size())
     }
 }

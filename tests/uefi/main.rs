@@ -14,6 +14,7 @@ mod large;
 #[path = "../cli/place.rs"]
 #[allow(dead_code)]
 mod place;
+mod refitted;
 mod refused;
 
 use libtest_mimic::Arguments;
@@ -22,9 +23,10 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // The firmware is emulated: more machines at a time than there are processors gain nothing.
     arguments.test_threads.get_or_insert(2);
-    let trials = [convert::trials(), refused::trials(), failure::trials(), large::trials()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials =
+        [convert::trials(), refused::trials(), refitted::trials(), failure::trials(), large::trials()]
+            .into_iter()
+            .flatten()
+            .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -4,6 +4,7 @@
 
 mod place;
 mod source;
+mod story;
 
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 pub use place::{EspChoice, EspPlace};
 use source::{Source, broken, open};
+use story::Story;
 
 use crate::MIB;
 use crate::child::Child;
@@ -136,14 +138,15 @@ pub fn plan_convert_to_uefi(source: &Disk, options: &UefiOptions, ids: &mut Ids)
 
     let mut layout = Layout { disk_size: place.disk_size, partitions: place.partitions, ..found.mbr.clone() };
     layout = mbr_to_gpt(&layout, &options.types, ids)?;
-    let esp = add_esp(&mut layout, &found, place.place, place.range.clone(), ids.guid());
+    let esp_id = ids.guid();
+    let esp = add_esp(&mut layout, &found, place.place, place.range.clone(), esp_id);
     let ids_of_gpt = gpt_ids(&layout, &esp, found.signature);
 
     // The volume as it will be: what is in its files may have moved.
     let cut = source.patched(source.size(), place.changes.clone())?;
     let range = layout.partitions[found.windows].range();
     let letters = rename_letters(&Volume::open(&cut, range)?, &found.root, &ids_of_gpt, &mut story)?;
-    let store = boot_store(&found, &ids_of_gpt, esp_id(&esp), ids, &mut story)?;
+    let store = boot_store(&found, &ids_of_gpt, esp_id, ids, &mut story)?;
     let volume = esp_volume(files, found.bootstat.as_deref(), store, &esp, &layout, ids)?;
 
     let (bytes_moved, table) = (place.changes.moved(), layout.patches(source)?);
@@ -200,10 +203,6 @@ fn gpt_ids(layout: &Layout, esp: &Partition, signature: u32) -> GptIds {
     let others = layout.partitions.iter().filter(|partition| partition.id != esp.id);
     let partitions = others.filter_map(|partition| Some((partition.start, partition.id?))).collect();
     GptIds { signature, disk, partitions }
-}
-
-fn esp_id(esp: &Partition) -> Uuid {
-    esp.id.unwrap_or_default()
 }
 
 /// The drive letters, so that C: stays C:.
@@ -277,70 +276,4 @@ fn esp_volume(
         })?;
     }
     volume.into_patches()
-}
-
-/// What there is to say of a conversion.
-struct Story {
-    steps: Vec<String>,
-    warnings: Vec<String>,
-    next_steps: Vec<String>,
-}
-
-impl Story {
-    fn new(found: &Source, place: &place::Place, files: &BootFiles) -> Self {
-        let BootFiles { origin, authority, has_other, .. } = files;
-        let mut steps = Vec::new();
-        let (start, size) = (place.range.start, place.range.end - place.range.start);
-        let how = match place.place {
-            EspPlace::Reuse => "in place of the old system partition",
-            EspPlace::Gap => "where there was no partition",
-            EspPlace::Shrink => "behind a volume that is made smaller",
-            EspPlace::Grow => "behind the last partition",
-        };
-        steps.push(format!("EFI system partition of {size} bytes at {start}, {how}"));
-        for (old, new) in found.mbr.partitions.iter().zip(&place.partitions) {
-            if new.size < old.size && (place.place != EspPlace::Reuse || old.start != start) {
-                steps
-                    .push(format!("partition {} shrinks from {} to {} bytes", old.index, old.size, new.size));
-            }
-        }
-        if place.changes.moved() > 0 {
-            steps.push(format!("{} bytes of files move to make room", place.changes.moved()));
-        }
-        if place.disk_size > found.mbr.disk_size {
-            steps.push(format!("the disk grows from {} to {} bytes", found.mbr.disk_size, place.disk_size));
-        }
-        steps.push(format!("boot files from {origin}, signed by {authority}"));
-        let mut warnings: Vec<_> = found.mbr.warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(found.warnings.iter().cloned());
-        if place.place == EspPlace::Reuse && !found.on_system.is_empty() {
-            warnings.push(format!(
-                "the old system partition's other files are in the source alone: {}",
-                found.on_system.join(", ")
-            ));
-        }
-        let mut next_steps = vec![
-            "set the machine's firmware to UEFI; it finds \\EFI\\Boot\\bootx64.efi without a boot entry"
-                .to_owned(),
-            "the disk must be on a controller whose driver this Windows starts at boot".to_owned(),
-        ];
-        next_steps.push(match (*authority, *has_other) {
-            (SigningAuthority::Pca2011, true) => {
-                "Secure Boot on firmware that revoked the 2011 authority wants the boot files of 2023".to_owned()
-            }
-            (SigningAuthority::Pca2011, false) => {
-                "Secure Boot on firmware that revoked the 2011 authority refuses these files, and there are none of 2023"
-                    .to_owned()
-            }
-            (SigningAuthority::Ca2023, _) => {
-                "Secure Boot wants firmware that trusts the Windows UEFI CA 2023".to_owned()
-            }
-        });
-        if found.has_recovery() {
-            next_steps.push(
-                "reagentc /enable, where Windows says that its recovery environment is disabled".to_owned(),
-            );
-        }
-        Self { steps, warnings, next_steps }
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::UefiOptions;
-use super::source::{Source, broken, open};
+use super::source::{Source, broken, name, open};
 use crate::MIB;
 use crate::disk::{Changes, Disk};
 use crate::error::{Error, Result};
@@ -188,7 +188,7 @@ impl Finder<'_> {
                 let end = partition.end().min(self.last_end()) / MIB * MIB;
                 let Some(start) = end.checked_sub(self.want).filter(|&start| start > partition.start) else {
                     if tail == Tail::Move {
-                        reasons.push(format!("partition {} is too small", partition.index));
+                        reasons.push(format!("{} is too small", name(partition)));
                     }
                     continue;
                 };
@@ -237,9 +237,9 @@ impl Finder<'_> {
         let beyond = |partition: &Partition| partition.end() > self.usable.end;
         let Some(at) = place.partitions.iter().position(beyond) else { return Ok(Ok(place)) };
         if self.mbr().partitions[at].file_system(self.disk)? != Some(FileSystem::Ntfs) {
-            let index = place.partitions[at].index;
             let reason = format!(
-                "no room for a GPT behind partition {index}, which holds no NTFS volume that could be made smaller"
+                "no room for a GPT behind {}, which holds no NTFS volume that could be made smaller",
+                name(&place.partitions[at])
             );
             return Err(broken(Rule::RoomBehind, reason));
         }
@@ -255,15 +255,15 @@ impl Finder<'_> {
         tail: Tail,
     ) -> Result<std::result::Result<(), String>> {
         let partition = &mut place.partitions[at];
-        let index = partition.index;
         let Some(size) = end.checked_sub(partition.start).filter(|&size| size > 0) else {
-            return Ok(Err(format!("partition {index} lies where the backup GPT must")));
+            return Ok(Err(format!("{} lies where the backup GPT must", name(partition))));
         };
         let volume = open(self.disk, partition)?;
         let (free, less) = (volume.free()?, volume.size().saturating_sub(size));
         if less > 0 && free < less + RESERVE {
             return Ok(Err(format!(
-                "partition {index} has {free} bytes free, of which {less} would go and {RESERVE} are to stay"
+                "{} has {free} bytes free, of which {less} would go and {RESERVE} are to stay",
+                name(partition)
             )));
         }
         let shrunk = match volume.shrink(size, tail) {
@@ -271,12 +271,9 @@ impl Finder<'_> {
             Err(
                 Error::NotConvertible { rule: Rule::SystemPartitionRoom, reason } | Error::Layout { reason },
             ) => {
-                return Ok(Err(format!("partition {index}: {reason}")));
+                return Ok(Err(format!("{}: {reason}", name(partition))));
             }
-            Err(Error::NotConvertible { rule, reason }) => {
-                return Err(broken(rule, format!("partition {index}: {reason}")));
-            }
-            Err(e) => return Err(e.within(format!("partition {index}"))),
+            Err(e) => return Err(e.within(name(partition))),
         };
         partition.size = size;
         place.changes.moves.extend(shrunk.moves);

@@ -11,7 +11,7 @@ use crate::rule::Rule;
 use crate::windows::HiveFile;
 use crate::windows::bcd::{self, Element, Object, Store, Target, element_type, object_type};
 use crate::windows::boot_files::{machine, machine_of};
-use crate::windows::ntfs::{State, Volume};
+use crate::windows::ntfs::Volume;
 use crate::windows::registry::HiveState;
 
 /// Bytes of a loader; `winload.efi` has about 2 MB.
@@ -61,7 +61,7 @@ impl Source {
         }
         let system = active(&mbr, disk)?;
         let volume = open(disk, &mbr.partitions[system])?;
-        check_clean(&volume, &mbr.partitions[system])?;
+        volume.check_clean().map_err(|e| e.within(name(&mbr.partitions[system])))?;
         let store = read_store(&volume)?;
         let bootstat = match volume.find("\\Boot\\BOOTSTAT.DAT")? {
             Some(file) => match file.read(MAX_BOOTSTAT) {
@@ -153,7 +153,7 @@ impl Source {
             let reason = format!("{system32} has no winload.efi: a 32-bit Windows, or one too old for UEFI");
             return Err(broken(Rule::Architecture, reason));
         }
-        check_clean(&volume, partition)
+        volume.check_clean().map_err(|e| e.within(name(partition)))
     }
 }
 
@@ -309,18 +309,12 @@ fn with_windows(disk: &Disk, mbr: &Layout, root: &str) -> Result<Vec<usize>> {
 }
 
 pub(super) fn open(disk: &Disk, partition: &Partition) -> Result<Volume> {
-    let part = || format!("partition {}", partition.index);
-    Volume::open(disk, partition.range()).map_err(|e| e.within(part()))
+    Volume::open(disk, partition.range()).map_err(|e| e.within(name(partition)))
 }
 
-fn check_clean(volume: &Volume, partition: &Partition) -> Result<()> {
-    let state = volume.state()?;
-    let rule = match state {
-        State::Clean => return Ok(()),
-        State::Hibernated => Rule::Hibernated,
-        State::Dirty | State::LogPending => Rule::DirtyVolume,
-    };
-    Err(broken(rule, format!("partition {}: {state}", partition.index)))
+/// How messages call a partition.
+pub(super) fn name(partition: &Partition) -> String {
+    format!("partition {}", partition.index)
 }
 
 pub(super) fn broken(rule: Rule, reason: String) -> Error {

@@ -101,7 +101,7 @@ impl Volume {
     }
 
     /// Refuses a volume that must not be changed.
-    pub(super) fn check_clean(&self) -> Result<()> {
+    pub(crate) fn check_clean(&self) -> Result<()> {
         let rule = match self.state()? {
             State::Clean => return Ok(()),
             State::Hibernated => Rule::Hibernated,

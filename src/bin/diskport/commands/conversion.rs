@@ -41,6 +41,9 @@ impl ConversionArgs {
 
     /// Refuses a name for a child of `source` that ends in another format.
     pub fn check_name(&self, source: &Disk, destination: &Path) -> Result<(), Failure> {
+        if self.output_kind == OutputKind::Copy {
+            return Ok(());
+        }
         let below = source.chain().first().map_or(Format::Raw, |top| top.info().format);
         output::check_name(destination, if below == Format::Raw { Format::Vhd } else { below })
     }
@@ -49,9 +52,7 @@ impl ConversionArgs {
         self.output.seed.map_or_else(Ids::random, Ids::seeded)
     }
 
-    /// Writes `child`, whose parent is `source`.
-    pub fn write_child(&self, child: Child, source: &Disk, destination: &Path) -> Result<(), Failure> {
-        self.check_name(source, destination)?;
+    pub fn write_child(&self, child: Child, destination: &Path) -> Result<(), Failure> {
         child.overwrite(self.output.overwrite).sync(!self.output.no_sync).write_file(destination)?;
         output::warn_of_place(destination, self.open.policy);
         Ok(())

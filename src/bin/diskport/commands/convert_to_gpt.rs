@@ -13,6 +13,7 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
     let (destination, conversion) = (&args.destination, &args.conversion);
     let format = conversion.copy_format(destination)?;
     let source = conversion.open.open(&args.source, conversion.source_format)?;
+    conversion.check_name(&source, destination)?;
     let types = conversion.map.iter().copied().collect();
     let mut ids = conversion.ids();
     let plan = plan_convert_to_gpt(&source, &types, &mut ids)?;
@@ -22,7 +23,7 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
         adjustments.extend(rows.iter().map(partitions::line));
         return output::write(plan.copy().to(format), destination, &conversion.output, mode, &adjustments);
     }
-    conversion.write_child(plan.child().ids(ids), &source, destination)?;
+    conversion.write_child(plan.child().ids(ids), destination)?;
     if conversion.output.json {
         console::print_json(&serde_json::json!({
             "destination": destination.display().to_string(),

@@ -17,7 +17,7 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
         None => None,
     };
     let source = conversion.open.open(&args.source, conversion.source_format)?;
-    if let (Some(destination), OutputKind::Child) = (&args.destination, conversion.output_kind) {
+    if let Some(destination) = &args.destination {
         conversion.check_name(&source, destination)?;
     }
     let options = UefiOptions {
@@ -30,8 +30,9 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
     let mut ids = conversion.ids();
     let plan = plan_convert_to_uefi(&source, &options, &mut ids)?;
     // What is said is known before anything is written.
-    let told = Told::of(&plan, args.destination.as_deref().filter(|_| !args.dry_run))?;
-    let Some(destination) = args.destination.as_deref().filter(|_| !args.dry_run) else {
+    let destination = args.destination.as_deref().filter(|_| !args.dry_run);
+    let told = Told::of(&plan, destination)?;
+    let Some(destination) = destination else {
         // A plan is what was asked for; a report goes where messages go.
         if conversion.output.json {
             console::print_json(&told.json)?;
@@ -46,7 +47,7 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
         let lines: Vec<_> = told.text.lines().map(|line| line.trim_start().to_owned()).collect();
         return output::write(plan.copy().to(format), destination, &conversion.output, mode, &lines);
     }
-    conversion.write_child(plan.child().ids(ids), &source, destination)?;
+    conversion.write_child(plan.child().ids(ids), destination)?;
     if conversion.output.json {
         console::print_json(&told.json)?;
     } else {
