@@ -82,7 +82,8 @@ pub(super) fn structures(
     Ok(Some(image))
 }
 
-/// That both footers are there, whole and equal. [`Ends::restore`](super::ends::Ends::restore) makes them so.
+/// That both footers are there, whole and equal. [`FooterPair::restore`](super::footer_pair::FooterPair::restore) makes
+/// them so.
 fn check_footers(file: &ImageFile, found: &Found, findings: &mut Findings) -> Result<()> {
     let mut warn = |structure, at, expected: &str, what: &str, consequence: &str, action: &str| {
         let defect = file.defect_box(Format::Vhd, Problem::Checksum, structure, at, expected, what);

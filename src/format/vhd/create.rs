@@ -2,9 +2,9 @@
 
 use zerocopy::IntoBytes;
 
-use super::fresh;
 use super::layout::{DYNAMIC, DynamicHeader, FIXED, Footer, SECTOR, UNUSED};
 use super::pending::ALIGNMENT;
+use super::skeleton;
 use crate::disk::layout::{HOLE, Layout, Metadata, Places, Put, put_table};
 use crate::error::{Error, Result};
 use crate::format::Allocation;
@@ -25,11 +25,11 @@ pub(crate) fn layout(
         let reason = format!("a VHD has sectors of 512 bytes, and the disk has sectors of {sector_size}");
         return Err(Error::Layout { reason });
     }
-    let size = fresh::check_size(size)?;
+    let size = skeleton::check_size(size)?;
     match allocation {
-        Allocation::Fixed => Ok(Layout::flat(size, fresh::footer(FIXED, size, ids).as_bytes().to_vec())),
+        Allocation::Fixed => Ok(Layout::flat(size, skeleton::footer(FIXED, size, ids).as_bytes().to_vec())),
         Allocation::Dynamic => {
-            fresh::check_block_size(block_size)?;
+            skeleton::check_block_size(block_size)?;
             Ok(Dynamic::new(size, block_size, ids).layout())
         }
     }
@@ -48,7 +48,7 @@ impl Dynamic {
     fn new(size: u64, block_size: u64, ids: &mut Ids) -> Self {
         let blocks = size.div_ceil(block_size);
         Self {
-            footer: fresh::footer(DYNAMIC, size, ids),
+            footer: skeleton::footer(DYNAMIC, size, ids),
             block_size,
             blocks,
             bitmap_size: (block_size / SECTOR / 8).next_multiple_of(SECTOR),
@@ -78,7 +78,7 @@ impl Dynamic {
 impl Metadata for Dynamic {
     fn front(&self, places: &Places<'_>, put: &mut Put<'_>) -> Result<()> {
         put(0, self.footer.as_bytes())?;
-        let header = fresh::header(self.blocks, self.block_size, BAT_OFFSET);
+        let header = skeleton::header(self.blocks, self.block_size, BAT_OFFSET);
         put(self.footer.data_offset.get(), header.as_bytes())?;
         let entry = |place: u64| (((place - self.bitmap_size) / SECTOR) as u32).to_be_bytes();
         let entries = places.iter().map(|(block, place)| (block, entry(place)));
@@ -87,6 +87,6 @@ impl Metadata for Dynamic {
 
     fn check(&self, end: u64) -> Result<()> {
         let last = end.saturating_sub(self.block_size + self.bitmap_size) / SECTOR;
-        if last < UNUSED.into() { Ok(()) } else { Err(fresh::too_long(end)) }
+        if last < UNUSED.into() { Ok(()) } else { Err(skeleton::too_long(end)) }
     }
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::ends::Ends;
 use super::footer::{self, Found, PIECES};
-use super::fresh;
+use super::footer_pair::FooterPair;
 use super::layout::{Footer, SECTOR};
+use super::skeleton;
 use crate::check::Repairs;
 use crate::disk::flat::FlatLayer;
 use crate::disk::write::{ParentLink, WriteLayer};
@@ -49,14 +49,19 @@ pub(super) fn slack(footer: &Footer, size: u64, at: u64) -> Range<u64> {
 }
 
 /// Cuts the slack where `repairs` allow it, and takes away the mark that a change of the size has left.
-pub(super) fn cut_slack(file: &WritableFile, ends: &mut Ends, size: u64, repairs: Repairs) -> Result<()> {
-    let slack = slack(&ends.footer, size, ends.at);
-    let marked = ends.footer.mark().is_some();
+pub(super) fn cut_slack(
+    file: &WritableFile,
+    footers: &mut FooterPair,
+    size: u64,
+    repairs: Repairs,
+) -> Result<()> {
+    let slack = slack(&footers.footer, size, footers.at);
+    let marked = footers.footer.mark().is_some();
     if repairs == Repairs::All || marked || footer::is_zeros(&file.image(FileRole::Image)?, &slack)? {
-        ends.cut(slack.start)?;
+        footers.cut(slack.start)?;
     }
     if marked {
-        ends.replace(ends.footer.unmarked())?;
+        footers.replace(footers.footer.unmarked())?;
     }
     Ok(())
 }
@@ -65,12 +70,12 @@ pub(super) fn cut_slack(file: &WritableFile, ends: &mut Ends, size: u64, repairs
 pub(super) struct FixedWriter {
     file: WritableFile,
     layer: FlatLayer,
-    ends: Mutex<Ends>,
+    footers: Mutex<FooterPair>,
 }
 
 impl FixedWriter {
-    pub(super) fn new(file: WritableFile, layer: FlatLayer, ends: Ends) -> Self {
-        Self { file, layer, ends: Mutex::new(ends) }
+    pub(super) fn new(file: WritableFile, layer: FlatLayer, footers: FooterPair) -> Self {
+        Self { file, layer, footers: Mutex::new(footers) }
     }
 }
 
@@ -116,29 +121,29 @@ impl WriteLayer for FixedWriter {
     /// The footer is all that says where the disk ends. While it is changed, it bears a mark: what lies beyond the disk
     /// is no one's, also where a cut leaves the footer inside the file.
     fn resize(&self, size: u64) -> Result<()> {
-        let (size, old) = (fresh::check_size(size)?, self.info().size);
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let footer = ends.footer.unmarked();
-        let at = ends.at;
+        let (size, old) = (skeleton::check_size(size)?, self.info().size);
+        let mut footers = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
+        let footer = footers.footer.unmarked();
+        let at = footers.at;
         if size > old {
-            ends.replace(footer.marked(at))?;
+            footers.replace(footer.marked(at))?;
             // What lay behind the disk: the footer, and what others may have left.
             let stale = old..size.min(at + SECTOR);
-            ends.make_room(size)?;
+            footers.make_room(size)?;
             self.file.zero(stale)?;
             self.file.sync()?;
         }
-        let footer = fresh::resized(&footer, size);
-        if ends.at > size {
-            ends.replace(footer.marked(size))?;
-            ends.cut(size)?;
+        let footer = skeleton::resized(&footer, size);
+        if footers.at > size {
+            footers.replace(footer.marked(size))?;
+            footers.cut(size)?;
         }
-        ends.replace(footer)
+        footers.replace(footer)
     }
 
     fn pack(&self) -> Result<()> {
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        cut_slack(&self.file, &mut ends, self.info().size, Repairs::Lossless)
+        let mut footers = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
+        cut_slack(&self.file, &mut footers, self.info().size, Repairs::Lossless)
     }
 
     fn set_parent(&self, _: &ParentLink<'_>) -> Result<()> {

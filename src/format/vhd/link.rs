@@ -2,9 +2,9 @@
 
 use zerocopy::IntoBytes;
 
-use super::fresh;
 use super::layout::*;
 use super::pending::{ALIGNMENT, Pending};
+use super::skeleton;
 use super::write::Writer;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
@@ -117,22 +117,22 @@ pub(crate) fn create_child(
         let limit = format!("a differencing disk is as large as its parent, {} bytes", parent.info.size);
         return Err(Error::SizeLimit { format: Format::Vhd, size: options.size, limit });
     }
-    let size = fresh::check_size(options.size)?;
+    let size = skeleton::check_size(options.size)?;
     // A parent may have blocks of a size that nobody makes.
-    let inherited = parent.info.block_size.filter(|&size| fresh::check_block_size(size).is_ok());
-    let block_size = options.block_size.or(inherited).unwrap_or(fresh::DEFAULT_BLOCK_SIZE);
-    fresh::check_block_size(block_size)?;
+    let inherited = parent.info.block_size.filter(|&size| skeleton::check_block_size(size).is_ok());
+    let block_size = options.block_size.or(inherited).unwrap_or(skeleton::DEFAULT_BLOCK_SIZE);
+    skeleton::check_block_size(block_size)?;
     let link = Link::of(parent)?;
 
     let blocks = size.div_ceil(block_size);
     let names = (SECTOR + HEADER).next_multiple_of(ALIGNMENT);
     let table = (names + link.len()).next_multiple_of(ALIGNMENT);
-    let mut header = fresh::header(blocks, block_size, table);
+    let mut header = skeleton::header(blocks, block_size, table);
     let data = link.record(&mut header, names);
-    let footer = fresh::footer(DIFFERENCING, size, &mut file.ids());
+    let footer = skeleton::footer(DIFFERENCING, size, &mut file.ids());
     let end = table + (blocks * 4).next_multiple_of(SECTOR);
     file.write_all_at(&data, names)?;
-    fresh::unused(file, table..end)?;
+    skeleton::unused(file, table..end)?;
     file.write_all_at(footer.as_bytes(), end)?;
     file.write_all_at(header.as_bytes(), footer.data_offset.get())?;
     // The copy that readers look for first comes last.
@@ -154,9 +154,9 @@ impl Writer {
         self.file.write_all_at(header.as_bytes(), at)?;
         self.file.write_all_at(&data, at + HEADER)?;
         self.file.sync()?;
-        let mut footer = pending.ends.footer;
+        let mut footer = pending.footers.footer;
         footer.data_offset = at.into();
-        pending.ends.replace(footer)
+        pending.footers.replace(footer)
     }
 }
 

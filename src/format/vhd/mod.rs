@@ -6,28 +6,28 @@ mod bat;
 mod check;
 pub(crate) mod create;
 mod dynamic;
-mod ends;
 mod fixed;
 mod footer;
-mod fresh;
+mod footer_pair;
 mod header;
 mod layout;
 mod link;
 mod locator;
 mod open;
 mod pending;
+mod relocate;
 mod repair;
 mod resize;
-mod room;
 mod rules;
+mod skeleton;
 mod write;
 
 pub(crate) use check::check;
 pub(crate) use footer::probe;
-pub(crate) use fresh::DEFAULT_BLOCK_SIZE;
 pub(crate) use link::create_child;
 pub(crate) use open::{open, open_writable};
 pub(crate) use repair::repair;
+pub(crate) use skeleton::DEFAULT_BLOCK_SIZE;
 
 /// Which field gives the size of a VHD whose footer disagrees with itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

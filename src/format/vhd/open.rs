@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::bat::Bat;
 use super::dynamic::Dynamic;
-use super::ends::Ends;
 use super::fixed::FixedWriter;
 use super::footer::{FOOTER, Found};
+use super::footer_pair::FooterPair;
 use super::header::{HEADER, Header};
 use super::layout::*;
 use super::write::Writer;
@@ -59,16 +59,16 @@ pub(crate) fn open_writable(file: WritableFile, context: &OpenContext<'_>) -> Re
     if found.footer.saved_state != 0 {
         return refuse("it belongs to a virtual machine that is suspended, and would change below it");
     }
-    let ends = Ends::new(file.clone(), &found);
+    let footers = FooterPair::new(file.clone(), &found);
     let Some((header, bat)) = blocks else {
-        return Ok(Box::new(FixedWriter::new(file, fixed::open(image, &found, info)?, ends)));
+        return Ok(Box::new(FixedWriter::new(file, fixed::open(image, &found, info)?, footers)));
     };
     if !header.offset.is_multiple_of(SECTOR) || !header.table().start.is_multiple_of(SECTOR) {
         return refuse(
             "its header or its BAT does not begin with a sector, so that a cut could tear an entry",
         );
     }
-    Ok(Box::new(Writer::new(file, Dynamic::new(image, bat, info), header, ends)))
+    Ok(Box::new(Writer::new(file, Dynamic::new(image, bat, info), header, footers)))
 }
 
 /// Reads what an image says of itself and its blocks.

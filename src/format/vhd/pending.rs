@@ -5,9 +5,9 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use super::bat;
-use super::ends::Ends;
-use super::fresh;
+use super::footer_pair::FooterPair;
 use super::layout::{SECTOR, UNUSED};
+use super::skeleton;
 use super::write::Writer;
 use crate::disk::table::TableCursor;
 use crate::error::Result;
@@ -22,7 +22,7 @@ const AHEAD: u64 = 64 << 20;
 /// The changes that the file's tables do not show yet. Data are written at once; what leads to them waits here until
 /// they are durable.
 pub(super) struct Pending {
-    pub(super) ends: Ends,
+    pub(super) footers: FooterPair,
     /// Where fresh space begins: it reads as zeros, but for a footer that lay there, which a new block's bitmap covers.
     pub(super) end: u64,
     /// BAT entries.
@@ -38,11 +38,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(ends: Ends) -> Self {
+    pub(super) fn new(footers: FooterPair) -> Self {
         Self {
             // A whole number of sectors, as all that is added to it.
-            end: ends.at,
-            ends,
+            end: footers.at,
+            footers,
             entries: BTreeMap::new(),
             bitmaps: BTreeMap::new(),
             left: Vec::new(),
@@ -111,19 +111,19 @@ impl Writer {
         let whole = bat.bitmap_size + bat.block_size;
         let after = |end: u64| (end + bat.bitmap_size).next_multiple_of(ALIGNMENT) - bat.bitmap_size;
         // A footer may lie under the bitmap that is to be written, but not under data that are taken for zeros.
-        let kept = Some(after(pending.end)).filter(|place| place + whole <= pending.ends.at);
-        let place = kept.unwrap_or(after(pending.ends.at));
+        let kept = Some(after(pending.end)).filter(|place| place + whole <= pending.footers.at);
+        let place = kept.unwrap_or(after(pending.footers.at));
         let end = place + whole;
         if u32::try_from(place / SECTOR).is_ok_and(|sector| sector != UNUSED) {
             if kept.is_none() {
                 let ahead = pending.placed.min(AHEAD / whole) * whole.next_multiple_of(ALIGNMENT);
-                pending.ends.move_to(end + ahead)?;
+                pending.footers.move_to(end + ahead)?;
             }
             pending.end = end;
             pending.placed += 1;
             return Ok(place);
         }
-        Err(fresh::too_long(end))
+        Err(skeleton::too_long(end))
     }
 
     /// Sets the bits of `sectors` of block `index`, whose data are written.
@@ -162,7 +162,7 @@ impl Writer {
         if pending.entries.is_empty() && pending.bitmaps.is_empty() {
             return Ok(());
         }
-        pending.ends.restore()?;
+        pending.footers.restore()?;
         let mut cursor = self.dynamic.cursor();
         for (&index, bits) in &pending.bitmaps {
             if !pending.entries.contains_key(&index)

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::check;
-use super::ends::Ends;
+use super::footer_pair::FooterPair;
 use super::layout::*;
 use super::open::{self, Image};
 use super::{fixed, footer};
@@ -28,13 +28,15 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
         }
         found => found?,
     };
-    let mut ends = Ends::new(file.clone(), &found);
-    ends.restore()?;
+    let mut footers = FooterPair::new(file.clone(), &found);
+    footers.restore()?;
 
     let image = file.image(FileRole::Image)?;
     let (bat, is_child) = match open::read(&image, context) {
         Ok(Image { blocks: Some((_, bat)), info, .. }) => (bat, info.parent.is_some()),
-        Ok(Image { blocks: None, info, .. }) => return fixed::cut_slack(file, &mut ends, info.size, repairs),
+        Ok(Image { blocks: None, info, .. }) => {
+            return fixed::cut_slack(file, &mut footers, info.size, repairs);
+        }
         Err(Error::Defect(_)) => return Ok(()),
         Err(error) => return Err(error),
     };

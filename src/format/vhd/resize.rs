@@ -2,10 +2,10 @@
 
 use zerocopy::IntoBytes;
 
-use super::fresh;
 use super::header::Header;
 use super::layout::SECTOR;
 use super::pending::Pending;
+use super::skeleton;
 use super::write::Writer;
 use crate::error::{Error, Result};
 use crate::format::Format;
@@ -18,7 +18,7 @@ impl Writer {
     /// only the old size needs goes afterwards.
     pub(super) fn change_size(&self, pending: &mut Pending, size: u64) -> Result<()> {
         self.publish(pending)?;
-        let (size, old) = (fresh::check_size(size)?, self.dynamic.info.size);
+        let (size, old) = (skeleton::check_size(size)?, self.dynamic.info.size);
         if size == old {
             return Ok(());
         }
@@ -36,11 +36,11 @@ impl Writer {
             self.zero_tail(pending)?;
             self.extend_table(pending, before, blocks)?;
         }
-        let footer = fresh::resized(&pending.ends.footer, size);
-        pending.ends.replace(footer)?;
+        let footer = skeleton::resized(&pending.footers.footer, size);
+        pending.footers.replace(footer)?;
         if size < old {
             let at = self.header.fields.table_offset.get();
-            fresh::unused(&self.file, at + blocks * 4..at + before * 4)?;
+            skeleton::unused(&self.file, at + blocks * 4..at + before * 4)?;
             self.file.sync()?;
             self.write_header(at, blocks)?;
             self.cut(pending, blocks)?;
@@ -91,7 +91,7 @@ impl Writer {
             }
             at
         };
-        fresh::unused(&self.file, at + before * 4..at + len)?;
+        skeleton::unused(&self.file, at + before * 4..at + len)?;
         self.file.sync()?;
         self.write_header(at, blocks)
     }

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use super::bat::{BAT, BATMAP, Bat};
 use super::footer::{FOOTER, Found};
-use super::fresh;
 use super::header::{HEADER, Header};
 use super::layout::*;
 use super::locator::{self, LOCATOR};
+use super::skeleton;
 use crate::check::{Findings, Severity};
 use crate::disk::LayerInfo;
 use crate::error::{Problem, Result};
@@ -76,7 +76,7 @@ pub(super) fn footer(file: &ImageFile, found: &Found, findings: &mut Findings) {
     }
     let at = offset_of!(Footer, time_stamp);
     rules.note_unless(is_past(footer.time_stamp.get()), at, "a time in the past", footer.time_stamp);
-    let computed = fresh::geometry(footer.current_size.get());
+    let computed = skeleton::geometry(footer.current_size.get());
     let limit = (computed.cylinders, computed.heads, computed.sectors);
     let stored = (u32::from(footer.cylinders.get()), u32::from(footer.heads), u32::from(footer.sectors));
     // Readers have taken the geometry for the size; those that look at it here lose sectors, or refuse.

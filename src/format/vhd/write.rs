@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::dynamic::Dynamic;
-use super::ends::Ends;
+use super::footer_pair::FooterPair;
 use super::header::Header;
 use super::layout::SECTOR;
 use super::pending::Pending;
@@ -33,8 +33,8 @@ enum Content<'a> {
 }
 
 impl Writer {
-    pub(super) fn new(file: WritableFile, dynamic: Dynamic, header: Header, ends: Ends) -> Self {
-        Self { file, dynamic, header, pending: RwLock::new(Pending::new(ends)) }
+    pub(super) fn new(file: WritableFile, dynamic: Dynamic, header: Header, footers: FooterPair) -> Self {
+        Self { file, dynamic, header, pending: RwLock::new(Pending::new(footers)) }
     }
 
     /// Whether sectors that are not here are a parent's.
@@ -176,7 +176,7 @@ impl WriteLayer for Writer {
         let mut pending = self.change();
         self.publish(&mut pending)?;
         let end = pending.end;
-        pending.ends.cut(end)
+        pending.footers.cut(end)
     }
 
     fn resize(&self, size: u64) -> Result<()> {

@@ -22,7 +22,7 @@ impl Writer {
         let ranges = [0..SECTOR, header, self.header.table()].into_iter().chain(locators);
         for range in ranges.chain(self.dynamic.bat.batmap.iter().cloned()) {
             // A locator or a batmap may claim more than there is.
-            space.cover(range.start.min(pending.ends.at)..range.end.min(pending.ends.at));
+            space.cover(range.start.min(pending.footers.at)..range.end.min(pending.footers.at));
         }
         space
     }
@@ -41,7 +41,7 @@ impl Writer {
     /// Moves the blocks that lie in `range` to the file's end.
     pub(super) fn clear(&self, pending: &mut Pending, range: Range<u64>) -> Result<()> {
         if range.end > pending.end {
-            pending.ends.make_room(range.end)?;
+            pending.footers.make_room(range.end)?;
             pending.end = range.end;
         }
         for (index, from) in self.blocks_in(pending, &range)? {
@@ -121,7 +121,7 @@ impl Writer {
             .map(move |data| data - bitmap)
     }
 
-    /// Ends the file after the last thing in use, where the disk has `blocks` blocks.
+    /// FooterPair the file after the last thing in use, where the disk has `blocks` blocks.
     pub(super) fn cut(&self, pending: &mut Pending, blocks: u64) -> Result<()> {
         let bat = &self.dynamic.bat;
         let mut cursor = self.dynamic.cursor();
@@ -133,6 +133,6 @@ impl Writer {
         }
         pending.end = end.next_multiple_of(SECTOR).min(pending.end);
         let end = pending.end;
-        pending.ends.cut(end)
+        pending.footers.cut(end)
     }
 }

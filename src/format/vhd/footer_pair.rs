@@ -9,7 +9,7 @@ use crate::storage::WritableFile;
 
 /// Where the footers lie. Of a dynamic or differencing disk at least one is durable at any time, and never do two
 /// good ones name different headers or sizes.
-pub(super) struct Ends {
+pub(super) struct FooterPair {
     file: WritableFile,
     pub(super) footer: Footer,
     /// Where the footer at the end lies: all data lie before it.
@@ -20,7 +20,7 @@ pub(super) struct Ends {
     begun: bool,
 }
 
-impl Ends {
+impl FooterPair {
     pub(super) fn new(file: WritableFile, found: &Found) -> Self {
         // A footer that lies between sectors, or that the end lacks, gets its place in `restore`.
         Self {
@@ -86,7 +86,7 @@ impl Ends {
         if end > self.at { self.move_to(end) } else { Ok(()) }
     }
 
-    /// Ends the file after a footer at `at`, where no data follow.
+    /// FooterPair the file after a footer at `at`, where no data follow.
     pub(super) fn cut(&mut self, at: u64) -> Result<()> {
         if self.begun {
             self.restore()?;
