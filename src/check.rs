@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::error::{Defect, Error, Problem};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// What a check found.

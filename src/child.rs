@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::disk::write::ParentLink;
 use crate::disk::{Disk, MappingKind};
 use crate::error::{Error, Result};
-use crate::format::{self, ChildOptions, Format};
-use crate::ids::Ids;
+use crate::format::{self, ChildOptions};
+use crate::leaves::Format;
+use crate::leaves::Ids;
 use crate::open::Open;
 use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
 

@@ -6,9 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::format::Format;
-use crate::rule::Rule;
-use crate::storage::ReferenceKind;
+use crate::leaves::{Format, ReferenceKind, Rule, UnknownFormat};
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -468,6 +466,12 @@ impl fmt::Display for Defect {
             f,
             "{file}: {format} {structure} at offset {offset}: {problem}: expected {expected}, found {found}"
         )
+    }
+}
+
+impl From<UnknownFormat> for Error {
+    fn from(unknown: UnknownFormat) -> Self {
+        Error::Unsupported { what: unknown.to_string() }
     }
 }
 

@@ -29,21 +29,18 @@ pub mod deflate;
 pub mod disk;
 mod error;
 pub mod format;
-mod ids;
+mod leaves;
 mod open;
 pub mod ops;
 pub mod partition;
-mod rule;
 pub mod storage;
 pub mod windows;
 
 pub use child::Child;
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
-pub use format::Format;
-pub use ids::Ids;
+pub use leaves::{Format, Ids, ReferenceKind, Rule, UnknownFormat};
 pub use open::{Open, open};
-pub use rule::Rule;
 
 /// Bytes of a KiB.
 pub const KIB: u64 = 1 << 10;

@@ -14,7 +14,8 @@ use crate::child::{Way, top_file};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer, WritableDisk};
 use crate::error::{Error, Result};
-use crate::format::{self, Choices, Format, OpenContext, vhd::SizeField, vmdk::GrainTables};
+use crate::format::{self, Choices, OpenContext, vhd::SizeField, vmdk::GrainTables};
+use crate::leaves::Format;
 use crate::storage::{
     FileRole, FileStorage, ImageFile, NoExternal, ReadAt, Resolver, SameDirectory, WritableFile, WriteAt,
 };

@@ -9,8 +9,9 @@ use crate::child::Child;
 use crate::copy::{Cancel, Copy, OutputFormat, Progress};
 use crate::disk::Layer;
 use crate::error::{Error, Result};
+use crate::format::Allocation;
 use crate::format::vmdk::Subformat;
-use crate::format::{Allocation, Format};
+use crate::leaves::Format;
 use crate::open::Open;
 use crate::storage::WritableFile;
 

@@ -7,7 +7,7 @@ use crate::copy::pairs::{Pair, Pairs, Part};
 use crate::copy::{Cancel, Progress};
 use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk, is_zero};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::open::Open;
 use crate::storage::WritableFile;
 

@@ -7,7 +7,7 @@ use super::source::Source;
 use super::{Cancel, Progress};
 use crate::disk::{Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// What an update did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Disk;
 use super::layer::{Layer, LayerInfo, Mapping};
 use crate::error::Result;
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 struct Empty {

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::disk::{Layer, LayerInfo};
     use crate::error::Error;
-    use crate::format::Format;
+    use crate::leaves::Format;
     use crate::storage::ImageFile;
 
     /// Zeros in runs of 10 bytes; from byte 30 on, nothing can be said.

@@ -9,7 +9,7 @@ use super::layer::{Codec, FileIndex, MappingKind, Packed};
 use super::table::ChunkCache;
 use super::{Disk, Extent};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Grains kept inflated.

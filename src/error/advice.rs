@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{Error, Problem};
-use crate::storage::ReferenceKind;
+use crate::leaves::ReferenceKind;
 
 impl Error {
     /// What the user can do about it, in one sentence; `None` when there is nothing sensible to say.
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::error::Defect;
-    use crate::format::Format;
+    use crate::leaves::Format;
 
     fn refused(problem: Problem, advice: Option<&'static str>) -> Error {
         let (file, expected, found) = (String::new(), String::new(), String::new());

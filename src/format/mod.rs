@@ -9,68 +9,12 @@ pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::check::{Findings, Repairs};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
+pub use crate::leaves::Format;
 use crate::storage::{ImageFile, Resolver, WritableFile};
-
-/// A format of disk images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Format {
-    /// The bytes of the disk and nothing else.
-    Raw,
-    /// Microsoft Virtual Hard Disk, version 1.
-    Vhd,
-    /// Microsoft Virtual Hard Disk, version 2.
-    Vhdx,
-    /// VMware Virtual Machine Disk.
-    Vmdk,
-}
-
-impl Format {
-    /// The format's name on the command line and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Raw => "raw",
-            Format::Vhd => "vhd",
-            Format::Vhdx => "vhdx",
-            Format::Vmdk => "vmdk",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Format::Raw => "raw",
-            Format::Vhd => "VHD",
-            Format::Vhdx => "VHDX",
-            Format::Vmdk => "VMDK",
-        })
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    /// Takes the names of [`Format::name`], and `vpc`, qemu's name for VHD.
-    fn from_str(name: &str) -> Result<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "raw" => Ok(Format::Raw),
-            "vhd" | "vpc" => Ok(Format::Vhd),
-            "vhdx" => Ok(Format::Vhdx),
-            "vmdk" => Ok(Format::Vmdk),
-            _ => Err(Error::Unsupported {
-                what: format!("{name:?} is not a format: expected raw, vhd, vhdx or vmdk"),
-            }),
-        }
-    }
-}
 
 /// Whether a disk's file has room for all of it from the start: what VHD and VHDX call fixed and dynamic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

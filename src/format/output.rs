@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::disk::layout::{BlockSet, Layout, LayoutFile, LayoutStream};
 use crate::disk::sink::{Sink, SinkStream};
 use crate::error::{Error, Result};
-use crate::ids::Ids;
+use crate::leaves::Ids;
 use crate::storage::{Explicit, FileRole, ReadAt, WritableFile, WriteAt};
 
 /// A format that can be written.

@@ -7,8 +7,10 @@ use super::{Open, detect, image_at};
 use crate::chain::begun;
 use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning};
 use crate::error::{Error, Result};
-use crate::format::{self, Format, OpenContext};
-use crate::storage::{FileIdentity, ImageFile, Reference, ReferenceKind};
+use crate::format::{self, OpenContext};
+use crate::leaves::Format;
+use crate::leaves::ReferenceKind;
+use crate::storage::{FileIdentity, ImageFile, Reference};
 
 /// A chain while it is being opened.
 pub(super) struct Chain<'a> {

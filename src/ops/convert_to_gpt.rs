@@ -4,9 +4,9 @@ use crate::child::Child;
 use crate::copy::Copy;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::ids::Ids;
+use crate::leaves::Ids;
+use crate::leaves::Rule;
 use crate::partition::{Layout, TypeMap, mbr_to_gpt};
-use crate::rule::Rule;
 
 /// What converting a disk's MBR will do. Nothing is written before one of the two outputs is.
 #[derive(Debug, Clone)]

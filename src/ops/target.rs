@@ -8,7 +8,7 @@ use super::reverse_image::{Plan, grow};
 use crate::copy::OutputFormat;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::partition::{EncryptedVolume, encrypted_volumes};
 
 /// A platform that a disk is made for.

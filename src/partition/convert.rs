@@ -9,8 +9,8 @@ use super::layout::{Layout, Partition, Role, Scheme};
 use super::types::{PartitionType, gpt_type};
 use super::validate::{broken, place};
 use crate::error::Result;
-use crate::ids::Ids;
-use crate::rule::Rule;
+use crate::leaves::Ids;
+use crate::leaves::Rule;
 
 /// Types that the caller maps, as MBR2GPT's `/map` does.
 pub type TypeMap = BTreeMap<u8, Uuid>;

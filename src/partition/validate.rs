@@ -3,7 +3,7 @@
 use super::gpt::Room;
 use super::layout::{Layout, Partition, Role, Scheme};
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 
 impl Layout {
     /// Refuses partitions that overlap, or lie beyond the disk, or where a GPT itself must lie.

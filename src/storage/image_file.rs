@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{FileStorage, ReadAt};
 use crate::error::{Defect, Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// A file that belongs to an image: its storage, its name, and what it is for.
 #[derive(Clone)]

@@ -25,6 +25,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
+pub use crate::leaves::ReferenceKind;
+
 pub use fault::{Fault, Faults, FaultyStorage};
 pub use file::FileStorage;
 pub use fingerprint::Fingerprint;
@@ -34,7 +36,7 @@ pub use memory::MemoryStorage;
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
 pub(crate) use output::{beside, check_free, partial_of};
-pub use resolver::{AnyPath, Explicit, NoExternal, Reference, ReferenceKind, Resolver, SameDirectory};
+pub use resolver::{AnyPath, Explicit, NoExternal, Reference, Resolver, SameDirectory};
 pub use writable::WritableFile;
 
 /// Bytes that can be read at any offset, by many threads at once.

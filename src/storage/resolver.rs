@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::safe_open::{self, Access};
 use super::{FileRole, FileStorage, ImageFile, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
+use crate::leaves::ReferenceKind;
 
 /// A name that an image gives for another file.
 #[derive(Debug, Clone, Copy)]
@@ -26,24 +27,6 @@ pub struct Reference<'a> {
     pub guarded: bool,
     /// The file that names it.
     pub referrer: &'a ImageFile,
-}
-
-/// What a named file is to the image that names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ReferenceKind {
-    /// The parent of a differencing image; it must bear the identity that the child recorded.
-    Parent,
-    /// A part of the image's own bytes; it has no identity.
-    Extent,
-}
-
-impl fmt::Display for ReferenceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ReferenceKind::Parent => "parent",
-            ReferenceKind::Extent => "extent",
-        })
-    }
 }
 
 impl Reference<'_> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{FileRole, FileStorage, ImageFile, WriteAt};
 use crate::error::{Error, Result};
-use crate::ids::Ids;
+use crate::leaves::Ids;
 
 /// A file that is written: its storage, and its name for messages. A clone is the same file.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 use crate::windows::ntfs::Volume;
 
 /// Where the boot manager and all that it reads go.

@@ -19,7 +19,8 @@ use super::{Copy, Report};
 use crate::disk::layout::{LayoutStream, Part};
 use crate::disk::{Blocks, Data};
 use crate::error::{Error, Result};
-use crate::format::{Format, output};
+use crate::format::output;
+use crate::leaves::Format;
 use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
 use crate::{MIB, Open};
 

@@ -11,8 +11,8 @@ use super::super::{Copy, OutputFormat};
 use crate::disk::Disk;
 use crate::disk::layout::{BlockSet, Layout};
 use crate::error::{Error, Result};
-use crate::format::Format;
 use crate::format::output::{self, Shape};
+use crate::leaves::Format;
 
 /// All that a plan has decided, to be serialised by `serde`: from it and the same source, any process makes the same
 /// bytes.

@@ -12,7 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::tar;
 use crate::disk::{Block, Data, Disk, LayerInfo, Pool};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ReadAt;
 
 /// Bytes that are inflated at once, and read of the archive.

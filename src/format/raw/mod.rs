@@ -8,7 +8,7 @@ use crate::disk::flat::FlatLayer;
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// Opens a raw disk: any file is one.

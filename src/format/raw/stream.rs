@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::{Block, Data, Disk, LayerInfo, Pool};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// Bytes that are read at once.
 const PIECE: u64 = 1 << 20;

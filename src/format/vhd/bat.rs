@@ -12,7 +12,7 @@ use crate::disk::LayerInfo;
 use crate::disk::space::Space;
 use crate::disk::table::{PagedTable, TableCursor};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 pub(super) const BAT: &str = "BAT";

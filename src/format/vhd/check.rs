@@ -15,7 +15,8 @@ use crate::check::{Findings, Repair, Severity};
 use crate::disk::bitmap::{self, BitOrder};
 use crate::disk::space::Space;
 use crate::error::{Defect, Error, Problem, Result};
-use crate::format::{Format, OpenContext};
+use crate::format::OpenContext;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 const LOST: &str = "the image is not opened";

@@ -8,7 +8,7 @@ use super::skeleton;
 use crate::disk::layout::{HOLE, Layout, Metadata, Places, Put, put_table};
 use crate::error::{Error, Result};
 use crate::format::Allocation;
-use crate::ids::Ids;
+use crate::leaves::Ids;
 
 /// The BAT follows the footer's copy and the header.
 const BAT_OFFSET: u64 = (size_of::<Footer>() + size_of::<DynamicHeader>()) as u64;

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 use super::layout::*;
 use crate::disk::{Geometry, Warning, is_zero};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 pub(super) const FOOTER: &str = "footer";

@@ -7,7 +7,7 @@ use super::footer::{Found, PIECES};
 use super::layout::*;
 use crate::disk::LayerInfo;
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 pub(super) const HEADER: &str = "dynamic disk header";

@@ -9,7 +9,8 @@ use super::write::Writer;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::{ChildOptions, Format};
+use crate::format::ChildOptions;
+use crate::leaves::Format;
 use crate::storage::WritableFile;
 
 /// Bytes of the header.

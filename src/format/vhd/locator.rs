@@ -9,7 +9,7 @@ use super::header::{HEADER, Header};
 use super::layout::*;
 use crate::disk::{Identity, LayerInfo, Linkage, ParentRef};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 pub(super) const LOCATOR: &str = "parent locator";

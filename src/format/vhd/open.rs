@@ -17,7 +17,8 @@ use crate::check::Findings;
 use crate::disk::write::WriteLayer;
 use crate::disk::{Geometry, Identity, Layer, LayerInfo};
 use crate::error::{Error, Problem, Result};
-use crate::format::{Format, OpenContext};
+use crate::format::OpenContext;
+use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// The creators known to follow the specification, or to err in ways that are provided for.

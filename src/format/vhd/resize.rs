@@ -8,7 +8,7 @@ use super::pending::Pending;
 use super::skeleton;
 use super::write::Writer;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// Bytes of the BAT that are copied at once.
 const PIECE: u64 = 64 << 10;

@@ -13,7 +13,7 @@ use super::skeleton;
 use crate::check::{Findings, Severity};
 use crate::disk::LayerInfo;
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Clocks differ by so many seconds.

@@ -10,8 +10,8 @@ use super::layout::{
 use crate::MIB;
 use crate::disk::Geometry;
 use crate::error::{Error, Result};
-use crate::format::Format;
-use crate::ids::Ids;
+use crate::leaves::Format;
+use crate::leaves::Ids;
 use crate::storage::WritableFile;
 
 /// The size that every tool knows.

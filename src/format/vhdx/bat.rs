@@ -9,7 +9,7 @@ use super::region::Reserved;
 use crate::MIB;
 use crate::disk::table::{ChunkCache, PagedTable, TableCursor};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 
 /// Bytes of an entry.

@@ -6,7 +6,7 @@ use super::contents::Contents;
 use crate::MIB;
 use crate::check::{Repair, Severity};
 use crate::error::{Defect, Error, Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 
 /// An entry that is wrong.

@@ -8,7 +8,7 @@ use super::log::Log;
 use super::write::headers::Headers;
 use crate::check::{Findings, Repair, Severity};
 use crate::error::{Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 
 /// What [`inspect`] has read.

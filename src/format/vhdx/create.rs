@@ -9,7 +9,7 @@ use crate::MIB;
 use crate::disk::layout::{HOLE, Layout, Metadata, Places, Put, put_table};
 use crate::error::Result;
 use crate::format::Allocation;
-use crate::ids::Ids;
+use crate::leaves::Ids;
 
 /// What Windows takes for a dynamic disk, and the only size that Citrix tests.
 pub(crate) const DEFAULT_BLOCK_SIZE: u64 = 32 * MIB;

@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 use super::layout::{FileTypeIdentifier, Header};
 use crate::MIB;
 use crate::error::{Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 
 /// The signature of the file type identifier, at the very beginning.

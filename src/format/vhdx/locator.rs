@@ -10,7 +10,7 @@ use super::layout::{ParentLocatorEntry, ParentLocatorHeader};
 use crate::disk::write::ParentLink;
 use crate::disk::{Identity, Linkage, ParentRef};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 
 /// The only locator type there is: a VHDX parent.

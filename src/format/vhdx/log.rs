@@ -15,7 +15,7 @@ use super::header::{Current, HEADER_SECTION};
 use super::layout::LogEntryHeader;
 use crate::MIB;
 use crate::error::{Error, Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 
 /// Sectors of the log, and of what it replaces.

@@ -11,7 +11,7 @@ use super::layout::{FileFlags, FileParameters, Guid, ItemFlags, MetadataTableEnt
 use super::locator;
 use crate::disk::ParentRef;
 use crate::error::{Error, Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 use crate::{GIB, MIB};
 

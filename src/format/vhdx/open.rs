@@ -6,7 +6,7 @@ use super::header::{self, Current};
 use super::metadata::Metadata;
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};
 use crate::error::Result;
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// A VHDX file.

@@ -8,7 +8,7 @@ use super::log::{ADVICE, Entry, Log, SECTOR, Sequence};
 use super::overlay::{Overlay, Source};
 use crate::KIB;
 use crate::error::{Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 
 /// The headers, at the beginning of the file, are written without the log and cannot be part of it.
 const LOGGED_FROM: u64 = 192 * KIB;

@@ -14,8 +14,8 @@ use super::metadata::{self, MAX_BLOCK, MAX_SIZE, MIN_BLOCK};
 use super::region;
 use crate::MIB;
 use crate::error::{Error, Result};
-use crate::format::Format;
-use crate::ids::Ids;
+use crate::leaves::Format;
+use crate::leaves::Ids;
 
 const LOG_LENGTH: u64 = MIB;
 const METADATA_OFFSET: u64 = HEADER_SECTION + LOG_LENGTH;

@@ -10,7 +10,7 @@ use super::taken::{TABLE, Taken};
 use crate::check::{Findings, Repair, Repairs, Severity};
 use crate::disk::space::Space;
 use crate::error::{Defect, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::{ImageFile, WritableFile};
 
 /// An extent that is being looked at.

@@ -1,7 +1,7 @@
 //! How many sectors a disk and its extents may have, and which number counts.
 
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Sectors of a disk, by policy: 64 TiB.

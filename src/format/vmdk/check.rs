@@ -14,7 +14,8 @@ use crate::check::{Findings, Repair, Repairs, Severity};
 use crate::disk::space::Space;
 use crate::disk::{Layer, MappingKind};
 use crate::error::{Error, Problem, Result};
-use crate::format::{Format, OpenContext};
+use crate::format::OpenContext;
+use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// What is repaired while the disk is looked at.

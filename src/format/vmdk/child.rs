@@ -8,7 +8,8 @@ use crate::disk::layout::LayoutFile;
 use crate::disk::sink::Sink;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::{ChildOptions, Format};
+use crate::format::ChildOptions;
+use crate::leaves::Format;
 use crate::storage::WritableFile;
 
 /// Writes a monolithicSparse child of `parent` into `file`.

@@ -10,7 +10,7 @@ use super::extents::ExtentSource;
 use super::grain_map::GrainMap;
 use super::layout::{COWD, COWD_GTES_PER_GT, CowdHeader, SECTOR};
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Sectors of a grain: "from one sector to 1 MB".

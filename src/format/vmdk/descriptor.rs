@@ -9,7 +9,7 @@ use super::ddb::Ddb;
 use super::extent_line::{Access, ExtentLine};
 use crate::disk::Warning;
 use crate::error::{Defect, Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Bytes of a descriptor at most.

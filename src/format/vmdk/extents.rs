@@ -16,8 +16,10 @@ use super::sesparse::SeSparse;
 use super::{GrainTables, cowd, hosted, sesparse};
 use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Problem, Result};
-use crate::format::{Format, OpenContext};
-use crate::storage::{FileIdentity, FileRole, ImageFile, Reference, ReferenceKind};
+use crate::format::OpenContext;
+use crate::leaves::Format;
+use crate::leaves::ReferenceKind;
+use crate::storage::{FileIdentity, FileRole, ImageFile, Reference};
 
 /// One sparse extent that is about to be opened.
 pub(super) struct ExtentSource<'a> {

@@ -3,7 +3,7 @@
 use super::layout::{KDMV, MARKER_FOOTER, Marker, SECTOR};
 use crate::disk::is_zero;
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// How far before the end of the file the footer is looked for: some writers and transports pad the file with zeros.

@@ -8,7 +8,7 @@ use super::layout::{GTE_UNALLOCATED, GTE_ZEROED, SECTOR};
 use super::packed::Packing;
 use crate::disk::{FileIndex, Mapping, MappingKind, is_zero};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Grain table entries of a page.

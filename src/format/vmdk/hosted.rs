@@ -15,7 +15,7 @@ use super::layout::{
 };
 use super::packed::Packing;
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Sectors of a grain, by policy: what writers have used. The specification allows any power of two above 8, which

@@ -10,7 +10,8 @@ use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
 use super::{cowd, hosted, sesparse};
 use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, ParentRef};
 use crate::error::{Problem, Result};
-use crate::format::{Format, OpenContext};
+use crate::format::OpenContext;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// What a file is, by its first bytes.

@@ -7,7 +7,7 @@ use super::grain_map::GrainMap;
 use super::layout::{GRAIN_MARKER, SECTOR};
 use crate::disk::{Codec, Packed};
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// How the grains of an extent are packed.

@@ -13,7 +13,7 @@ use super::layout::{
 };
 use crate::disk::{FileIndex, Mapping};
 use crate::error::{Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::ImageFile;
 
 /// Sectors of a grain, and of a grain table: the only values seen, and those that qemu takes.

@@ -16,7 +16,7 @@ use super::open::describe;
 use super::packed::longest;
 use crate::disk::{Block, Buffer, Data, Disk, LayerInfo, inflate};
 use crate::error::{Error, Problem, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, MemoryStorage};
 
 /// Reads a streamOptimized VMDK strictly forwards and yields the disk's blocks in order.

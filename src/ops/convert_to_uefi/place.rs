@@ -8,9 +8,9 @@ use super::source::{Source, broken, name, open};
 use crate::MIB;
 use crate::disk::{Changes, Disk};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
+use crate::leaves::Rule;
 use crate::partition::{FileSystem, Layout, Partition, PartitionType};
-use crate::rule::Rule;
 use crate::windows::ntfs::Tail;
 
 /// MBR2GPT's limits of a system partition that is used again, and the size of a new one. FAT32 with clusters as large as

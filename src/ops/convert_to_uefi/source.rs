@@ -3,11 +3,11 @@
 use crate::MIB;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::ids::Ids;
+use crate::leaves::Ids;
+use crate::leaves::Rule;
 use crate::partition::{
     FileSystem, Layout, Partition, PartitionType, Scheme, TypeMap, encrypted_volumes, mbr_to_gpt,
 };
-use crate::rule::Rule;
 use crate::windows::HiveFile;
 use crate::windows::bcd::{self, Element, Object, Store, Target, element_type, object_type};
 use crate::windows::boot_files::{machine, machine_of};

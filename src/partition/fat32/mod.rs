@@ -19,7 +19,7 @@ use tree::Directory;
 
 use crate::disk::Patch;
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 
 /// Bytes of a volume label.
 const LABEL: usize = 11;

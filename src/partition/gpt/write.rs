@@ -9,10 +9,10 @@ use super::entries::Entry;
 use super::{ENTRY, Gpt, GptCopy, HEADER, Header, MAX_ARRAY, SIGNATURE};
 use crate::disk::Patch;
 use crate::error::{Error, Result};
+use crate::leaves::Rule;
 use crate::partition::layout::{Layout, Partition};
 use crate::partition::mbr;
 use crate::partition::types::PartitionType;
-use crate::rule::Rule;
 
 /// Entries at least: "a minimum of 16,384 bytes must be reserved for the array" (chapter 5.3.1).
 const MIN_ENTRIES: u64 = 128;

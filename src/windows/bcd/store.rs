@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::element::{Element, VALUE, braced, utf16};
 use super::{element_type, object};
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 use crate::windows::registry::{Hive, Tree, kind};
 
 const OBJECTS: &str = "Objects";

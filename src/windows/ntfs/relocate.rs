@@ -14,7 +14,7 @@ use super::shrink::no_room;
 use super::volume::{Volume, system_file};
 use crate::disk::Move;
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 
 /// Bytes of records that are read at once.
 const BATCH: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use super::runs::Run;
 use super::volume::{Volume, system_file};
 use crate::disk::Changes;
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 
 /// What is done about clusters in use behind the new end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::flaw::flaw;
 use super::record::kind;
 use super::volume::{Volume, system_file};
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 
 /// In what state a volume was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::key::Key;
 use super::layout::{BIN_HEADER, BINS, INLINE, NIL, SEGMENT};
 use super::value::Value;
 use crate::error::{Error, Result};
-use crate::rule::Rule;
+use crate::leaves::Rule;
 
 /// Bytes of a hive's file that change.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use diskport::{Error, Format};
+use diskport::{Format, UnknownFormat};
 
 /// A format, with its kind where that is a container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,9 @@ impl FormatName {
 }
 
 impl FromStr for FormatName {
-    type Err = Error;
+    type Err = UnknownFormat;
 
-    fn from_str(name: &str) -> Result<Self, Error> {
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
         match name.to_ascii_lowercase().as_str() {
             "ova" => Ok(OVA),
             "tar.gz" => Ok(TAR_GZ),

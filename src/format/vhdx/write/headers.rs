@@ -5,7 +5,7 @@ use zerocopy::IntoBytes;
 use super::super::header::{Current, OFFSETS};
 use super::super::layout::Header;
 use crate::error::{Problem, Result};
-use crate::format::Format::Vhdx;
+use crate::leaves::Format::Vhdx;
 use crate::storage::{ImageFile, WritableFile};
 
 /// No writer gets so far by counting; from here on there is room to count.

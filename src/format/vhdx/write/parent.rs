@@ -7,10 +7,10 @@ use super::state::State;
 use crate::disk::space::Space;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::Format::Vhdx;
 use crate::format::vhdx::layout::{MetadataTableEntry, MetadataTableHeader};
 use crate::format::vhdx::log::SECTOR;
 use crate::format::vhdx::{locator, metadata};
+use crate::leaves::Format::Vhdx;
 
 const HEADER: u64 = size_of::<MetadataTableHeader>() as u64;
 const ENTRY: u64 = size_of::<MetadataTableEntry>() as u64;

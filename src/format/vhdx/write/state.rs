@@ -10,7 +10,7 @@ use super::journal::Journal;
 use crate::MIB;
 use crate::disk::bitmap::{self, BitOrder};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::{ImageFile, WritableFile};
 
 /// Sectors of the metadata that a change of one block can touch: the bits of a block of 256 MiB, and two entries of the BAT.

@@ -11,7 +11,7 @@ use super::super::layout::SECTOR;
 use super::Subformat;
 use crate::disk::Geometry;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// Sectors kept for an embedded descriptor: VirtualBox adds lines in place when it first opens a disk.
 pub(super) const EMBEDDED_SECTORS: u64 = 20;

@@ -15,7 +15,7 @@ pub(crate) use stream::Stream;
 
 use super::layout::SECTOR;
 use crate::error::Error;
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// The kinds of VMDK that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

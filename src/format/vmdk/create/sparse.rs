@@ -14,7 +14,7 @@ use super::descriptor::EMBEDDED_SECTORS;
 use crate::disk::layout::{Layout, Metadata, Places, Put, put_table};
 use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
 pub(super) const GRAIN_SECTORS: u64 = 128;

@@ -9,7 +9,7 @@ use super::super::descriptor::{self, NO_PARENT};
 use super::super::layout::{SECTOR, SparseExtentHeader};
 use crate::disk::Identity;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::{FileRole, OutputFile, WritableFile};
 
 /// Where an embedded descriptor lies: qemu reads it there, whatever the header says.

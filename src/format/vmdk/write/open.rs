@@ -14,7 +14,8 @@ use crate::check::{Findings, Repairs};
 use crate::disk::{Disk, FileIndex};
 use crate::error::{Error, Result};
 use crate::format::OpenContext;
-use crate::storage::{FileRole, Reference, ReferenceKind, WritableFile};
+use crate::leaves::ReferenceKind;
+use crate::storage::{FileRole, Reference, WritableFile};
 
 /// Opens the disk in `file` for writing, over `parent`.
 pub(in super::super) fn open(

@@ -6,7 +6,7 @@ use super::descriptor::DescriptorText;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 
 /// Bytes of a parent's name at most, so that it fits into an embedded descriptor.
 const MAX_NAME: usize = 4096;

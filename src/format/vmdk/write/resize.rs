@@ -6,7 +6,7 @@ use super::disk::{WritableVmdk, Writer};
 use super::sparse::Sparse;
 use crate::disk::Layer;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::WritableFile;
 
 /// Makes the disk `size` bytes long. Everything written before is durable. What is refused is refused before anything is

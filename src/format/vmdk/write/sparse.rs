@@ -12,7 +12,7 @@ use super::super::taken::Taken;
 use super::beneath::Beneath;
 use crate::disk::{FileIndex, Mapping, MappingKind};
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// Entries that wait for the next flush at most: 1 GiB in grains of 64 KiB.

@@ -1,0 +1,11 @@
+//! Names that everything shares, and that know nothing of each other: formats, references, rules, identities.
+
+mod format;
+mod ids;
+mod reference;
+mod rule;
+
+pub use format::{Format, UnknownFormat};
+pub use ids::Ids;
+pub use reference::ReferenceKind;
+pub use rule::Rule;
