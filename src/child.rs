@@ -1,10 +1,11 @@
 //! Making differencing children.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::write::ParentLink;
-use crate::disk::{Disk, MappingKind};
+use crate::disk::{Disk, MayDiffer, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions};
 use crate::leaves::Format;
@@ -69,8 +70,8 @@ impl Child {
         Self { block_size: Some(block_size), ..self }
     }
 
-    /// What differs from the parent from the beginning, by default nothing: what `changed`, the parent with
-    /// [changes](Disk::patched) over it, has in its top layer.
+    /// What the child reads as from the beginning, by default as its parent. It holds all in which `changed` differs from the
+    /// parent by their maps: of the parent with [changes](Disk::patched) over it, the changes alone.
     pub fn content_of(self, changed: &Disk) -> Self {
         Self { size: changed.size(), changed: Some(changed.clone()), ..self }
     }
@@ -95,7 +96,8 @@ impl Child {
     /// # Errors
     ///
     /// [`Error::Incomplete`] when a parent of the parent is missing, [`Error::Unsupported`] for a format that knows no
-    /// parents, [`Error::SizeLimit`] for a size that the format does not allow, [`Error::OutputExists`],
+    /// parents, for a parent that is a [slice](Disk::slice) or a [patched](Disk::patched) disk,
+    /// [`Error::SizeLimit`] for a size that the format does not allow, [`Error::OutputExists`],
     /// [`Error::OutputIsSource`], [`Error::OutOfRange`] for a patch beyond the disk, [`Error::Io`]. Nothing is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
         self.begin(path.as_ref())?.publish(self.sync)
@@ -133,23 +135,38 @@ impl Child {
         let Some(changed) = &self.changed else { return Ok(()) };
         let child = Open::new().over(file.clone(), &self.parent)?;
         let group = GROUP * u64::from(link.info.logical_sector_size);
-        let (mut bytes, mut written) = (Vec::new(), 0);
-        for extent in changed.extents(..) {
-            let extent = extent?;
-            if extent.depth > 0 || !matches!(extent.kind, MappingKind::Stored { .. }) {
-                continue;
+        let mut written = 0;
+        for range in MayDiffer::new(&self.parent, changed, self.size) {
+            for extent in changed.extents(range?) {
+                let extent = extent?;
+                let start = (extent.start / group * group).max(written);
+                let end = extent.end().next_multiple_of(group).min(changed.size()).max(start);
+                // Whole groups of zeros need no bytes; a group that is zeros in part does.
+                let zeros = if extent.is_data() {
+                    end..end
+                } else {
+                    let first = extent.start.next_multiple_of(group).clamp(start, end);
+                    first..(extent.end() / group * group).clamp(first, end)
+                };
+                copy(changed, &child, start..zeros.start)?;
+                child.write_zeroes(zeros.start, zeros.end - zeros.start)?;
+                copy(changed, &child, zeros.end..end)?;
+                written = end;
             }
-            let start = (extent.start / group * group).max(written);
-            let end = extent.end().next_multiple_of(group).min(self.size);
-            for at in (start..end).step_by(PIECE as usize) {
-                bytes.resize(PIECE.min(end - at) as usize, 0);
-                changed.read_at(&mut bytes, at)?;
-                child.write_at(&bytes, at)?;
-            }
-            written = end;
         }
         child.close()
     }
+}
+
+/// Writes what `changed` holds in `range` to the child.
+fn copy(changed: &Disk, child: &WritableDisk, range: Range<u64>) -> Result<()> {
+    let mut bytes = vec![0; PIECE.min(range.end - range.start) as usize];
+    for at in range.clone().step_by(PIECE as usize) {
+        let bytes = &mut bytes[..PIECE.min(range.end - at) as usize];
+        changed.read_at(bytes, at)?;
+        child.write_at(bytes, at)?;
+    }
+    Ok(())
 }
 
 /// The names by which a child finds its parent.
@@ -187,8 +204,13 @@ impl Way {
     }
 }
 
-/// The file of a disk that is a parent.
+/// The file of a disk that is a parent: an image as it is, since a later reader of the child finds nothing else.
 pub(crate) fn top_file(parent: &Disk) -> Result<&ImageFile> {
-    let file = parent.chain().first().and_then(|top| top.files().first());
+    let top = parent.chain().first();
+    if top.is_some_and(|top| !top.is_image()) {
+        let what = "a part of a disk, or a disk with changes over it, cannot be a parent".to_owned();
+        return Err(Error::Unsupported { what });
+    }
+    let file = top.and_then(|top| top.files().first());
     file.ok_or_else(|| Error::Unsupported { what: "a disk that no file holds cannot be a parent".to_owned() })
 }

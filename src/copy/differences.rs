@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::shared::MayDiffer;
 use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
-use crate::disk::{Block, Buffer, Data, Disk, Pool, WritableDisk, is_zero};
+use crate::disk::{Block, Buffer, Data, Disk, MayDiffer, Pool, WritableDisk, is_zero};
 use crate::error::Result;
 
 /// Bytes of each disk that are compared at a time.

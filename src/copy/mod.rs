@@ -24,7 +24,6 @@ mod reflink;
 mod resume;
 #[cfg(feature = "shards")]
 mod shard;
-mod shared;
 mod source;
 mod survey;
 mod throttle;

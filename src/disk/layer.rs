@@ -27,6 +27,12 @@ pub trait Layer: Send + Sync {
     /// longer the runs, the faster everything above.
     fn map(&self, offset: u64, limit: u64) -> Result<Mapping>;
 
+    /// Whether it is an image as its files hold it, as opposed to a range of one or to changes that lie over one. Only an
+    /// image can be a parent.
+    fn is_image(&self) -> bool {
+        true
+    }
+
     /// Whether its bytes come out of a stream, so that they can be read once, in order.
     fn reads_once(&self) -> bool {
         false

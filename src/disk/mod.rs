@@ -12,6 +12,7 @@ mod holes;
 mod inflate;
 mod layer;
 pub(crate) mod layout;
+mod may_differ;
 mod patch;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
@@ -41,6 +42,7 @@ pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
     Warning,
 };
+pub(crate) use may_differ::MayDiffer;
 pub use slice::Window;
 pub use writable::{Compaction, WritableDisk};
 pub use zero::is_zero;

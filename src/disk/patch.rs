@@ -86,4 +86,8 @@ impl Layer for PatchLayer {
             None => Mapping::absent(limit),
         })
     }
+
+    fn is_image(&self) -> bool {
+        false
+    }
 }

@@ -57,6 +57,10 @@ impl Layer for Slice {
     fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
         self.layer.map(self.start + offset, limit.min(self.info.size - offset))
     }
+
+    fn is_image(&self) -> bool {
+        false
+    }
 }
 
 /// A range of a disk that is open for writing: a partition, above all; see [`WritableDisk::window`].

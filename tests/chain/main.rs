@@ -1,6 +1,7 @@
 //! Chains: layers are merged and children get other parents, and what is read stays the same.
 
 mod children;
+mod content;
 mod family;
 mod interrupted;
 mod merge;

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::disk::{Disk, Extent, MappingKind, SkipHoles};
+use super::{Disk, Extent, MappingKind, SkipHoles};
 use crate::error::Result;
 
 /// The ranges in which two disks may differ: all but those in which both are zeros, and those that both take from the same place
 /// of the same file.
-pub(super) struct MayDiffer {
+pub(crate) struct MayDiffer {
     sides: [Side; 2],
     at: u64,
     size: u64,
@@ -21,7 +21,7 @@ struct Side {
 
 impl MayDiffer {
     /// Of the first `size` bytes; a smaller disk goes on with zeros.
-    pub(super) fn new(left: &Disk, right: &Disk, size: u64) -> Self {
+    pub(crate) fn new(left: &Disk, right: &Disk, size: u64) -> Self {
         let side =
             |disk: &Disk| Side { disk: disk.clone(), extents: disk.extents(..).skip_holes(), current: None };
         Self { sides: [side(left), side(right)], at: 0, size }
