@@ -33,6 +33,7 @@ mod leaves;
 mod open;
 pub mod ops;
 pub mod partition;
+mod sink;
 pub mod storage;
 pub mod windows;
 

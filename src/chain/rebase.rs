@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::copy::pairs::{Pair, Pairs, Part};
 use crate::copy::{Cancel, Progress};
-use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk, is_zero};
+use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk};
 use crate::error::{Error, Result};
 use crate::leaves::Format;
+use crate::leaves::is_zero;
 use crate::open::Open;
 use crate::storage::WritableFile;
 

@@ -6,8 +6,9 @@ use super::windows::{Window, Windows};
 use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::Span;
-use crate::disk::{Buffer, Disk, Pool, is_zero};
+use crate::disk::{Buffer, Disk, Pool};
 use crate::error::Result;
+use crate::leaves::is_zero;
 
 /// Where two disks differ first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

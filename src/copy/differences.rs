@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
-use crate::disk::{Block, Buffer, Data, Disk, MayDiffer, Pool, WritableDisk, is_zero};
+use crate::disk::{Block, Buffer, Data, Disk, MayDiffer, Pool, WritableDisk};
 use crate::error::Result;
+use crate::leaves::is_zero;
 
 /// Bytes of each disk that are compared at a time.
 const PIECE: u64 = 1 << 20;

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::deflate::Compressor;
 use crate::disk::plan::Span;
-use crate::disk::sink::{Encoding, Framing, Packet, Piece, nonzero_pieces};
 use crate::disk::{Codec, Disk, MappingKind, Packed, Pool};
 use crate::error::Result;
+use crate::sink::{Encoding, Framing, Packet, Piece, nonzero_pieces};
 use crate::storage::ImageFile;
 
 /// Level of deflate unless another is asked for.

@@ -15,8 +15,8 @@ use super::{Cancel, Progress};
 use crate::disk::Disk;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
-use crate::disk::sink::{Packet, Sink};
 use crate::error::Result;
+use crate::sink::{Packet, Sink};
 
 /// Bytes of a batch, about: large enough that system calls cost nothing beside the copying.
 const BATCH: u64 = 1 << 20;

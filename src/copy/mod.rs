@@ -53,10 +53,10 @@ use source::Source;
 pub use update::{Updated, update};
 
 use crate::disk::Disk;
-use crate::disk::layout::{BlockSet, Layout};
-use crate::disk::sink::Sink;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names, OutputOptions};
+use crate::sink::Sink;
+use crate::sink::blueprint::{BlockSet, Blueprint};
 use crate::storage::{OutputFile, WriteAt};
 
 pub use crate::format::output::OutputFormat;
@@ -431,9 +431,9 @@ impl Copy {
         })
     }
 
-    /// Which blocks of `layout` will hold data.
-    fn survey(&self, disk: &Disk, layout: &Layout) -> Result<BlockSet> {
-        survey::survey(disk, layout, self.detect_zeros, self.workers(), &self.progress, &self.cancel)
+    /// Which blocks of `blueprint` will hold data.
+    fn survey(&self, disk: &Disk, blueprint: &Blueprint) -> Result<BlockSet> {
+        survey::survey(disk, blueprint, self.detect_zeros, self.workers(), &self.progress, &self.cancel)
     }
 
     /// Copies `range` of `disk` into `sink`, and computes the digests meanwhile.

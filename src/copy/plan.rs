@@ -6,9 +6,9 @@ use super::cancel::Stoppable;
 use super::source::Source;
 use super::{Copy, Report};
 use crate::disk::Disk;
-use crate::disk::layout::BlockSet;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Names, Shape};
+use crate::sink::blueprint::BlockSet;
 
 /// A copy whose source was looked through for the blocks that hold data, which decide where everything lies in the
 /// output.
@@ -46,10 +46,10 @@ impl Plan {
         let disk = copy.whole_sectors()?;
         let source = Source::of(&disk);
         let (blocks, len) = match shape(copy, &disk)? {
-            Shape::Laid(layout) => {
-                let blocks = copy.survey(&disk, &layout)?;
-                layout.check(layout.count(&blocks))?;
-                let len = layout.len(layout.count(&blocks));
+            Shape::Blueprint(blueprint) => {
+                let blocks = copy.survey(&disk, &blueprint)?;
+                blueprint.check(blueprint.count(&blocks))?;
+                let len = blueprint.len(blueprint.count(&blocks));
                 (blocks, Some(len))
             }
             Shape::Extents(descriptor) => return Err(output::not_one_file(&descriptor)),

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::disk::sink::Place;
 use crate::disk::{Disk, Extent, MappingKind};
 use crate::error::{Error, Result};
+use crate::sink::Place;
 use crate::storage::{FileIdentity, ImageFile};
 
 /// What is shared begins and ends at a multiple of this, in both files and on the disk: file systems have such blocks.

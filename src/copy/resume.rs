@@ -13,9 +13,9 @@ use super::ledger::Ledger;
 use super::source::fingerprint;
 use super::{Cancel, Copy, Report};
 use crate::disk::Disk;
-use crate::disk::sink::{Encoding, Packet, Sink};
 use crate::error::{Error, Result};
 use crate::format::output::{Destination, Names, OutputFormat, OutputOptions};
+use crate::sink::{Encoding, Packet, Sink};
 use crate::storage::{OutputFile, WriteAt, partial_of};
 
 /// Bytes of the disk that are read back before it is looked whether to stop.

@@ -3,27 +3,28 @@
 use std::sync::Arc;
 
 use super::{Cancel, Progress};
-use crate::disk::layout::{BlockSet, Layout};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan, Span};
-use crate::disk::{Disk, Pool, is_zero};
+use crate::disk::{Disk, Pool};
 use crate::error::Result;
+use crate::leaves::is_zero;
+use crate::sink::blueprint::{BlockSet, Blueprint};
 
 /// Bytes that are read of a block at once, until some are found that are not zero.
 const PROBE: u64 = 64 * 1024;
 
-/// The blocks that a copy of `disk` will hold in a file of `layout`: with `detect_zeros` those with a byte that is not
+/// The blocks that a copy of `disk` will hold in a file of `blueprint`: with `detect_zeros` those with a byte that is not
 /// zero, of which only so much is read as it takes to find one; without, those that the disk's map calls data.
 pub(super) fn survey(
     disk: &Disk,
-    layout: &Layout,
+    blueprint: &Blueprint,
     detect_zeros: bool,
     threads: usize,
     progress: &Progress,
     cancel: &Cancel,
 ) -> Result<BlockSet> {
     let mut found = BlockSet::default();
-    if layout.is_fixed {
+    if blueprint.is_fixed {
         return Ok(found);
     }
     disk.check_reads_again("a sparse format in a pipe")?;
@@ -44,12 +45,12 @@ pub(super) fn survey(
         })
     };
     // Blocks of all formats are multiples of a probe: no span crosses a block's end.
-    let longest = if detect_zeros { PROBE } else { layout.block_size };
-    for item in Plan::new(disk.clone(), 0..disk.size(), layout.grain, longest, true) {
+    let longest = if detect_zeros { PROBE } else { blueprint.block_size };
+    for item in Plan::new(disk.clone(), 0..disk.size(), blueprint.grain, longest, true) {
         cancel.check()?;
         let Item::Span(span) = item? else { continue };
         progress.set_done(span.start);
-        let block = span.start / layout.block_size;
+        let block = span.start / blueprint.block_size;
         if !detect_zeros {
             found.insert(block);
         } else if !found.contains(block) {

@@ -13,6 +13,7 @@ mod bits;
 mod block;
 mod header;
 mod huffman;
+mod inflate;
 mod matcher;
 mod parse;
 mod split;
@@ -22,6 +23,7 @@ mod tests;
 
 use bits::Tail;
 use block::{BlockWriter, MAX_STORED, store};
+pub(crate) use inflate::inflate;
 use matcher::{Effort, Matcher, SEGMENT, START};
 use parse::{Block, Strategy};
 use symbols::MAX_MATCH;

@@ -1,43 +1,36 @@
 //! A virtual disk: one image, or a chain of a differencing image over its parents, read as one.
 
 mod adapt;
-pub(crate) mod bitmap;
 mod blocks;
+pub(crate) mod cache;
 mod changes;
 mod empty;
 mod extents;
-pub(crate) mod flat;
 mod forward;
 mod holes;
-mod inflate;
 mod layer;
-pub(crate) mod layout;
 mod may_differ;
 mod patch;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod read;
-pub(crate) mod sink;
 mod slice;
-pub(crate) mod space;
 mod storage;
-pub(crate) mod table;
 mod writable;
 pub(crate) mod write;
-mod zero;
 
 use std::fmt;
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use crate::leaves::is_zero;
 pub use adapt::{BlockStream, Limit, Observe, Overlay};
 pub(crate) use blocks::Pool;
 pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
 pub use changes::{Changes, Move, Patch};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
-pub(crate) use inflate::inflate;
 pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
     Warning,
@@ -45,7 +38,6 @@ pub use layer::{
 pub(crate) use may_differ::MayDiffer;
 pub use slice::Window;
 pub use writable::{Compaction, WritableDisk};
-pub use zero::is_zero;
 
 use crate::error::{Error, Result};
 use crate::storage::ImageFile;

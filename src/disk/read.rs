@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::cache::ChunkCache;
 use super::extents::resolve;
-use super::inflate::inflate;
 use super::layer::{Codec, FileIndex, MappingKind, Packed};
-use super::table::ChunkCache;
 use super::{Disk, Extent};
+use crate::deflate::inflate;
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::ImageFile;

@@ -5,6 +5,7 @@
 mod container;
 pub(crate) mod output;
 pub mod raw;
+mod tools;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;

@@ -11,10 +11,10 @@ use super::container::{TarGz, disk_in_tar_gz};
 use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
-use crate::disk::layout::{BlockSet, Layout, LayoutFile, LayoutStream};
-use crate::disk::sink::{Sink, SinkStream};
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
+use crate::sink::blueprint::{BlockSet, Blueprint, BlueprintFile, BlueprintStream};
+use crate::sink::{Sink, SinkStream};
 use crate::storage::{Explicit, FileRole, ReadAt, WritableFile, WriteAt};
 
 /// A format that can be written.
@@ -184,7 +184,7 @@ pub(crate) fn recorded_name(path: &Path) -> String {
 /// What an output consists of.
 pub(crate) enum Shape {
     /// One file whose layout follows from the blocks that hold data.
-    Laid(Layout),
+    Blueprint(Blueprint),
     /// One file in which each grain takes as much as its content needs.
     Stream(create::Descriptor),
     /// A descriptor, and files beside it.
@@ -212,12 +212,12 @@ pub(crate) fn shape(
     let mut ids = options.seed.map_or_else(Ids::random, Ids::seeded);
     let (size, sector_size) = (disk.size(), disk.logical_sector_size());
     Ok(match format {
-        OutputFormat::Raw => Shape::Laid(Layout::flat(size, Vec::new())),
+        OutputFormat::Raw => Shape::Blueprint(Blueprint::flat(size, Vec::new())),
         OutputFormat::Vhd(allocation) => {
-            Shape::Laid(vhd::create::layout(allocation, size, sector_size, block_size, &mut ids)?)
+            Shape::Blueprint(vhd::create::blueprint(allocation, size, sector_size, block_size, &mut ids)?)
         }
         OutputFormat::Vhdx(allocation) => {
-            Shape::Laid(vhdx::create::layout(allocation, size, sector_size, block_size, &mut ids)?)
+            Shape::Blueprint(vhdx::create::blueprint(allocation, size, sector_size, block_size, &mut ids)?)
         }
         OutputFormat::TarGz => Shape::TarGz(disk.clone()),
         #[cfg(feature = "digest")]
@@ -232,7 +232,7 @@ pub(crate) fn shape(
             let descriptor = descriptor(subformat, disk, names.extents.clone(), &mut ids)?;
             match subformat {
                 Subformat::MonolithicSparse => {
-                    Shape::Laid(create::sparse::layout(descriptor.sectors, Some(&descriptor)))
+                    Shape::Blueprint(create::sparse::blueprint(descriptor.sectors, Some(&descriptor)))
                 }
                 Subformat::StreamOptimized => Shape::Stream(descriptor),
                 _ => Shape::Extents(descriptor),
@@ -277,7 +277,7 @@ impl Inside for StreamOptimized {
 pub(crate) fn file(shape: Shape, options: &OutputOptions, to: Destination) -> Result<Box<dyn Sink>> {
     let file = |storage| WritableFile::new(storage, &to.name);
     Ok(match shape {
-        Shape::Laid(layout) => Box::new(LayoutFile::new(file(to.main), layout)?),
+        Shape::Blueprint(blueprint) => Box::new(BlueprintFile::new(file(to.main), blueprint)?),
         Shape::Stream(descriptor) => {
             let out = SinkStream::to_file(file(to.main));
             Box::new(create::Stream::new(out, &descriptor, options.level)?)
@@ -306,7 +306,9 @@ pub(crate) fn stream<'w>(
         #[cfg(feature = "digest")]
         Shape::Ova(ova) => ova.stream(out, NAME),
         Shape::TarGz(disk) => Ok(Box::new(TarGz::new(pipe(out), &disk, options)?)),
-        Shape::Laid(layout) => Ok(Box::new(LayoutStream::new(pipe(out), layout, blocks, source_name(disk))?)),
+        Shape::Blueprint(blueprint) => {
+            Ok(Box::new(BlueprintStream::new(pipe(out), blueprint, blocks, source_name(disk))?))
+        }
         Shape::Stream(descriptor) => {
             Ok(Box::new(create::Stream::new(pipe(out), &descriptor, options.level)?))
         }

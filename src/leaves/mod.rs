@@ -4,8 +4,10 @@ mod format;
 mod ids;
 mod reference;
 mod rule;
+mod zero;
 
 pub use format::{Format, UnknownFormat};
 pub use ids::Ids;
 pub use reference::ReferenceKind;
 pub use rule::Rule;
+pub use zero::is_zero;

@@ -8,8 +8,8 @@ use super::Digest;
 use super::hashing::Hashing;
 use crate::copy::Cancel;
 use crate::copy::engine::Watcher;
-use crate::disk::sink::Packet;
 use crate::error::{Error, Result};
+use crate::sink::Packet;
 
 /// Packets that wait for a digest: where it is the slowest, the copy waits for it.
 const WAITING: usize = 2;

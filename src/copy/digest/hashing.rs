@@ -8,8 +8,8 @@ use sha2::Digest as _;
 use super::Digest;
 use super::tree::Tree;
 use crate::copy::Cancel;
-use crate::disk::sink::Packet;
 use crate::error::Result;
+use crate::sink::Packet;
 
 /// Takes the content of a disk in order: what does not come is zeros.
 pub(super) struct Hashing {

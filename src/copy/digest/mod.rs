@@ -12,9 +12,9 @@ pub(super) use beside::Beside;
 use hashing::Hashing;
 
 use super::{Cancel, Progress};
-use crate::disk::sink::{Packet, Piece};
 use crate::disk::{Blocks, Data, Disk};
 use crate::error::{Error, Result};
+use crate::sink::{Packet, Piece};
 
 /// Bytes that are read at a time.
 const BLOCK: u64 = 1 << 20;

@@ -9,7 +9,7 @@ use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
 use crate::disk::pipeline::Pipeline;
-use crate::disk::sink::Packet;
+use crate::sink::Packet;
 
 /// Bytes of a subtree that holds data.
 const UNIT: u64 = 1 << 20;
@@ -166,7 +166,7 @@ impl Subtree {
 mod tests {
     use super::*;
     use crate::disk::Buffer;
-    use crate::disk::sink::Piece;
+    use crate::sink::Piece;
 
     /// Contents that end within, at and behind the edges of subtrees, with data and zeros across them.
     #[test]

@@ -13,14 +13,14 @@ use std::str::FromStr;
 pub use record::PlanRecord;
 
 use self::files::Files;
-use self::record::{Job, layout};
+use self::record::{Job, blueprint};
 use self::units::{PartFile, Units};
 use super::{Copy, Report};
-use crate::disk::layout::{LayoutStream, Part};
 use crate::disk::{Blocks, Data};
 use crate::error::{Error, Result};
 use crate::format::output;
 use crate::leaves::Format;
+use crate::sink::blueprint::{BlueprintStream, Part};
 use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
 use crate::{MIB, Open};
 
@@ -126,20 +126,20 @@ impl Copy {
 impl Job {
     fn write(&self, shard: Shard, path: &Path) -> Result<Report> {
         let Self { copy, disk, blocks, id } = self;
-        let layout = layout(copy, disk)?;
+        let blueprint = blueprint(copy, disk)?;
         let part = self.part(shard)?;
         let files = Files::new(path, id);
         disk.check_not_source(&files.partial())?;
         let file = files.open(copy.overwrite)?;
         files.forget(shard)?;
-        let len = layout.len(layout.count(blocks));
+        let len = blueprint.len(blueprint.count(blocks));
         if file.size()? < len {
             file.set_size(len)?;
         }
         clear(&file, part.file.clone())?;
         let out = PartFile { file: file.clone(), at: part.file.start, units: Units::new() };
         let source = output::source_name(disk);
-        let mut sink = LayoutStream::part(out, layout, blocks.clone(), &part, source);
+        let mut sink = BlueprintStream::part(out, blueprint, blocks.clone(), &part, source);
         let report = copy.run(disk, &mut sink, part.disk, None)?;
         if copy.sync {
             file.sync()?;
@@ -156,10 +156,10 @@ impl Job {
             return Err(all_missing());
         }
         let digests = whole_split(&files)?;
-        let layout = layout(copy, disk)?;
+        let blueprint = blueprint(copy, disk)?;
         disk.check_not_source(&files.partial())?;
         let mut output = OutputFile::resume_at(files.partial(), path.to_owned(), copy.overwrite)?;
-        let len = layout.len(layout.count(blocks));
+        let len = blueprint.len(blueprint.count(blocks));
         if output.storage().size().map_err(|e| Error::io("read", path.display().to_string(), e))? < len {
             // Another process has finished it meanwhile, and this is a new file.
             check_free(path, copy.overwrite)?;
@@ -176,16 +176,16 @@ impl Job {
         // Whoever writes a shard holds a lock, too.
         files.remove_unfinished();
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
-        clear(&file, 0..layout.front)?;
-        layout.seal(&file, blocks)?;
+        clear(&file, 0..blueprint.front)?;
+        blueprint.seal(&file, blocks)?;
         copy.publish(disk, vec![output])?;
         files.remove_digests();
         Ok(Report { verified: true, ..copy.report(disk) })
     }
 
     fn part(&self, shard: Shard) -> Result<Part> {
-        let layout = layout(&self.copy, &self.disk)?;
-        Ok(layout.part(&self.blocks, self.disk.size(), shard.number - 1, shard.count))
+        let blueprint = blueprint(&self.copy, &self.disk)?;
+        Ok(blueprint.part(&self.blocks, self.disk.size(), shard.number - 1, shard.count))
     }
 
     /// The digest of what the file holds of `part`.

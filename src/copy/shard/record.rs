@@ -9,10 +9,10 @@ use super::super::plan::{Plan, shape};
 use super::super::source::fingerprint;
 use super::super::{Copy, OutputFormat};
 use crate::disk::Disk;
-use crate::disk::layout::{BlockSet, Layout};
 use crate::error::{Error, Result};
 use crate::format::output::{self, Shape};
 use crate::leaves::Format;
+use crate::sink::blueprint::{BlockSet, Blueprint};
 
 /// All that a plan has decided, to be serialised by `serde`: from it and the same source, any process makes the same
 /// bytes.
@@ -53,7 +53,7 @@ impl Plan {
     /// [`Error::Unsupported`] for an output in which what comes before decides where the rest lies.
     pub fn record(&self) -> Result<PlanRecord> {
         let Self { copy, disk, blocks, .. } = self;
-        layout(copy, disk)?;
+        blueprint(copy, disk)?;
         Ok(PlanRecord {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: copy.format.format().name().to_owned(),
@@ -92,9 +92,9 @@ impl PlanRecord {
         if self.source != blake3::Hash::from_bytes(fingerprint(&disk, false)?).to_string() {
             return stale("its files, or what lies over them, have changed");
         }
-        let layout = layout(&copy, &disk)?;
+        let blueprint = blueprint(&copy, &disk)?;
         let blocks = STANDARD.decode(&self.blocks).ok().and_then(|bytes| BlockSet::from_bytes(&bytes));
-        let blocks = blocks.filter(|blocks| blocks.last().is_none_or(|last| last < layout.blocks));
+        let blocks = blocks.filter(|blocks| blocks.last().is_none_or(|last| last < blueprint.blocks));
         match blocks {
             Some(blocks) => {
                 let id = blake3::hash(format!("{self:?}").as_bytes());
@@ -105,10 +105,10 @@ impl PlanRecord {
     }
 }
 
-/// The layout of an output in which each block's place is known beforehand.
-pub(super) fn layout(copy: &Copy, disk: &Disk) -> Result<Layout> {
+/// The blueprint of an output in which each block's place is known beforehand.
+pub(super) fn blueprint(copy: &Copy, disk: &Disk) -> Result<Blueprint> {
     match shape(copy, disk)? {
-        Shape::Laid(layout) => Ok(layout),
+        Shape::Blueprint(blueprint) => Ok(blueprint),
         Shape::Extents(descriptor) => Err(output::not_one_file(&descriptor)),
         _ => Err(Error::Unsupported {
             what: format!(

@@ -1,8 +1,8 @@
 //! The digest of a part of a file, whatever of it is a hole.
 
-use crate::disk::is_zero;
-use crate::disk::layout::Forwards;
 use crate::error::Result;
+use crate::leaves::is_zero;
+use crate::sink::blueprint::Forwards;
 use crate::storage::WritableFile;
 
 /// Bytes of a unit.

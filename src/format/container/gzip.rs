@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::disk::pipeline::Pipeline;
-use crate::disk::sink::SinkStream;
 use crate::error::{Error, Result};
+use crate::sink::SinkStream;
 
 /// Bytes of a block.
 const BLOCK: usize = 256 << 10;

@@ -13,8 +13,8 @@ use super::ovf::Ovf;
 use super::sparse::Stored;
 use super::tar;
 use crate::disk::Disk;
-use crate::disk::sink::{Encoding, Packet, Sink, SinkStream};
 use crate::error::{Error, Result};
+use crate::sink::{Encoding, Packet, Sink, SinkStream};
 use crate::storage::{ReadAt, WriteAt};
 
 /// The disk inside.

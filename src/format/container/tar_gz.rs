@@ -9,9 +9,9 @@ use super::gzip::Gzip;
 use super::sparse::{GRAIN, Stored};
 use super::tar;
 use crate::disk::Disk;
-use crate::disk::sink::{Encoding, Packet, Sink, SinkStream};
 use crate::error::{Error, Result};
 use crate::format::output::OutputOptions;
+use crate::sink::{Encoding, Packet, Sink, SinkStream};
 
 /// The name that Google demands.
 const NAME: &str = "disk.raw";

@@ -4,10 +4,10 @@ mod stream;
 
 pub use stream::StreamReader;
 
-use crate::disk::flat::FlatLayer;
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Result};
+use crate::format::tools::flat::FlatLayer;
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 

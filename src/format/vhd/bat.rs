@@ -9,9 +9,9 @@ use super::footer::{Found, PIECES};
 use super::header::{HEADER, Header};
 use super::layout::*;
 use crate::disk::LayerInfo;
-use crate::disk::space::Space;
-use crate::disk::table::{PagedTable, TableCursor};
 use crate::error::{Error, Problem, Result};
+use crate::format::tools::space::Space;
+use crate::format::tools::table::{PagedTable, TableCursor};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
 

@@ -12,10 +12,10 @@ use super::locator::{self, LOCATOR};
 use super::open::{self, Image};
 use super::{fixed, rules};
 use crate::check::{Findings, Repair, Severity};
-use crate::disk::bitmap::{self, BitOrder};
-use crate::disk::space::Space;
 use crate::error::{Defect, Error, Problem, Result};
 use crate::format::OpenContext;
+use crate::format::tools::bitmap::{self, BitOrder};
+use crate::format::tools::space::Space;
 use crate::leaves::Format;
 use crate::storage::ImageFile;
 

@@ -5,32 +5,34 @@ use zerocopy::IntoBytes;
 use super::layout::{DYNAMIC, DynamicHeader, FIXED, Footer, SECTOR, UNUSED};
 use super::pending::ALIGNMENT;
 use super::skeleton;
-use crate::disk::layout::{HOLE, Layout, Metadata, Places, Put, put_table};
 use crate::error::{Error, Result};
 use crate::format::Allocation;
 use crate::leaves::Ids;
+use crate::sink::blueprint::{Blueprint, HOLE, Metadata, Places, Put, put_table};
 
 /// The BAT follows the footer's copy and the header.
 const BAT_OFFSET: u64 = (size_of::<Footer>() + size_of::<DynamicHeader>()) as u64;
 
 /// A disk of `size` bytes; `block_size` is that of a dynamic one.
-pub(crate) fn layout(
+pub(crate) fn blueprint(
     allocation: Allocation,
     size: u64,
     sector_size: u32,
     block_size: u64,
     ids: &mut Ids,
-) -> Result<Layout> {
+) -> Result<Blueprint> {
     if u64::from(sector_size) != SECTOR {
         let reason = format!("a VHD has sectors of 512 bytes, and the disk has sectors of {sector_size}");
         return Err(Error::Layout { reason });
     }
     let size = skeleton::check_size(size)?;
     match allocation {
-        Allocation::Fixed => Ok(Layout::flat(size, skeleton::footer(FIXED, size, ids).as_bytes().to_vec())),
+        Allocation::Fixed => {
+            Ok(Blueprint::flat(size, skeleton::footer(FIXED, size, ids).as_bytes().to_vec()))
+        }
         Allocation::Dynamic => {
             skeleton::check_block_size(block_size)?;
-            Ok(Dynamic::new(size, block_size, ids).layout())
+            Ok(Dynamic::new(size, block_size, ids).blueprint())
         }
     }
 }
@@ -57,9 +59,9 @@ impl Dynamic {
         }
     }
 
-    fn layout(self) -> Layout {
+    fn blueprint(self) -> Blueprint {
         let front = BAT_OFFSET + self.bat_size;
-        Layout {
+        Blueprint {
             block_size: self.block_size,
             blocks: self.blocks,
             is_fixed: false,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::bat::Bat;
 use super::layout::SECTOR;
-use crate::disk::bitmap::{self, BitOrder};
-use crate::disk::table::{ChunkCache, TableCursor};
+use crate::disk::cache::ChunkCache;
 use crate::disk::{FileIndex, Layer, LayerInfo, Mapping, MappingKind};
 use crate::error::Result;
+use crate::format::tools::bitmap::{self, BitOrder};
+use crate::format::tools::table::TableCursor;
 use crate::storage::ImageFile;
 
 /// Bytes of sector bitmaps kept, but [`FEWEST`] bitmaps at least: those of the largest blocks take 64 KiB each.

@@ -8,10 +8,10 @@ use super::footer_pair::FooterPair;
 use super::layout::{Footer, SECTOR};
 use super::skeleton;
 use crate::check::Repairs;
-use crate::disk::flat::FlatLayer;
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Problem, Result};
+use crate::format::tools::flat::FlatLayer;
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 

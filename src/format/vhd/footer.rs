@@ -6,9 +6,10 @@ use std::ops::Range;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
-use crate::disk::{Geometry, Warning, is_zero};
+use crate::disk::{Geometry, Warning};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::is_zero;
 use crate::storage::ImageFile;
 
 pub(super) const FOOTER: &str = "footer";

@@ -9,8 +9,8 @@ use super::footer_pair::FooterPair;
 use super::layout::{SECTOR, UNUSED};
 use super::skeleton;
 use super::write::Writer;
-use crate::disk::table::TableCursor;
 use crate::error::Result;
+use crate::format::tools::table::TableCursor;
 
 /// Data begin at multiples of this in the file, as Windows places them: guests write 4 KiB at a time.
 pub(super) const ALIGNMENT: u64 = 4096;

@@ -6,9 +6,9 @@ use super::layout::{DynamicHeader, SECTOR};
 use super::locator;
 use super::pending::{ALIGNMENT, Pending};
 use super::write::Writer;
-use crate::disk::is_zero;
-use crate::disk::space::Space;
 use crate::error::Result;
+use crate::format::tools::space::Space;
+use crate::leaves::is_zero;
 
 /// Bytes that are copied at once.
 const PIECE: u64 = 256 << 10;

@@ -8,10 +8,10 @@ use super::footer_pair::FooterPair;
 use super::header::Header;
 use super::layout::SECTOR;
 use super::pending::Pending;
-use crate::disk::bitmap::{self, BitOrder};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
 use crate::error::Result;
+use crate::format::tools::bitmap::{self, BitOrder};
 use crate::storage::{ImageFile, WritableFile};
 
 /// A dynamic or differencing disk that is open for writing.

@@ -7,8 +7,9 @@ use byteorder::{ByteOrder, LittleEndian};
 use super::metadata::Metadata;
 use super::region::Reserved;
 use crate::MIB;
-use crate::disk::table::{ChunkCache, PagedTable, TableCursor};
+use crate::disk::cache::ChunkCache;
 use crate::error::{Error, Problem, Result};
+use crate::format::tools::table::{PagedTable, TableCursor};
 use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 

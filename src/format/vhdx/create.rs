@@ -6,28 +6,28 @@ use super::bat::PRESENT;
 use super::layout::FileFlags;
 use super::skeleton::{BAT_OFFSET, Guids, Skeleton};
 use crate::MIB;
-use crate::disk::layout::{HOLE, Layout, Metadata, Places, Put, put_table};
 use crate::error::Result;
 use crate::format::Allocation;
 use crate::leaves::Ids;
+use crate::sink::blueprint::{Blueprint, HOLE, Metadata, Places, Put, put_table};
 
 /// What Windows takes for a dynamic disk, and the only size that Citrix tests.
 pub(crate) const DEFAULT_BLOCK_SIZE: u64 = 32 * MIB;
 
 /// A disk of `size` bytes.
-pub(crate) fn layout(
+pub(crate) fn blueprint(
     allocation: Allocation,
     size: u64,
     sector_size: u32,
     block_size: u64,
     ids: &mut Ids,
-) -> Result<Layout> {
+) -> Result<Blueprint> {
     let flags = match allocation {
         Allocation::Dynamic => FileFlags::empty(),
         Allocation::Fixed => FileFlags::LEAVE_BLOCKS_ALLOCATED,
     };
     let skeleton = Skeleton::new(size, sector_size, block_size, flags)?;
-    Ok(Layout {
+    Ok(Blueprint {
         block_size,
         blocks: skeleton.blocks(),
         is_fixed: allocation == Allocation::Fixed,

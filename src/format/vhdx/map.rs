@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::bat::{Bat, BatEntry, PayloadState};
-use crate::disk::bitmap::{self, BitOrder};
-use crate::disk::table::TableCursor;
 use crate::disk::{FileIndex, Mapping, MappingKind};
 use crate::error::Result;
+use crate::format::tools::bitmap::{self, BitOrder};
+use crate::format::tools::table::TableCursor;
 use crate::storage::ImageFile;
 
 /// Bytes of a sector bitmap read at once: the bits of 16 MiB of 512-byte sectors. All of a chunk's would be 1 MiB.

@@ -8,8 +8,8 @@ use super::layout::{GTE_UNALLOCATED, GTE_ZEROED, SECTOR};
 use super::sides::{self, Side};
 use super::taken::{TABLE, Taken};
 use crate::check::{Findings, Repair, Repairs, Severity};
-use crate::disk::space::Space;
 use crate::error::{Defect, Problem, Result};
+use crate::format::tools::space::Space;
 use crate::leaves::Format;
 use crate::storage::{ImageFile, WritableFile};
 

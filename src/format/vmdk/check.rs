@@ -11,10 +11,10 @@ use super::sides;
 use super::taken::Taken;
 use super::write::{DescriptorText, HOME, mark, open_files};
 use crate::check::{Findings, Repair, Repairs, Severity};
-use crate::disk::space::Space;
 use crate::disk::{Layer, MappingKind};
 use crate::error::{Error, Problem, Result};
 use crate::format::OpenContext;
+use crate::format::tools::space::Space;
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 

@@ -4,12 +4,12 @@ use super::create::{Descriptor, GRAIN, NAMELESS, Parent, Subformat, sparse};
 use super::layout::SECTOR;
 use super::write::identify;
 use crate::disk::Identity;
-use crate::disk::layout::LayoutFile;
-use crate::disk::sink::Sink;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::ChildOptions;
 use crate::leaves::Format;
+use crate::sink::Sink;
+use crate::sink::blueprint::BlueprintFile;
 use crate::storage::WritableFile;
 
 /// Writes a monolithicSparse child of `parent` into `file`.
@@ -38,5 +38,5 @@ pub(super) fn create(file: &WritableFile, parent: &ParentLink<'_>, options: &Chi
         parent: Some(Parent { cid, name: name.to_owned(), uuid, geometry: info.geometry }),
     };
     descriptor.check()?;
-    LayoutFile::new(file.clone(), sparse::layout(descriptor.sectors, Some(&descriptor)))?.finish()
+    BlueprintFile::new(file.clone(), sparse::blueprint(descriptor.sectors, Some(&descriptor)))?.finish()
 }

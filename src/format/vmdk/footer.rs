@@ -1,9 +1,9 @@
 //! The end of a streamOptimized extent: footer marker, footer, end-of-stream marker.
 
 use super::layout::{KDMV, MARKER_FOOTER, Marker, SECTOR};
-use crate::disk::is_zero;
 use crate::error::{Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::is_zero;
 use crate::storage::ImageFile;
 
 /// How far before the end of the file the footer is looked for: some writers and transports pad the file with zeros.

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use super::grain_table::{Grain, PAGE, Table, TablePages, run};
 use super::layout::{GTE_UNALLOCATED, GTE_ZEROED, SECTOR};
 use super::packed::Packing;
-use crate::disk::{FileIndex, Mapping, MappingKind, is_zero};
+use crate::disk::{FileIndex, Mapping, MappingKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::is_zero;
 use crate::storage::ImageFile;
 
 /// Grain table entries of a page.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::disk::table::ChunkCache;
+use crate::disk::cache::ChunkCache;
 use crate::disk::{FileIndex, Mapping};
 use crate::error::Result;
 use crate::storage::ImageFile;

@@ -92,7 +92,7 @@ fn last_grain(file: &ImageFile, packed: &Packed, left: u64) -> Result<u32> {
     let mut bytes = vec![0; packed.len as usize];
     file.read_exact_at(&mut bytes, packed.offset)?;
     let mut grain = vec![0; packed.unpacked as usize];
-    match crate::disk::inflate(&bytes, &mut grain) {
+    match crate::deflate::inflate(&bytes, &mut grain) {
         Ok(len) if len as u64 == left => Ok(len as u32),
         // Anything else is judged where the grain is read.
         _ => Ok(packed.unpacked),

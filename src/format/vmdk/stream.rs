@@ -14,7 +14,8 @@ use super::layout::{
 };
 use super::open::describe;
 use super::packed::longest;
-use crate::disk::{Block, Buffer, Data, Disk, LayerInfo, inflate};
+use crate::deflate::inflate;
+use crate::disk::{Block, Buffer, Data, Disk, LayerInfo};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, MemoryStorage};

@@ -4,9 +4,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::journal::Session;
 use super::state::State;
-use crate::disk::space::Space;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
+use crate::format::tools::space::Space;
 use crate::format::vhdx::layout::{MetadataTableEntry, MetadataTableHeader};
 use crate::format::vhdx::log::SECTOR;
 use crate::format::vhdx::{locator, metadata};

@@ -8,8 +8,8 @@ use super::super::contents::Contents;
 use super::super::map::PIECE;
 use super::journal::Journal;
 use crate::MIB;
-use crate::disk::bitmap::{self, BitOrder};
 use crate::error::{Error, Result};
+use crate::format::tools::bitmap::{self, BitOrder};
 use crate::leaves::Format;
 use crate::storage::{ImageFile, WritableFile};
 

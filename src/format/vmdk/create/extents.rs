@@ -5,15 +5,15 @@ use std::ops::Range;
 use super::super::layout::SECTOR;
 use super::sparse::{self, HOLE};
 use super::{Descriptor, Subformat};
-use crate::disk::layout::{self, Layout, LayoutFile};
-use crate::disk::sink::{Encoding, Packet, Place, Seen, Sink};
 use crate::error::Result;
+use crate::sink::blueprint::{self, Blueprint, BlueprintFile};
+use crate::sink::{Encoding, Packet, Place, Seen, Sink};
 use crate::storage::WritableFile;
 
 /// The extents take the data; the descriptor comes last.
 pub(crate) struct Extents {
     /// With the first byte of the disk that each holds.
-    extents: Vec<(u64, LayoutFile)>,
+    extents: Vec<(u64, BlueprintFile)>,
     file: WritableFile,
     descriptor: Descriptor,
 }
@@ -28,12 +28,12 @@ impl Extents {
         let mut start = 0;
         let lines = extents.into_iter().zip(descriptor.extent_sizes());
         let extents = lines.map(|(file, sectors)| {
-            let layout = match descriptor.subformat {
-                Subformat::TwoGbMaxExtentSparse => sparse::layout(sectors, None),
-                _ => Layout::flat(sectors * SECTOR, Vec::new()),
+            let blueprint = match descriptor.subformat {
+                Subformat::TwoGbMaxExtentSparse => sparse::blueprint(sectors, None),
+                _ => Blueprint::flat(sectors * SECTOR, Vec::new()),
             };
             start += sectors * SECTOR;
-            Ok((start - sectors * SECTOR, LayoutFile::new(file, layout)?))
+            Ok((start - sectors * SECTOR, BlueprintFile::new(file, blueprint)?))
         });
         Ok(Self { extents: extents.collect::<Result<_>>()?, file, descriptor })
     }
@@ -48,7 +48,7 @@ impl Extents {
 impl Sink for Extents {
     fn encoding(&self) -> Encoding {
         let sparse = self.descriptor.subformat == Subformat::TwoGbMaxExtentSparse;
-        Encoding::Plain { grain: if sparse { HOLE } else { layout::HOLE } }
+        Encoding::Plain { grain: if sparse { HOLE } else { blueprint::HOLE } }
     }
 
     fn places(&self) -> Vec<Place> {

@@ -11,10 +11,10 @@ use super::super::layout::{
 };
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
-use crate::disk::layout::{Layout, Metadata, Places, Put, put_table};
-use crate::disk::table::TableWriter;
 use crate::error::{Error, Result};
+use crate::format::tools::table::TableWriter;
 use crate::leaves::Format;
+use crate::sink::blueprint::{Blueprint, Metadata, Places, Put, put_table};
 
 /// Sectors of a grain: 64 KiB, the default of every writer.
 pub(super) const GRAIN_SECTORS: u64 = 128;
@@ -41,10 +41,10 @@ pub(super) fn sector32(sector: u64) -> Result<u32> {
 }
 
 /// An extent of `sectors`, with the descriptor inside when it is the only one.
-pub(crate) fn layout(sectors: u64, descriptor: Option<&Descriptor>) -> Layout {
+pub(crate) fn blueprint(sectors: u64, descriptor: Option<&Descriptor>) -> Blueprint {
     let extent = Extent::new(sectors, descriptor.map(Descriptor::embedded));
     let front = extent.grains * SECTOR;
-    Layout {
+    Blueprint {
         block_size: GRAIN,
         blocks: sectors.div_ceil(GRAIN_SECTORS),
         is_fixed: false,

@@ -18,9 +18,9 @@ use super::super::layout::{
 use super::Descriptor;
 use super::descriptor::EMBEDDED_SECTORS;
 use super::sparse::{GRAIN, GRAIN_SECTORS, grain_tables, sector32};
-use crate::disk::sink::{Encoding, Framing, Packet, Seen, Sink, SinkStream};
-use crate::disk::table::TableWriter;
 use crate::error::Result;
+use crate::format::tools::table::TableWriter;
+use crate::sink::{Encoding, Framing, Packet, Seen, Sink, SinkStream};
 
 /// A streamOptimized VMDK being written.
 pub(crate) struct Stream<'w> {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::deflate::adler32;
+use super::adler32;
 
 thread_local! {
     /// Each thread's own, used again for every grain: a new one costs more than a small grain.

@@ -3,8 +3,9 @@
 //! A table may be far larger than the memory that a reader may take: a 64 TiB VHDX with 1 MiB blocks has a BAT of
 //! 512 MiB. Pages are read when they are first asked for, and a fixed number of them is kept.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use crate::disk::cache::ChunkCache;
 use crate::error::Result;
 use crate::storage::ImageFile;
 
@@ -12,55 +13,6 @@ use crate::storage::ImageFile;
 const PAGE: u64 = 16 * 1024;
 /// Pages kept at most: 1 MiB a table.
 const SLOTS: u64 = 64;
-
-/// Chunks of files, kept by what tells them apart; a chunk that falls on a taken slot replaces the one that was
-/// there.
-pub(crate) struct ChunkCache<K = u64> {
-    slots: Box<[RwLock<Option<Chunk<K>>>]>,
-}
-
-struct Chunk<K> {
-    key: K,
-    bytes: Arc<[u8]>,
-}
-
-impl ChunkCache {
-    /// The chunk of this number, loaded when it is not kept.
-    pub(crate) fn get(&self, number: u64, load: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
-        self.get_at(number, number, load)
-    }
-}
-
-impl<K: Copy + Eq> ChunkCache<K> {
-    /// A cache of at most `slots` chunks (at least 1).
-    pub(crate) fn new(slots: u64) -> Self {
-        Self { slots: (0..slots.max(1)).map(|_| RwLock::new(None)).collect() }
-    }
-
-    /// The chunk called `key`, kept in the slot that `place` gives, loaded when it is not kept.
-    pub(crate) fn get_at(
-        &self,
-        place: u64,
-        key: K,
-        load: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Arc<[u8]>> {
-        let slot = &self.slots[(place % self.slots.len() as u64) as usize];
-        if let Some(chunk) = &*slot.read().unwrap_or_else(PoisonError::into_inner)
-            && chunk.key == key
-        {
-            return Ok(chunk.bytes.clone());
-        }
-        let bytes: Arc<[u8]> = load()?.into();
-        *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(Chunk { key, bytes: bytes.clone() });
-        Ok(bytes)
-    }
-
-    /// Forgets the chunk in the slot that `place` gives: the file holds another one now.
-    pub(crate) fn forget(&self, place: u64) {
-        let slot = &self.slots[(place % self.slots.len() as u64) as usize];
-        *slot.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
 
 /// A table of fixed-size entries in a file.
 pub(crate) struct PagedTable<E> {

@@ -1,10 +1,13 @@
 //! Where a copy goes: a format that takes data in order.
 
+pub(crate) mod blueprint;
+
 use std::io::Write;
 use std::ops::Range;
 
-use super::{Buffer, is_zero};
+use crate::disk::Buffer;
 use crate::error::{Error, Result};
+use crate::leaves::is_zero;
 use crate::storage::WritableFile;
 
 /// An image that is being written from front to back.

@@ -1,6 +1,6 @@
 //! The bytes of a disk as they are, from the file's first on: a raw disk, a fixed VHD, a flat extent.
 
-use super::{FileIndex, Layer, LayerInfo, Mapping};
+use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::Result;
 use crate::storage::ImageFile;
 

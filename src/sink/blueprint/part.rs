@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{BlockSet, Layout};
+use super::{BlockSet, Blueprint};
 use crate::MIB;
 
 /// What belongs to a part. The parts of an image share nothing, and with what lies around the blocks they are all of it.
@@ -15,7 +15,7 @@ pub(crate) struct Part {
     pub(crate) file: Range<u64>,
 }
 
-impl Layout {
+impl Blueprint {
     /// Part `number` of `count`, which hold about as much each, of a disk of `size` bytes with data in `blocks`.
     pub(crate) fn part(&self, blocks: &BlockSet, size: u64, number: u32, count: u32) -> Part {
         let cut = |whole: u64, number: u32| {

@@ -4,9 +4,9 @@ use std::iter::Peekable;
 
 #[cfg(feature = "shards")]
 use super::Part;
-use super::{BlockSet, Layout};
-use crate::disk::sink::{Encoding, Packet, Sink, SinkStream};
+use super::{BlockSet, Blueprint};
 use crate::error::{Error, Result};
+use crate::sink::{Encoding, Packet, Sink, SinkStream};
 
 /// Takes bytes strictly forwards.
 pub(crate) trait Forwards: Send {
@@ -34,9 +34,9 @@ impl Forwards for SinkStream<'_> {
 }
 
 /// An image, or a part of one, that is being written forwards.
-pub(crate) struct LayoutStream<O> {
+pub(crate) struct BlueprintStream<O> {
     out: O,
-    layout: Layout,
+    blueprint: Blueprint,
     /// The blocks in the file, from the one that comes next.
     blocks: Peekable<Box<dyn Iterator<Item = u64> + Send>>,
     /// The block at hand, and where it lies.
@@ -48,28 +48,34 @@ pub(crate) struct LayoutStream<O> {
     source: String,
 }
 
-impl<O: Forwards> LayoutStream<O> {
+impl<O: Forwards> BlueprintStream<O> {
     /// Begins an image with data in `blocks`.
-    pub(crate) fn new(mut out: O, layout: Layout, blocks: BlockSet, source: String) -> Result<Self> {
-        let count = layout.count(&blocks);
-        layout.check(count)?;
-        layout.put_front(&blocks, &mut |offset, bytes| {
+    pub(crate) fn new(mut out: O, blueprint: Blueprint, blocks: BlockSet, source: String) -> Result<Self> {
+        let count = blueprint.count(&blocks);
+        blueprint.check(count)?;
+        blueprint.put_front(&blocks, &mut |offset, bytes| {
             out.zeros_to(offset)?;
             out.write_all(bytes)
         })?;
-        let len = layout.len(count);
-        let blocks = all(&layout, blocks).peekable();
-        Ok(Self { out, layout, blocks, current: None, begun: 0, len, source })
+        let len = blueprint.len(count);
+        let blocks = all(&blueprint, blocks).peekable();
+        Ok(Self { out, blueprint, blocks, current: None, begun: 0, len, source })
     }
 
     /// Begins a part of it, without anything around the blocks.
     #[cfg(feature = "shards")]
-    pub(crate) fn part(out: O, mut layout: Layout, blocks: BlockSet, part: &Part, source: String) -> Self {
+    pub(crate) fn part(
+        out: O,
+        mut blueprint: Blueprint,
+        blocks: BlockSet,
+        part: &Part,
+        source: String,
+    ) -> Self {
         let (begun, count) = (part.ranks.start, part.ranks.end - part.ranks.start);
         let blocks: Box<dyn Iterator<Item = u64> + Send> =
-            Box::new(all(&layout, blocks).skip(begun as usize).take(count as usize));
-        layout.trailer.clear();
-        Self { out, layout, blocks: blocks.peekable(), current: None, begun, len: part.file.end, source }
+            Box::new(all(&blueprint, blocks).skip(begun as usize).take(count as usize));
+        blueprint.trailer.clear();
+        Self { out, blueprint, blocks: blocks.peekable(), current: None, begun, len: part.file.end, source }
     }
 
     /// What took the bytes.
@@ -92,9 +98,9 @@ impl<O: Forwards> LayoutStream<O> {
     /// Goes on to the next block in the file.
     fn begin_next(&mut self) -> Result<()> {
         let Some(block) = self.blocks.next() else { return Err(self.changed()) };
-        let place = self.layout.place(self.begun);
-        self.out.zeros_to(place - self.layout.prefix.len() as u64)?;
-        self.out.write_all(&self.layout.prefix)?;
+        let place = self.blueprint.place(self.begun);
+        self.out.zeros_to(place - self.blueprint.prefix.len() as u64)?;
+        self.out.write_all(&self.blueprint.prefix)?;
         self.current = Some((block, place));
         self.begun += 1;
         Ok(())
@@ -107,17 +113,17 @@ impl<O: Forwards> LayoutStream<O> {
 }
 
 /// All blocks that are in the file.
-fn all(layout: &Layout, blocks: BlockSet) -> Box<dyn Iterator<Item = u64> + Send> {
-    if layout.is_fixed { Box::new(0..layout.blocks) } else { Box::new(blocks.into_iter()) }
+fn all(blueprint: &Blueprint, blocks: BlockSet) -> Box<dyn Iterator<Item = u64> + Send> {
+    if blueprint.is_fixed { Box::new(0..blueprint.blocks) } else { Box::new(blocks.into_iter()) }
 }
 
-impl<O: Forwards> Sink for LayoutStream<O> {
+impl<O: Forwards> Sink for BlueprintStream<O> {
     fn encoding(&self) -> Encoding {
-        Encoding::Plain { grain: self.layout.grain }
+        Encoding::Plain { grain: self.blueprint.grain }
     }
 
     fn write(&mut self, packet: &Packet) -> Result<()> {
-        let block_size = self.layout.block_size;
+        let block_size = self.blueprint.block_size;
         for (mut offset, mut data) in packet.iter() {
             while !data.is_empty() {
                 let within = offset % block_size;
@@ -136,8 +142,8 @@ impl<O: Forwards> Sink for LayoutStream<O> {
         while self.blocks.peek().is_some() {
             self.begin_next()?;
         }
-        self.out.zeros_to(self.len - self.layout.trailer.len() as u64)?;
-        self.out.write_all(&self.layout.trailer)?;
+        self.out.zeros_to(self.len - self.blueprint.trailer.len() as u64)?;
+        self.out.write_all(&self.blueprint.trailer)?;
         self.out.flush()
     }
 }

@@ -2,48 +2,48 @@
 
 use std::ops::Range;
 
-use super::{BlockSet, Layout};
-use crate::disk::sink::{Encoding, Packet, Place, Seen, Sink};
+use super::{BlockSet, Blueprint};
 use crate::error::Result;
+use crate::sink::{Encoding, Packet, Place, Seen, Sink};
 use crate::storage::WritableFile;
 
 /// Bytes that are read back at once.
 const BUFFER: u64 = 1 << 20;
 
 /// An image that is being written into a file, in one pass over its source.
-pub(crate) struct LayoutFile {
+pub(crate) struct BlueprintFile {
     file: WritableFile,
-    layout: Layout,
+    blueprint: Blueprint,
     /// Those that data came for, unless all are in the file anyway.
     blocks: BlockSet,
     /// The block that data came for last, and where it lies.
     current: Option<(u64, u64)>,
 }
 
-impl LayoutFile {
-    pub(crate) fn new(file: WritableFile, layout: Layout) -> Result<Self> {
-        let count = if layout.is_fixed { layout.blocks } else { 0 };
-        layout.check(count)?;
-        grow(&file, layout.len(count))?;
-        Ok(Self { file, layout, blocks: BlockSet::default(), current: None })
+impl BlueprintFile {
+    pub(crate) fn new(file: WritableFile, blueprint: Blueprint) -> Result<Self> {
+        let count = if blueprint.is_fixed { blueprint.blocks } else { 0 };
+        blueprint.check(count)?;
+        grow(&file, blueprint.len(count))?;
+        Ok(Self { file, blueprint, blocks: BlockSet::default(), current: None })
     }
 
     /// Where the whole disk lies, whose first byte is `start` of a larger one; `None` where that depends on the data.
     pub(crate) fn whole(&self, start: u64) -> Option<Place> {
-        let Layout { is_fixed, block_size, stride, blocks, first, .. } = self.layout;
+        let Blueprint { is_fixed, block_size, stride, blocks, first, .. } = self.blueprint;
         let place = Place { start, len: blocks * block_size, file: self.file.clone(), offset: first };
         (is_fixed && stride == block_size).then_some(place)
     }
 
     /// Writes the next data.
     pub(crate) fn put(&mut self, mut offset: u64, mut data: &[u8]) -> Result<()> {
-        let block_size = self.layout.block_size;
+        let block_size = self.blueprint.block_size;
         while !data.is_empty() {
             let (block, within) = (offset / block_size, offset % block_size);
             let place = self.place(block)?;
             let mut len = (block_size - within).min(data.len() as u64);
             // Blocks that follow one another in the file go out in one write.
-            while self.layout.stride == block_size && len < data.len() as u64 {
+            while self.blueprint.stride == block_size && len < data.len() as u64 {
                 self.place((offset + len) / block_size)?;
                 len = (len + block_size).min(data.len() as u64);
             }
@@ -57,7 +57,7 @@ impl LayoutFile {
 
     /// Takes back the data of `range`, and shows them to `seen`.
     pub(crate) fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<()> {
-        let block_size = self.layout.block_size;
+        let block_size = self.blueprint.block_size;
         let mut buffer = vec![0; BUFFER.min(range.end - range.start) as usize];
         let mut offset = range.start;
         while offset < range.end {
@@ -81,13 +81,13 @@ impl LayoutFile {
         {
             return Ok(place);
         }
-        let rank = if self.layout.is_fixed { block } else { self.blocks.len() };
-        let place = self.layout.place(rank);
-        if !self.layout.is_fixed {
-            self.layout.check(rank + 1)?;
+        let rank = if self.blueprint.is_fixed { block } else { self.blocks.len() };
+        let place = self.blueprint.place(rank);
+        if !self.blueprint.is_fixed {
+            self.blueprint.check(rank + 1)?;
             self.blocks.insert(block);
         }
-        let prefix = &self.layout.prefix;
+        let prefix = &self.blueprint.prefix;
         if !prefix.is_empty() {
             self.file.write_all_at(prefix, place - prefix.len() as u64)?;
         }
@@ -96,9 +96,9 @@ impl LayoutFile {
     }
 }
 
-impl Sink for LayoutFile {
+impl Sink for BlueprintFile {
     fn encoding(&self) -> Encoding {
-        Encoding::Plain { grain: self.layout.grain }
+        Encoding::Plain { grain: self.blueprint.grain }
     }
 
     fn places(&self) -> Vec<Place> {
@@ -114,7 +114,7 @@ impl Sink for LayoutFile {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.layout.seal(&self.file, &self.blocks)
+        self.blueprint.seal(&self.file, &self.blocks)
     }
 }
 

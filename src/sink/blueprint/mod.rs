@@ -11,12 +11,12 @@ mod part;
 mod stream;
 
 pub(crate) use blocks::BlockSet;
-pub(crate) use file::LayoutFile;
+pub(crate) use file::BlueprintFile;
 #[cfg(feature = "shards")]
 pub(crate) use part::Part;
+pub(crate) use stream::BlueprintStream;
 #[cfg(feature = "shards")]
 pub(crate) use stream::Forwards;
-pub(crate) use stream::LayoutStream;
 
 use crate::error::Result;
 use crate::storage::WritableFile;
@@ -27,7 +27,7 @@ pub(crate) const HOLE: u64 = 4096;
 const PAGE: u64 = 16 * 1024;
 
 /// Where everything lies in the file of a new image.
-pub(crate) struct Layout {
+pub(crate) struct Blueprint {
     /// Bytes of the disk in a block.
     pub(crate) block_size: u64,
     /// Blocks of the disk.
@@ -63,20 +63,20 @@ pub(crate) trait Metadata: Send {
 
 /// The blocks that are in the file, with their places.
 pub(crate) struct Places<'a> {
-    layout: &'a Layout,
+    blueprint: &'a Blueprint,
     blocks: &'a BlockSet,
 }
 
 impl Places<'_> {
     /// In order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
-        let layout = self.layout;
-        let fixed = if layout.is_fixed { 0..layout.blocks } else { 0..0 };
-        fixed.chain(self.blocks.iter()).zip(0..).map(|(block, rank)| (block, layout.place(rank)))
+        let blueprint = self.blueprint;
+        let fixed = if blueprint.is_fixed { 0..blueprint.blocks } else { 0..0 };
+        fixed.chain(self.blocks.iter()).zip(0..).map(|(block, rank)| (block, blueprint.place(rank)))
     }
 }
 
-impl Layout {
+impl Blueprint {
     /// A disk of `size` bytes and nothing else, but for a `trailer`.
     pub(crate) fn flat(size: u64, trailer: Vec<u8>) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Layout {
 
     /// Hands out what comes before all blocks.
     fn put_front(&self, blocks: &BlockSet, put: &mut Put<'_>) -> Result<()> {
-        self.metadata.front(&Places { layout: self, blocks }, put)
+        self.metadata.front(&Places { blueprint: self, blocks }, put)
     }
 }
 
