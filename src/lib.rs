@@ -35,6 +35,7 @@ pub mod ops;
 pub mod partition;
 mod sink;
 pub mod storage;
+mod strict;
 pub mod windows;
 
 pub use child::Child;

@@ -70,7 +70,9 @@ impl Rule {
     /// What the user can do, in one sentence.
     pub(crate) fn advice(self) -> Option<&'static str> {
         match self {
-            Rule::PartitionType => Some("say with --map what the partition is in a GPT"),
+            Rule::PartitionType => Some(
+                "say what the partition is in a GPT, with --map and the type as it stands here: --map 0x83=GUID",
+            ),
             Rule::DynamicDisk => Some("convert it to a basic disk first"),
             Rule::LogicalPartitions => Some("move its content into primary partitions first"),
             Rule::RoomBehind => Some("shrink the last partition, or grow the disk"),

@@ -1,8 +1,12 @@
 //! What partitions are for: the types of both tables, and their names.
 
 use std::fmt;
+use std::str::FromStr;
 
 use uuid::Uuid;
+
+use crate::error::Error;
+use crate::strict;
 
 /// What a table says that a partition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +145,41 @@ impl fmt::Display for PartitionType {
         match self {
             PartitionType::Mbr(byte) => write!(f, "{byte:#04x}"),
             PartitionType::Gpt(guid) => guid.fmt(f),
+        }
+    }
+}
+
+/// As it is displayed; the byte of an MBR in decimal, too, as MBR2GPT takes it.
+impl FromStr for PartitionType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let byte = match text.strip_prefix("0x") {
+            Some(digits) => strict::hexadecimal(digits).and_then(|number| u8::try_from(number).ok()),
+            None => strict::decimal(text),
+        };
+        let kind = byte.map(PartitionType::Mbr).or_else(|| strict::guid(text).map(PartitionType::Gpt));
+        kind.ok_or_else(|| Error::Unsupported {
+            what: format!("{text:?} is no partition type: expected one as 0x07, or a GUID"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_as_they_are_shown() {
+        for kind in
+            [PartitionType::Mbr(0), PartitionType::Mbr(0x83), PartitionType::Gpt(gpt_type::BASIC_DATA)]
+        {
+            assert_eq!(kind.to_string().parse::<PartitionType>().ok(), Some(kind));
+        }
+        assert_eq!("131".parse::<PartitionType>().ok(), Some(PartitionType::Mbr(0x83)));
+        for wrong in ["", "0x", "0x+7", "+7", "-7", "256", "0x100", "83h", "EBD0A0A2B9E5443387C068B6B72699C7"]
+        {
+            assert!(wrong.parse::<PartitionType>().is_err(), "{wrong:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which Windows it is, as its registry says.
 
 use crate::error::Result;
+use crate::strict;
 use crate::windows::registry::{Hive, Key};
 
 /// Which Windows it is. What the registry does not say is `None`.
@@ -29,7 +30,7 @@ impl WindowsVersion {
     pub fn read(software: &Hive, system: &Hive) -> Result<Self> {
         let mut version = Self { architecture: architecture(system)?, ..Self::default() };
         let Some(key) = software.key("Microsoft\\Windows NT\\CurrentVersion")? else { return Ok(version) };
-        version.build = text(&key, "CurrentBuild")?.and_then(|build| build.parse().ok());
+        version.build = text(&key, "CurrentBuild")?.and_then(|build| strict::decimal(&build));
         version.update_build_revision = integer(&key, "UBR")?;
         version.edition = text(&key, "EditionID")?;
         version.display_version = match text(&key, "DisplayVersion")? {

@@ -12,6 +12,7 @@ mod partitions;
 mod pipes;
 mod place;
 mod shards;
+mod sizes;
 mod targets;
 
 use std::fs;
@@ -145,7 +146,7 @@ fn sizes_take_suffixes() {
         place.run(&["convert", text(&source), "out.raw", "--size", given, "--overwrite"], DONE);
         assert_eq!(fs::metadata(place.path("out.raw")).expect("the output").len(), expected, "{given}");
     }
-    for wrong in ["3X", "-1", "M", "99999999999T"] {
+    for wrong in ["3X", "--1", "M", "99999999999T"] {
         place.run(&["convert", text(&source), "new.raw", &format!("--size={wrong}")], USAGE);
     }
     place.run(&["convert", text(&source), "new.raw", "--size", "512K"], PRECONDITION);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Shard;
 use crate::error::{Error, Result};
 use crate::storage::{FileStorage, ReadAt, WritableFile, beside, check_free};
+use crate::strict;
 
 /// The files of one plan for one output. Those of another plan have other names.
 pub(super) struct Files {
@@ -118,7 +119,7 @@ impl Files {
         for path in self.hidden()? {
             let shard = path.file_name().and_then(|name| name.to_str()).and_then(|name| {
                 let (number, count) = name.rsplit_once('-')?.1.split_once("of")?;
-                Shard::new(number.parse().ok()?, count.parse().ok()?).ok()
+                Shard::new(strict::decimal(number)?, strict::decimal(count)?).ok()
             });
             if let Some(shard) = shard
                 && self.digest(shard).file_name() == path.file_name()

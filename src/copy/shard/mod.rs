@@ -22,7 +22,7 @@ use crate::format::output;
 use crate::leaves::Format;
 use crate::sink::blueprint::{BlueprintStream, Part};
 use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
-use crate::{MIB, Open};
+use crate::{MIB, Open, strict};
 
 /// A part of an output: the third of sixteen is `3/16`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +61,7 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self> {
         let parts = text
             .split_once('/')
-            .and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
+            .and_then(|(number, count)| Some((strict::decimal(number)?, strict::decimal(count)?)));
         let (number, count) = parts.ok_or_else(|| Error::Unsupported {
             what: format!("{text:?} is no shard: expected 3/16 for the third of sixteen"),
         })?;

@@ -12,6 +12,7 @@ use crate::disk::{Identity, Linkage, ParentRef};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
+use crate::strict;
 
 /// The only locator type there is: a VHDX parent.
 const VHDX_PARENT: Uuid = uuid!("b04aefb7-d19e-4a81-b789-25b8e9445913");
@@ -163,9 +164,9 @@ impl<'a> Locator<'a> {
     /// A DataWriteGuid: "{…}".
     fn identity(&self, key: &str, value: &[u8]) -> Result<Identity> {
         let text = self.text(key, value)?;
-        Uuid::try_parse(&text)
+        strict::guid(&text)
             .map(Identity::Uuid)
-            .map_err(|_| self.defect(format!("a GUID as {key}"), format!("{text:?}")))
+            .ok_or_else(|| self.defect(format!("a GUID as {key}"), format!("{text:?}")))
     }
 
     fn defect(&self, expected: impl Into<String>, found: impl Into<String>) -> Error {

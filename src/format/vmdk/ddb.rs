@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::descriptor::{Text, shown};
 use crate::disk::Geometry;
 use crate::error::{Problem, Result};
+use crate::strict;
 
 /// What a reader needs of the disk database.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub(super) struct Ddb {
 impl Ddb {
     /// Takes the value of `ddb.<key>`; `key` is in lower case.
     pub(super) fn set(&mut self, text: &Text<'_>, key: &str, value: &str, at: usize) -> Result<()> {
-        let number = || value.parse().ok();
+        let number = || strict::decimal(value);
         match key {
             "geometry.cylinders" => self.cylinders = number(),
             "geometry.heads" => self.heads = number(),
@@ -52,16 +53,16 @@ impl Ddb {
 
 /// A UUID; `None` for one of zeros, by which VirtualBox says that there is none.
 fn uuid(text: &Text<'_>, value: &str, at: usize) -> Result<Option<Uuid>> {
-    match Uuid::try_parse(value) {
-        Ok(uuid) => Ok(Some(uuid).filter(|uuid| !uuid.is_nil())),
-        Err(_) if value.is_empty() => Ok(None),
-        Err(_) => Err(text.defect(Problem::Descriptor, at, "a UUID", shown(value))),
+    match strict::guid(value) {
+        Some(uuid) => Ok(Some(uuid).filter(|uuid| !uuid.is_nil())),
+        None if value.is_empty() => Ok(None),
+        None => Err(text.defect(Problem::Descriptor, at, "a UUID", shown(value))),
     }
 }
 
 fn sector_size(text: &Text<'_>, value: &str, at: usize) -> Result<u32> {
-    match value.parse() {
-        Ok(size @ (512 | 4096)) => Ok(size),
+    match strict::decimal(value) {
+        Some(size @ (512 | 4096)) => Ok(size),
         _ => Err(text.defect(Problem::Unsupported, at, "sectors of 512 or 4096 bytes", shown(value))),
     }
 }

@@ -11,6 +11,7 @@ use crate::disk::Warning;
 use crate::error::{Defect, Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
+use crate::strict;
 
 /// Bytes of a descriptor at most.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
@@ -252,8 +253,8 @@ impl Parser<'_> {
         };
         match key {
             "version" => {
-                self.version = Some(match value.parse() {
-                    Ok(version @ 1..=3) => version,
+                self.version = Some(match strict::decimal(value) {
+                    Some(version @ 1..=3) => version,
                     _ => {
                         return Err(self.text.defect(
                             Problem::Unsupported,
@@ -302,8 +303,7 @@ impl Parser<'_> {
     }
 
     fn cid(&self, value: &str, at: usize) -> Result<u32> {
-        let digits = value.len() <= 8 && value.bytes().all(|digit| digit.is_ascii_hexdigit());
-        digits.then(|| u32::from_str_radix(value, 16).ok()).flatten().ok_or_else(|| {
+        strict::hexadecimal(value).filter(|_| value.len() <= 8).ok_or_else(|| {
             self.text.defect(
                 Problem::Descriptor,
                 at,

@@ -2,6 +2,7 @@
 
 use super::descriptor::{Text, shown};
 use crate::error::{Problem, Result};
+use crate::strict;
 
 /// What may be done with an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +71,8 @@ impl ExtentLine {
     pub(super) fn parse(text: &Text<'_>, access: Access, rest: &str, at: usize) -> Result<Self> {
         let bad = |expected: &str, found: &str| text.defect(Problem::Descriptor, at, expected, shown(found));
         let (sectors, rest) = word(rest);
-        let count = match sectors.parse::<u64>() {
-            Ok(count) if count > 0 => count,
+        let count = match strict::decimal(sectors) {
+            Some(count) if count > 0 => count,
             _ => return Err(bad("an extent's size in sectors", sectors)),
         };
         let (name, rest) = word(rest);
@@ -99,7 +100,8 @@ impl ExtentLine {
             return Err(text.defect(Problem::Unsupported, at, expected, shown(rest)));
         }
         if !offset.is_empty() {
-            line.offset = offset.parse().map_err(|_| bad("the extent's offset in sectors", offset))?;
+            line.offset =
+                strict::decimal(offset).ok_or_else(|| bad("the extent's offset in sectors", offset))?;
         }
         if line.offset != 0 && *kind != ExtentKind::Flat {
             return Err(bad("no offset but for FLAT and VMFS", offset));

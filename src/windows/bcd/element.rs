@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::device::Device;
+use crate::strict;
 use crate::windows::registry::{TreeValue, decode_utf16, kind};
 
 /// The value of every element's key.
@@ -40,10 +41,10 @@ impl Element {
         Some(match number >> 24 & 0xf {
             1 => Element::Device(Device::parse(data)?),
             2 => Element::Text(texts(data).into_iter().next()?),
-            3 => Element::Object(Uuid::try_parse(texts(data).first()?).ok()?),
+            3 => Element::Object(strict::guid(texts(data).first()?)?),
             4 => {
                 let ids = texts(data).into_iter().filter(|text| !text.is_empty());
-                Element::Objects(ids.map(|id| Uuid::try_parse(&id).ok()).collect::<Option<_>>()?)
+                Element::Objects(ids.map(|id| strict::guid(&id)).collect::<Option<_>>()?)
             }
             5 => Element::Integer(integer(data)?),
             6 => Element::Boolean(*data.first()? != 0),

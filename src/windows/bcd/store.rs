@@ -6,6 +6,7 @@ use super::element::{Element, VALUE, braced, utf16};
 use super::{element_type, object};
 use crate::error::{Error, Result};
 use crate::leaves::Rule;
+use crate::strict;
 use crate::windows::registry::{Hive, Tree, kind};
 
 const OBJECTS: &str = "Objects";
@@ -97,7 +98,7 @@ pub struct Object<'s> {
 
 impl<'s> Object<'s> {
     pub(super) fn of(key: &'s Tree) -> Option<Self> {
-        let id = Uuid::try_parse(&key.name).ok()?;
+        let id = strict::guid(&key.name)?;
         let kind = &key.get(DESCRIPTION)?.value(TYPE)?.data;
         Some(Self { id, kind: u32::from_le_bytes(kind[..].try_into().ok()?), key })
     }
@@ -105,7 +106,7 @@ impl<'s> Object<'s> {
     /// The numbers of its elements.
     pub fn elements(&self) -> impl Iterator<Item = u32> + use<'s> {
         let keys = self.key.get(ELEMENTS).map(|elements| &elements.subkeys[..]).unwrap_or_default();
-        keys.iter().filter_map(|key| number(&key.name))
+        keys.iter().filter_map(|key| strict::hexadecimal(&key.name))
     }
 
     /// An element's value; `None` when it has none, or one that is not of the element's kind.
@@ -126,7 +127,7 @@ impl<'s> Object<'s> {
 pub(super) fn elements_mut(object: &mut Tree) -> impl Iterator<Item = (u32, &mut Vec<u8>)> {
     let keys = object.get_mut(ELEMENTS).map(|elements| &mut elements.subkeys[..]).unwrap_or_default();
     keys.iter_mut().filter_map(|key| {
-        let number = number(&key.name)?;
+        let number = strict::hexadecimal(&key.name)?;
         let value = key.values.iter_mut().find(|value| value.name.eq_ignore_ascii_case(VALUE))?;
         Some((number, &mut value.data))
     })
@@ -140,8 +141,4 @@ pub(super) fn set(object: &mut Tree, number: u32, element: &Element) {
 
 fn name(number: u32) -> String {
     format!("{number:08x}")
-}
-
-fn number(name: &str) -> Option<u32> {
-    u32::from_str_radix(name, 16).ok()
 }

@@ -9,15 +9,15 @@ use diskport::{Error, Format, WritableDisk};
 use super::{FormatName, ImageArgs, OpenArgs, PolicyArgs};
 use crate::console::say;
 use crate::failure::Failure;
-use crate::size;
+use crate::size::{self, NewSize};
 
 #[derive(Args)]
 pub struct Create {
     /// The image to make
     pub image: PathBuf,
-    /// The virtual size; of a child, by default its parent's
-    #[arg(long, value_parser = size::parse, required_unless_present = "parent")]
-    pub size: Option<u64>,
+    /// The virtual size; of a child, by default its parent's, or with a sign how much larger or smaller: +10G
+    #[arg(long, value_parser = size::parse_new, allow_hyphen_values = true, required_unless_present = "parent")]
+    pub size: Option<NewSize>,
     /// The parent of a differencing child, which holds only what differs from it
     #[arg(long, value_name = "PATH")]
     pub parent: Option<PathBuf>,
@@ -89,9 +89,9 @@ pub struct Write {
 pub struct Resize {
     #[command(flatten)]
     pub change: ChangeArgs,
-    /// The new virtual size
-    #[arg(value_parser = size::parse)]
-    pub size: u64,
+    /// The new virtual size, or with a sign how much larger or smaller: +10G, -512M
+    #[arg(value_parser = size::parse_new, allow_hyphen_values = true)]
+    pub size: NewSize,
     /// Cut off what is not zeros
     #[arg(long)]
     pub allow_loss: bool,

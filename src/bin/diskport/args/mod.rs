@@ -20,7 +20,7 @@ pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
 pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, OutputKind, Partitions};
 
 use crate::failure::Failure;
-use crate::size;
+use crate::size::{self, NewSize};
 
 /// Reads, converts and transforms virtual disks: VHD, VHDX, VMDK and raw.
 #[derive(Parser)]
@@ -178,16 +178,16 @@ pub enum Zeros {
 #[derive(Args)]
 pub struct OutputArgs {
     /// Level of compression, 0 to 9. Without one it is 6, and grains that are compressed already stay as they are
-    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=9))]
+    #[arg(long, value_parser = parse_level)]
     pub level: Option<u32>,
     /// Take identifiers and times from this number, so that the same source gives the same bytes each time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = size::number::<u64>)]
     pub seed: Option<u64>,
     /// Which zeros are left out
     #[arg(long, value_enum, default_value_t = Zeros::Scan)]
     pub zeros: Zeros,
     /// Threads that read and compress
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = size::number::<usize>)]
     pub threads: Option<usize>,
     /// Bytes of data a second at most
     #[arg(long, value_name = "BYTES", value_parser = size::parse_positive)]
@@ -266,9 +266,9 @@ pub struct Convert {
     /// decides what format, kind and block size are not named
     #[arg(long)]
     pub target: Option<Target>,
-    /// The output's virtual size: at least the source's
-    #[arg(long, value_parser = size::parse)]
-    pub size: Option<u64>,
+    /// The output's virtual size: at least the source's, or with a sign how much larger: +10G
+    #[arg(long, value_parser = size::parse_new, allow_hyphen_values = true)]
+    pub size: Option<NewSize>,
     /// The output's block size; for formats that have one
     #[arg(long, value_parser = size::parse)]
     pub block_size: Option<u64>,
@@ -291,12 +291,19 @@ pub struct ReverseImage {
     #[arg(long, default_value = "vsphere")]
     pub target: Target,
     /// The output's virtual size in MiB: at least the source's
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = size::number::<u64>)]
     pub size_mib: Option<u64>,
     #[command(flatten)]
     pub open: OpenArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+fn parse_level(text: &str) -> Result<u32, String> {
+    size::number(text)
+        .ok()
+        .filter(|level| (0..=9).contains(level))
+        .ok_or_else(|| "expected 0 to 9".to_owned())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use diskport::{Disk, Format, Open};
 
 use crate::console::say;
 use crate::failure::Failure;
+use crate::size;
 
 /// How images are opened.
 #[derive(Args)]
@@ -31,7 +32,7 @@ pub struct PolicyArgs {
     #[arg(long)]
     pub ignore_parent_mismatch: bool,
     /// How many layers a chain may have
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", value_parser = size::number::<usize>, default_value_t = 64)]
     pub max_depth: usize,
     /// The size of a VHD whose footer disagrees with itself
     #[arg(long, value_enum, default_value_t = VhdSize::Current)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use diskport::Format;
 use diskport::ops::{EspChoice, EspPlace};
+use diskport::partition::PartitionType;
 use diskport::windows::boot_files::SigningAuthority;
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ pub struct ConversionArgs {
     /// The format of a copy, by default what the output's name ends in; a child has its parent's
     #[arg(long, short = 'O')]
     pub format: Option<FormatName>,
-    /// What partitions of an MBR type are in the GPT: 131=GUID
+    /// What partitions of an MBR type are in the GPT: 0x83=GUID, or in decimal 131=GUID
     #[arg(long, value_name = "TYPE=GUID", value_parser = parse_mapping)]
     pub map: Vec<(u8, Uuid)>,
     /// The source's format, instead of detecting it
@@ -129,16 +130,14 @@ pub enum OutputKind {
     Copy,
 }
 
-/// A type, decimal as MBR2GPT takes it or with 0x, and a GUID.
+/// A type of an MBR, and what it is in a GPT.
 fn parse_mapping(text: &str) -> Result<(u8, Uuid), String> {
-    let parsed = || {
-        let (kind, guid) = text.split_once('=')?;
-        let kind = match kind.strip_prefix("0x") {
-            Some(digits) => u8::from_str_radix(digits, 16).ok()?,
-            None => kind.parse().ok()?,
-        };
-        Some((kind, guid.parse().ok()?))
-    };
-    parsed()
-        .ok_or_else(|| "expected a type and a GUID, as 131=0fc63daf-8483-4772-8e79-3d69d8477de4".to_owned())
+    let parsed = text.split_once('=').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    match parsed {
+        Some((PartitionType::Mbr(from), PartitionType::Gpt(to))) => Ok((from, to)),
+        _ => {
+            Err("expected a type and a GUID, as 0x83=0fc63daf-8483-4772-8e79-3d69d8477de4 (or 131=…)"
+                .to_owned())
+        }
+    }
 }

@@ -13,6 +13,7 @@ use super::{output, plan};
 use crate::args::{Convert, FormatName, ProgressMode};
 use crate::console;
 use crate::failure::Failure;
+use crate::size::NewSize;
 
 pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
     if let Some(plan) = &args.plan {
@@ -43,22 +44,28 @@ pub fn copy(args: &Convert) -> Result<(Copy, Vec<String>), Failure> {
             format: kind.map(|kind| kind.format),
             subformat: args.subformat.clone().or(container),
             block_size: args.block_size,
-            size: args.size,
+            size: None,
         };
         target.check(&choices)?;
-        let plan = target.plan(&source(args)?, &choices)?;
+        let source = source(args)?;
+        let plan = target.plan(&source, &Choices { size: size(args, &source)?, ..choices })?;
         return Ok((plan.copy(), plan.adjustments));
     }
     // What the options rule out is said before anything is opened.
     let format = output::format(destination, args.format, args.subformat.as_deref())?;
     let source = source(args)?;
-    let (disk, adjustments) = grow(&source, args.size.unwrap_or(source.size()))?;
+    let (disk, adjustments) = grow(&source, size(args, &source)?.unwrap_or(source.size()))?;
     let copy = Copy::new(&disk).to(format);
     let copy = match args.block_size {
         Some(block_size) => copy.block_size(block_size),
         None => copy,
     };
     Ok((copy, adjustments))
+}
+
+/// The size that is asked for.
+fn size(args: &Convert, source: &Disk) -> Result<Option<u64>, Failure> {
+    args.size.map(|size| size.of(source.size())).transpose()
 }
 
 /// The source, which may come out of standard input.
@@ -69,7 +76,11 @@ fn source(args: &Convert) -> Result<Disk, Failure> {
     }
     match args.source_format {
         Some(Format::Raw) => {
-            let size = args.size.or_else(console::input_len).ok_or_else(|| {
+            let given = match args.size {
+                Some(NewSize::Exactly(size)) => Some(size),
+                _ => console::input_len(),
+            };
+            let size = given.ok_or_else(|| {
                 Failure::Usage(
                     "a raw disk on standard input does not say its size: give it with --size".to_owned(),
                 )

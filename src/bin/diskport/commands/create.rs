@@ -9,6 +9,7 @@ use diskport::{Child, Disk, Format};
 use super::output;
 use crate::args::{Create, warn_of};
 use crate::failure::Failure;
+use crate::size::NewSize;
 
 pub fn run(args: &Create) -> Result<ExitCode, Failure> {
     match &args.parent {
@@ -25,7 +26,7 @@ fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
     output::check_name(&args.image, if below == Format::Raw { Format::Vhd } else { below })?;
     let mut child = Child::of(&disk).overwrite(args.overwrite);
     if let Some(size) = args.size {
-        child = child.size(size);
+        child = child.size(size.of(disk.size())?);
     }
     if let Some(block_size) = args.block_size {
         child = child.block_size(block_size);
@@ -37,7 +38,12 @@ fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
 
 fn empty(args: &Create) -> Result<(), Failure> {
     let format = output::format(&args.image, args.format, args.subformat.as_deref())?;
-    let size = args.size.unwrap_or_default();
+    let size = match args.size {
+        Some(NewSize::Exactly(size)) => size,
+        _ => {
+            return Err(Failure::Usage("a new disk has no size that --size could be relative to".to_owned()));
+        }
+    };
     if size == 0 || !size.is_multiple_of(u64::from(args.sector_size)) {
         return Err(Failure::Usage(format!("a size of {size} bytes is no whole number of sectors")));
     }
