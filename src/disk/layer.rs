@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use super::warning::{Warning, WarningKind};
 use crate::error::Result;
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -175,8 +176,15 @@ impl LayerInfo {
         }
     }
 
-    pub(crate) fn warn(&mut self, structure: &'static str, message: impl Into<String>) {
-        self.warnings.push(Warning { structure, message: message.into() });
+    /// Notes what is odd about `file`.
+    pub(crate) fn warn(
+        &mut self,
+        file: &ImageFile,
+        kind: WarningKind,
+        structure: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.warnings.push(Warning::of(file, kind, structure, message));
     }
 }
 
@@ -195,21 +203,6 @@ impl Geometry {
     /// The size that the geometry describes, in bytes of 512-byte sectors.
     pub fn size(&self) -> u64 {
         u64::from(self.cylinders) * u64::from(self.heads) * u64::from(self.sectors) * 512
-    }
-}
-
-/// Something odd that does not hinder reading.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The structure, in the specification's words.
-    pub structure: &'static str,
-    /// What is odd about it, and what was done.
-    pub message: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.structure, self.message)
     }
 }
 

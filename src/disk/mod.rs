@@ -16,6 +16,7 @@ pub(crate) mod plan;
 mod read;
 mod slice;
 mod storage;
+mod warning;
 mod writable;
 pub(crate) mod write;
 
@@ -33,10 +34,10 @@ pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
 pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
-    Warning,
 };
 pub(crate) use may_differ::MayDiffer;
 pub use slice::Window;
+pub use warning::{Warning, WarningKind};
 pub use writable::{Compaction, WritableDisk};
 
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Open, detect, image_at};
 use crate::chain::begun;
-use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning};
+use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::{self, OpenContext};
 use crate::leaves::Format;
@@ -39,8 +39,9 @@ impl<'a> Chain<'a> {
         while let Some(top) = self.layers.last().cloned() {
             let Some(parent) = &top.info().parent else {
                 if self.layers.len() == 1 && self.open.parent.is_some() {
-                    let message = "one was named, but the image has none: it is not used".to_owned();
-                    self.warnings.push(Warning { structure: "parent", message });
+                    let message = "one was named, but the image has none: it is not used";
+                    let file = &top.files()[0];
+                    self.warnings.push(Warning::of(file, WarningKind::NoParent, "parent", message));
                 }
                 break;
             };
@@ -96,7 +97,7 @@ impl<'a> Chain<'a> {
                 identity.map(|identity| self.seen.remove(&identity));
                 return Err(problem);
             }
-            self.compare(child.info(), layer.info(), parent, modified, referrer, &name);
+            self.compare(child, &*layer, parent, modified);
         }
         Ok(())
     }
@@ -125,35 +126,26 @@ impl<'a> Chain<'a> {
     }
 
     /// Notes what differs between child and parent without making the parent another one.
-    fn compare(
-        &mut self,
-        child: &LayerInfo,
-        info: &LayerInfo,
-        parent: &ParentRef,
-        modified: Option<i64>,
-        referrer: &ImageFile,
-        name: &str,
-    ) {
-        let merging = begun::is_merging(parent, info, self.above());
-        let mut warn = |structure, message| self.warnings.push(Warning { structure, message });
-        if merging {
+    fn compare(&mut self, child: &dyn Layer, layer: &dyn Layer, parent: &ParentRef, modified: Option<i64>) {
+        let (referrer, file) = (&child.files()[0], &layer.files()[0]);
+        let (child, info) = (child.info(), layer.info());
+        if begun::is_merging(parent, info, self.above()) {
             let what = "a merge into it has not ended; it does when it is run again";
-            warn("parent", format!("{name}: {what}"));
+            self.warnings.push(Warning::of(file, WarningKind::UnfinishedMerge, "parent", what));
         }
         if child.size != info.size {
             let what =
                 if child.size > info.size { "reads as zeros beyond it" } else { "hides the rest of it" };
             let (child, parent) = (child.size, info.size);
-            warn("virtual size", format!("{} ({child} bytes) {what}: {name} has {parent}", referrer.name()));
+            let message = format!("{child} bytes, and {what}: its parent {} has {parent}", file.name());
+            self.warnings.push(Warning::of(referrer, WarningKind::ParentSize, "virtual size", message));
         }
         if let (Some(recorded), Some(found)) = (parent.modified, modified)
             && recorded != found
         {
             let since = format!("recorded {recorded}, found {found}, in seconds since 1970");
-            warn(
-                "parent timestamp",
-                format!("{name} was modified after {} was made: {since}", referrer.name()),
-            );
+            let message = format!("modified after its child {} was made: {since}", referrer.name());
+            self.warnings.push(Warning::of(file, WarningKind::ParentModified, "parent timestamp", message));
         }
     }
 

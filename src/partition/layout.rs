@@ -8,7 +8,7 @@ use super::gpt::{Gpt, GptCopy};
 use super::mbr::{self, Mbr};
 use super::types::PartitionType;
 use super::{FileSystem, gpt_type};
-use crate::disk::{Disk, Patch, Warning};
+use crate::disk::{Disk, Patch, Warning, WarningKind};
 use crate::error::{Error, Result};
 
 /// The partitions of a disk.
@@ -164,7 +164,9 @@ impl Layout {
     }
 
     pub(super) fn warn(&mut self, message: impl Into<String>) {
-        self.warnings.push(Warning { structure: "partition table", message: message.into() });
+        let message = message.into();
+        let (kind, structure) = (WarningKind::PartitionTable, "partition table");
+        self.warnings.push(Warning { kind, file: None, structure, message });
     }
 }
 

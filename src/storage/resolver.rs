@@ -47,13 +47,12 @@ impl Reference<'_> {
         }
     }
 
-    /// The folder of the file that names it.
+    /// The folder of the file that names it; empty for the working directory, as paths in it are written.
     fn folder(&self) -> Result<&Path> {
         let path = self.referrer.path().ok_or_else(|| {
             self.not_allowed("the image does not lie in a folder; give a resolver that knows its files")
         })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+        Ok(path.parent().unwrap_or(Path::new("")))
     }
 }
 

@@ -14,6 +14,7 @@ mod place;
 mod shards;
 mod sizes;
 mod targets;
+mod warnings;
 
 use std::fs;
 use std::process::{Command, Stdio};

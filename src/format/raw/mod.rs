@@ -5,7 +5,7 @@ mod stream;
 pub use stream::StreamReader;
 
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Identity, Layer, LayerInfo, Mapping};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::tools::flat::FlatLayer;
 use crate::leaves::Format;
@@ -19,7 +19,8 @@ pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
 fn layer(file: ImageFile) -> Result<FlatLayer> {
     let mut info = LayerInfo::new(Format::Raw, "raw", file.size());
     if !file.size().is_multiple_of(512) {
-        info.warn("file", format!("{} bytes are not a whole number of 512-byte sectors", file.size()));
+        let message = format!("{} bytes are not a whole number of 512-byte sectors", file.size());
+        info.warn(&file, WarningKind::Irregular, "file", message);
     }
     Ok(FlatLayer::new(info, file))
 }

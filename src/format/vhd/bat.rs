@@ -8,7 +8,7 @@ use byteorder::{BigEndian, ByteOrder};
 use super::footer::{Found, PIECES};
 use super::header::{HEADER, Header};
 use super::layout::*;
-use crate::disk::LayerInfo;
+use crate::disk::{LayerInfo, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::format::tools::space::Space;
 use crate::format::tools::table::{PagedTable, TableCursor};
@@ -69,12 +69,13 @@ impl Bat {
             }
         }
         if !offset.is_multiple_of(SECTOR) {
-            info.warn(BAT, format!("its offset {offset} is not a whole number of sectors"));
+            let message = format!("its offset {offset} is not a whole number of sectors");
+            info.warn(file, WarningKind::Irregular, BAT, message);
         }
         let batmap = batmap(file, (offset + len).next_multiple_of(SECTOR))?;
         if let Some(Range { start, .. }) = batmap.first() {
             let message = format!("XenServer's batmap at {start} is not used: the sector bitmaps count");
-            info.warn(BATMAP, message);
+            info.warn(file, WarningKind::Unused, BATMAP, message);
         }
         let block_size = header.block_size();
         Ok(Self {

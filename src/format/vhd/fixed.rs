@@ -9,7 +9,7 @@ use super::layout::{Footer, SECTOR};
 use super::skeleton;
 use crate::check::Repairs;
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Identity, Layer, LayerInfo, Mapping};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::format::tools::flat::FlatLayer;
 use crate::leaves::Format;
@@ -34,10 +34,8 @@ pub(super) fn check(file: &ImageFile, found: &Found, info: &mut LayerInfo) -> Re
     let current = found.footer.current_size.get();
     if stored > current.max(info.size) {
         let extra = stored - current.max(info.size);
-        info.warn(
-            "data",
-            format!("{extra} bytes between the disk's end and the footer are no part of the disk"),
-        );
+        let message = format!("{extra} bytes between the disk's end and the footer are no part of the disk");
+        info.warn(file, WarningKind::Unused, "data", message);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
-use crate::disk::{Geometry, Warning};
+use crate::disk::{Geometry, Warning, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
 use crate::leaves::is_zero;
@@ -88,21 +88,22 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
     match (end.state, copy.state) {
         (State::Good, State::Good) => {
             let differing = compare(file, &end, &copy)?;
-            let warning = (!differing.is_empty()).then(|| Warning {
-                structure: COPY,
-                message: format!("differs from the footer in {}; the footer counts", differing.join(", ")),
+            let warning = (!differing.is_empty()).then(|| {
+                let message =
+                    format!("differs from the footer in {}; the footer counts", differing.join(", "));
+                Warning::of(file, WarningKind::DamagedCopy, COPY, message)
             });
             found(&end, end.offset, warning.into_iter().collect())
         }
         (State::Good, state) => {
             let message = format!("{}; the footer at {} is used", why(state), end.offset);
-            found(&end, end.offset, vec![Warning { structure: COPY, message }])
+            found(&end, end.offset, vec![Warning::of(file, WarningKind::DamagedCopy, COPY, message)])
         }
         (state, State::Good) if !fixed(&copy) => {
             // The state in which every writer that appends a block can be cut: the block has taken the place
             // of the footer, and the new footer is not there yet.
             let message = format!("{}; its copy at 0 is used", why(state));
-            found(&copy, file.size(), vec![Warning { structure: FOOTER, message }])
+            found(&copy, file.size(), vec![Warning::of(file, WarningKind::DamagedCopy, FOOTER, message)])
         }
         (State::Missing, State::Missing) => {
             let at = file.size().saturating_sub(SECTOR);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::footer::{Found, PIECES};
 use super::layout::*;
-use crate::disk::LayerInfo;
+use crate::disk::{LayerInfo, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -48,10 +48,15 @@ impl Header {
         header.check_sizes(file, info.size)?;
         let next = fields.data_offset.get();
         if !matches!(next, u64::MAX | 0xFFFF_FFFF) {
-            info.warn(HEADER, format!("its data offset is {next:#x}, where no next structure is defined"));
+            info.warn(
+                file,
+                WarningKind::Irregular,
+                HEADER,
+                format!("its data offset is {next:#x}, where no next structure is defined"),
+            );
         }
         if fields.reserved1.get() != 0 || fields.reserved2.iter().any(|&byte| byte != 0) {
-            info.warn(HEADER, "its reserved bytes are not zero");
+            info.warn(file, WarningKind::Irregular, HEADER, "its reserved bytes are not zero");
         }
         Ok(header)
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::header::{HEADER, Header};
 use super::layout::*;
-use crate::disk::{Identity, LayerInfo, Linkage, ParentRef};
+use crate::disk::{Identity, LayerInfo, Linkage, ParentRef, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -69,7 +69,7 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
     let mut names = Vec::new();
     let mut failure = None;
     let mut skip = |info: &mut LayerInfo, structure, offset, why: String| {
-        info.warn(structure, format!("at {offset} {why}; skipped"));
+        info.warn(file, WarningKind::Unused, structure, format!("at {offset} {why}; skipped"));
         failure.get_or_insert((structure, offset, why));
     };
     for (index, locator) in fields.parent_locators.iter().enumerate() {
@@ -81,10 +81,8 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
         let Some(form) = Form::of(&locator.platform_code) else {
             // An alias names the file by numbers of the volume that it lay on.
             let code = locator.platform_code.escape_ascii();
-            info.warn(
-                LOCATOR,
-                format!("at {entry} has the platform code \"{code}\", which is not read; skipped"),
-            );
+            let message = format!("at {entry} has the platform code \"{code}\", which is not read; skipped");
+            info.warn(file, WarningKind::Unused, LOCATOR, message);
             continue;
         };
         let (offset, len) =
@@ -118,7 +116,9 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
     }
     match failure {
         Some((structure, offset, why)) if unique.is_empty() => Err(unreadable(file, structure, offset, why)),
-        _ => Ok(ParentRef { names: unique, linkage: linkage(fields, info), modified: modified(fields) }),
+        _ => {
+            Ok(ParentRef { names: unique, linkage: linkage(file, fields, info), modified: modified(fields) })
+        }
     }
 }
 
@@ -156,13 +156,11 @@ fn unreadable(file: &ImageFile, structure: &'static str, offset: u64, why: Strin
     file.defect(Format::Vhd, Problem::Locator, structure, offset, expected, found)
 }
 
-fn linkage(fields: &DynamicHeader, info: &mut LayerInfo) -> Linkage {
+fn linkage(file: &ImageFile, fields: &DynamicHeader, info: &mut LayerInfo) -> Linkage {
     let id = Uuid::from_bytes(fields.parent_unique_id);
     if id.is_nil() {
-        info.warn(
-            HEADER,
-            "the parent unique id is zero: the parent is taken for a raw disk, as XenServer does",
-        );
+        let message = "the parent unique id is zero: the parent is taken for a raw disk, as XenServer does";
+        info.warn(file, WarningKind::Incomplete, HEADER, message);
         return Linkage::None;
     }
     Linkage::Id(vec![Identity::Uuid(id)])

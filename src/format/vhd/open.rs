@@ -15,7 +15,7 @@ use super::write::Writer;
 use super::{SizeField, check, fixed, footer, locator};
 use crate::check::Findings;
 use crate::disk::write::WriteLayer;
-use crate::disk::{Geometry, Identity, Layer, LayerInfo};
+use crate::disk::{Geometry, Identity, Layer, LayerInfo, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::format::OpenContext;
 use crate::leaves::Format;
@@ -26,6 +26,9 @@ const CREATORS: [[u8; 4]; 14] = [
     *b"vpc ", *b"vs  ", *b"win ", *b"d2v ", *b"d2v\0", *b"qemu", *b"qem2", *b"vbox", *b"tap\0", *b"CTXS",
     *b"caml", *b"dutl", *b"wa\0\0", *b"wa  ",
 ];
+
+/// The creators that may mean the geometry for the size: Virtual PC, and QEMU unless it was told otherwise.
+const SIZED_BY_GEOMETRY: [[u8; 4]; 2] = [*b"vpc ", *b"qemu"];
 
 /// The geometry of any disk that is larger than a geometry can say.
 const LARGEST_GEOMETRY: Geometry = Geometry { cylinders: 65535, heads: 16, sectors: 255 };
@@ -87,7 +90,7 @@ pub(super) fn read(file: &ImageFile, context: &OpenContext<'_>) -> Result<Image>
     info.creator = Some(found.creator());
     info.geometry = found.geometry();
     info.warnings.extend(found.warnings.iter().cloned());
-    warn(&found, &mut info);
+    warn(file, &found, &mut info);
     if disk_type == FIXED {
         return Ok(Image { found, info, blocks: None });
     }
@@ -96,7 +99,12 @@ pub(super) fn read(file: &ImageFile, context: &OpenContext<'_>) -> Result<Image>
     if disk_type == DIFFERENCING {
         info.parent = Some(locator::parent(file, &header, &mut info)?);
     } else if header.fields.parent_unique_id != [0; 16] {
-        info.warn(HEADER, "it names a parent, which a dynamic disk does not have");
+        info.warn(
+            file,
+            WarningKind::Irregular,
+            HEADER,
+            "it names a parent, which a dynamic disk does not have",
+        );
     }
     let bat = Bat::open(file, &found, &header, &mut info)?;
     Ok(Image { found, info, blocks: Some((header, bat)) })
@@ -147,52 +155,55 @@ fn size(file: &ImageFile, found: &Found, choice: SizeField) -> Result<u64> {
 }
 
 /// Notes what is odd about the footer and does not hinder reading.
-fn warn(found: &Found, info: &mut LayerInfo) {
+fn warn(file: &ImageFile, found: &Found, info: &mut LayerInfo) {
     let footer = &found.footer;
+    let mut warn = |kind, message: String| info.warn(file, kind, FOOTER, message);
     if !Features::from_bits_retain(footer.features.get()).contains(Features::RESERVED) {
-        info.warn(FOOTER, "bit 1 of the features, which is always to be set, is clear");
+        warn(WarningKind::Irregular, "bit 1 of the features, which is always to be set, is clear".to_owned());
     }
     let version = footer.file_format_version.get();
     if version != VERSION_1_0 {
-        info.warn(FOOTER, format!("version {}.{} is read as 1.0", version >> 16, version & 0xFFFF));
+        warn(
+            WarningKind::Irregular,
+            format!("version {}.{} is read as 1.0", version >> 16, version & 0xFFFF),
+        );
     }
     let next = footer.data_offset.get();
     if footer.disk_type == FIXED && !matches!(next, u64::MAX | 0xFFFF_FFFF) {
-        info.warn(FOOTER, format!("the data offset of a fixed disk is {next:#x}; it has no meaning"));
+        let what = format!("the data offset of a fixed disk is {next:#x}; it has no meaning");
+        warn(WarningKind::Irregular, what);
     }
     if !CREATORS.contains(&footer.creator_application) {
-        info.warn(FOOTER, format!("unknown creator: {}", found.creator()));
+        warn(WarningKind::UnknownCreator, format!("unknown creator: {}", found.creator()));
     }
     if footer.saved_state != 0 {
-        info.warn(
-            FOOTER,
-            "the disk belongs to a virtual machine that was suspended: its content is as after a power cut",
-        );
+        let what =
+            "the disk belongs to a virtual machine that was suspended: its content is as after a power cut";
+        warn(WarningKind::Suspended, what.to_owned());
     }
     let hidden = footer.hidden != 0 && footer.is_tap();
     if hidden {
-        info.warn(FOOTER, "XenServer marks this image as hidden");
+        warn(WarningKind::Irregular, "XenServer marks this image as hidden".to_owned());
     }
     if footer.hidden != 0 && !hidden || footer.reserved.iter().any(|&byte| byte != 0) {
-        info.warn(FOOTER, "its reserved bytes are not zero");
+        warn(WarningKind::Irregular, "its reserved bytes are not zero".to_owned());
     }
-    warn_of_geometry(found, info);
+    warn_of_geometry(file, found, info);
 }
 
-/// A geometry that says another size than the current one is worth a word, though most do: readers have taken it for
-/// the size, and lost sectors.
-fn warn_of_geometry(found: &Found, info: &mut LayerInfo) {
+/// A geometry that says another size than the current one is worth a word where its creator means it for the size, as
+/// Virtual PC does, or where it was chosen. With all others it is the size rounded down, as the specification has it.
+fn warn_of_geometry(file: &ImageFile, found: &Found, info: &mut LayerInfo) {
     let Some(geometry) = found.geometry().filter(|geometry| *geometry != LARGEST_GEOMETRY) else { return };
     let (by_geometry, current) = (geometry.size(), found.footer.current_size.get());
-    if by_geometry != current {
+    let in_doubt = SIZED_BY_GEOMETRY.contains(&found.footer.creator_application) || info.size != current;
+    if in_doubt && by_geometry != current {
         let Geometry { cylinders, heads, sectors } = geometry;
-        info.warn(
-            FOOTER,
-            format!(
-                "the current size is {current} bytes, the geometry {cylinders}/{heads}/{sectors} says {by_geometry}; \
-                 the disk is read with {} bytes",
-                info.size
-            ),
+        let message = format!(
+            "the current size is {current} bytes, the geometry {cylinders}/{heads}/{sectors} says {by_geometry}; \
+             the disk is read with {} bytes",
+            info.size
         );
+        info.warn(file, WarningKind::SizeInDoubt, FOOTER, message);
     }
 }

@@ -4,7 +4,7 @@ use super::bat::Bat;
 use super::contents::{Contents, Replayed};
 use super::header::{self, Current};
 use super::metadata::Metadata;
-use crate::disk::{Identity, Layer, LayerInfo, Mapping};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
 use crate::error::Result;
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -34,31 +34,33 @@ pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
     let mut warnings = Vec::new();
     if let Some(bad) = current.damaged {
         let message = format!("the copy at {bad} is damaged; the one at {} was used", current.offset);
-        warnings.push(("header", message));
+        warnings.push((WarningKind::DamagedCopy, "header", message));
     }
     if let Err(e) = &log {
-        warnings.push(("log", format!("empty, so not looked at: {e}")));
+        warnings.push((WarningKind::Irregular, "log", format!("empty, so not looked at: {e}")));
     }
     if let Some(replay) = &replay {
         let entries = replay.entries;
-        warnings.push(("log", format!("not closed cleanly: {entries} entries were replayed in memory")));
+        let message = format!("not closed cleanly: {entries} entries were replayed in memory");
+        warnings.push((WarningKind::Unclean, "log", message));
         if replay.newer_ignored {
             let message =
                 "newer entries that do not make up a whole sequence were left out, as the format says";
-            warnings.push(("log", message.to_owned()));
+            warnings.push((WarningKind::Unused, "log", message.to_owned()));
         }
     }
     let Contents { regions, metadata, bat } = Contents::read(&file, log.ok())?;
     if let Some(bad) = regions.damaged {
-        warnings.push(("region table", format!("the copy at {bad} is damaged; the other one was used")));
+        let message = format!("the copy at {bad} is damaged; the other one was used");
+        warnings.push((WarningKind::DamagedCopy, "region table", message));
     }
     if let Some(warning) = metadata.warning {
-        warnings.push(("metadata", warning.to_owned()));
+        warnings.push((WarningKind::Irregular, "metadata", warning.to_owned()));
     }
     let mut info = info(&current, metadata, creator);
     info.dirty_log = replay.is_some();
-    for (structure, message) in warnings {
-        info.warn(structure, message);
+    for (kind, structure, message) in warnings {
+        info.warn(&file, kind, structure, message);
     }
     Ok(Box::new(Vhdx { info, files: [file], bat }))
 }

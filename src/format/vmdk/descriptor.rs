@@ -7,7 +7,7 @@ use encoding_rs::{BIG5, Encoding, GBK, SHIFT_JIS, UTF_8, WINDOWS_1252};
 
 use super::ddb::Ddb;
 use super::extent_line::{Access, ExtentLine};
-use crate::disk::Warning;
+use crate::disk::{Warning, WarningKind};
 use crate::error::{Defect, Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -142,7 +142,7 @@ pub(super) fn parse(file: &ImageFile, start: u64, bytes: &[u8], embedded: bool) 
             return Err(text.defect(Problem::Descriptor, used, "text without NUL bytes", "a NUL byte in it"));
         }
         let message = format!("what stands behind its end, at {}, is ignored", start + (used + rest) as u64);
-        warnings.push(Warning { structure: STRUCTURE, message });
+        warnings.push(Warning::of(file, WarningKind::Unused, STRUCTURE, message));
     }
     let bytes = &bytes[..used];
     let encoding = encoding_of(&text, bytes)?;
@@ -278,7 +278,7 @@ impl Parser<'_> {
             "parentfilenamehint" => self.descriptor.parent_file_name_hint = Some(value.to_owned()),
             "changetrackpath" => {
                 let message = format!("changes are tracked in {value:?}; a copy does not carry that on");
-                self.warn(message);
+                self.warn(WarningKind::Unused, message);
                 self.descriptor.change_track_path = Some(value.to_owned());
             }
             _ if key.starts_with("encryption") || key == "ddb.encryptionkeyid" => {
@@ -293,12 +293,12 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn warn(&mut self, message: String) {
+    fn warn(&mut self, kind: WarningKind, message: String) {
         // One of a kind is enough, however many lines a hostile descriptor has.
         if !self.descriptor.warnings.iter().any(|warning| warning.message == message)
             && self.descriptor.warnings.len() < 16
         {
-            self.descriptor.warnings.push(Warning { structure: STRUCTURE, message });
+            self.descriptor.warnings.push(Warning::of(self.text.file, kind, STRUCTURE, message));
         }
     }
 
@@ -332,10 +332,11 @@ impl Parser<'_> {
 
     fn finish(mut self) -> Result<Descriptor> {
         if self.version.is_none() {
-            self.warn("it names no version; 1 is assumed".into());
+            self.warn(WarningKind::Irregular, "it names no version; 1 is assumed".into());
         }
         if self.descriptor.cid.is_none() {
-            self.warn("it has no CID: children cannot tell the disk from another".into());
+            let message = "it has no CID: children cannot tell the disk from another";
+            self.warn(WarningKind::Incomplete, message.into());
         }
         self.descriptor.parent_cid = self.parent_cid.unwrap_or(NO_PARENT);
         let missing = |what: &str| self.text.defect(Problem::Descriptor, 0, what, "none");

@@ -146,7 +146,7 @@ impl Header {
     /// The header of an extent of this kind in `file`, which also says what there is to say of the disk.
     fn read(file: &ImageFile, kind: ExtentKind, info: &mut LayerInfo) -> Result<Self> {
         if kind == ExtentKind::SeSparse {
-            warn_sesparse(info);
+            warn_sesparse(info, file);
             return sesparse::Header::read(file).map(Self::SeSparse);
         }
         // Both are called SPARSE and VMFSSPARSE, now and then.

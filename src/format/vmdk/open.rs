@@ -8,7 +8,7 @@ use super::extents::{Content, Extent, ExtentSource, Vmdk, open_extents};
 use super::grain_table::TablePages;
 use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
 use super::{cowd, hosted, sesparse};
-use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, ParentRef};
+use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, ParentRef, WarningKind};
 use crate::error::{Problem, Result};
 use crate::format::OpenContext;
 use crate::leaves::Format;
@@ -147,7 +147,7 @@ pub(super) fn describe_hosted(header: &hosted::Header, file: &ImageFile, info: &
 }
 
 pub(super) fn warn_unclean(info: &mut LayerInfo, file: &ImageFile) {
-    info.warn("header", format!("{}: the disk was not closed after it was last written to", file.name()));
+    info.warn(file, WarningKind::Unclean, "header", "the disk was not closed after it was last written to");
 }
 
 /// A COWD extent without its descriptor.
@@ -167,7 +167,7 @@ fn open_bare_cowd(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
             .into());
     }
     let mut info = LayerInfo::new(Format::Vmdk, "vmfsSparse", 0);
-    warn_bare(&mut info);
+    warn_bare(&mut info, &file);
     let map = header.map(&source(&file, None, context))?;
     info.block_size = Some(map.grain);
     if header.unclean {
@@ -180,22 +180,23 @@ fn open_bare_cowd(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
 fn open_bare_sesparse(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
     let header = sesparse::Header::read(&file)?;
     let mut info = LayerInfo::new(Format::Vmdk, "seSparse", 0);
-    warn_bare(&mut info);
-    warn_sesparse(&mut info);
+    warn_bare(&mut info, &file);
+    warn_sesparse(&mut info, &file);
     let size = header.capacity * SECTOR;
     let map = header.map(&source(&file, None, context))?;
     Ok(single(file, info, size, Content::SeSparse(map)))
 }
 
-fn warn_bare(info: &mut LayerInfo) {
-    info.warn("descriptor", "there is none: if the disk has a parent, its bytes are missing");
+fn warn_bare(info: &mut LayerInfo, file: &ImageFile) {
+    let message = "there is none: if the disk has a parent, its bytes are missing";
+    info.warn(file, WarningKind::Incomplete, "descriptor", message);
 }
 
-pub(super) fn warn_sesparse(info: &mut LayerInfo) {
+pub(super) fn warn_sesparse(info: &mut LayerInfo, file: &ImageFile) {
     info.block_size.get_or_insert(8 * SECTOR);
     let what = "grains that the guest unmapped read as zeros, not as the parent's";
     if !info.warnings.iter().any(|warning| warning.message == what) {
-        info.warn("grain table", what);
+        info.warn(file, WarningKind::Irregular, "grain table", what);
     }
 }
 

@@ -1,6 +1,6 @@
 //! How images are opened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use diskport::format::vhd::SizeField;
@@ -74,7 +74,7 @@ impl OpenArgs {
     /// Opens the image at `path`, of `format` if one is given.
     pub fn open(&self, path: &PathBuf, format: Option<Format>) -> Result<Disk, Failure> {
         let disk = self.options(format).open_path(path)?;
-        warn_of(&disk, path);
+        warn_of(&disk);
         Ok(disk)
     }
 
@@ -120,11 +120,9 @@ impl PolicyArgs {
     }
 }
 
-/// Says what is odd about the image at `path`.
-pub fn warn_of(disk: &Disk, path: &Path) {
-    for warning in disk.warnings() {
-        say(&format!("diskport: warning: {}: {warning}", path.display()));
-    }
+/// Says what is odd about the image and its parents.
+pub fn warn_of(disk: &Disk) {
+    disk.warnings().for_each(|warning| say(&format!("diskport: warning: {warning}")));
 }
 
 /// One image, and how it is opened.

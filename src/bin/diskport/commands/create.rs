@@ -21,7 +21,7 @@ pub fn run(args: &Create) -> Result<ExitCode, Failure> {
 
 fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
     let disk = args.policy.options(args.parent_format).open_path(parent)?;
-    warn_of(&disk, parent);
+    warn_of(&disk);
     let below = disk.chain().first().map_or(Format::Raw, |top| top.info().format);
     output::check_name(&args.image, if below == Format::Raw { Format::Vhd } else { below })?;
     let mut child = Child::of(&disk).overwrite(args.overwrite);

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use diskport::disk::{Layer, Linkage};
+use diskport::disk::{Layer, Linkage, Warning};
 use diskport::storage::{FileRole, ImageFile};
 use diskport::{Disk, Error};
 use serde::Serialize;
@@ -30,7 +30,7 @@ struct Report {
     chain: Vec<ChainLink>,
     dirty_log: bool,
     files: Vec<File>,
-    warnings: Vec<String>,
+    warnings: Vec<Oddity>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +59,17 @@ struct File {
     size: u64,
 }
 
+/// A warning; what keeps the content from being read is one, too.
+#[derive(Serialize)]
+struct Oddity {
+    kind: &'static str,
+    file: Option<String>,
+    message: String,
+    /// All of it, for people.
+    #[serde(skip)]
+    line: String,
+}
+
 pub fn run(args: &Info) -> Result<ExitCode, Failure> {
     let image = &args.image;
     let disk = image.options.options(image.format).allow_missing_parent(true).open_path(&image.path)?;
@@ -74,8 +85,8 @@ pub fn run(args: &Info) -> Result<ExitCode, Failure> {
 fn report(disk: &Disk) -> Option<Report> {
     let top = disk.chain().first()?;
     let info = top.info();
-    let mut warnings: Vec<String> = disk.warnings().map(ToString::to_string).collect();
-    warnings.extend(disk.incomplete().map(Error::to_string));
+    let mut warnings: Vec<_> = disk.warnings().map(oddity).collect();
+    warnings.extend(disk.incomplete().map(|problem| unreadable(disk, problem)));
     Some(Report {
         format: info.format.name(),
         subformat: info.subformat,
@@ -101,6 +112,17 @@ fn report(disk: &Disk) -> Option<Report> {
         files: files(disk),
         warnings,
     })
+}
+
+fn oddity(warning: &Warning) -> Oddity {
+    let message = format!("{}: {}", warning.structure, warning.message);
+    Oddity { kind: warning.kind.name(), file: warning.file.clone(), message, line: warning.to_string() }
+}
+
+/// Why the parents below the last layer that was opened are not there.
+fn unreadable(disk: &Disk, problem: &Error) -> Oddity {
+    let (file, message) = (disk.chain().last().map(|layer| name(&**layer)), problem.to_string());
+    Oddity { kind: "unreadable", file, line: message.clone(), message }
 }
 
 fn link(layer: &dyn Layer) -> ChainLink {
@@ -181,7 +203,7 @@ fn text(report: &Report, image: &str) -> String {
         line("log", "dirty; replayed in memory");
     }
     for warning in &report.warnings {
-        line("warning", warning);
+        line("warning", &warning.line);
     }
     out
 }
