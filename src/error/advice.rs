@@ -1,6 +1,6 @@
 //! What the user can do about an error.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use super::{Error, Problem};
 use crate::leaves::ReferenceKind;
@@ -10,7 +10,7 @@ impl Error {
     pub fn advice(&self) -> Option<&str> {
         match self {
             Error::Defect(defect) => Some(defect.advice.unwrap_or_else(|| of_problem(defect.problem))),
-            Error::Io { source, .. } => Some(of_io(source.kind())),
+            Error::Io { source, .. } => Some(of_io(source)),
             Error::NotRecognised { .. } => Some(
                 "name the format with --format, or --source-format where an output has its own; a raw disk has no \
                      signature",
@@ -89,8 +89,11 @@ fn of_problem(problem: Problem) -> &'static str {
 }
 
 /// What the user can do when the storage fails.
-fn of_io(kind: ErrorKind) -> &'static str {
-    match kind {
+fn of_io(error: &io::Error) -> &'static str {
+    if is_out_of_handles(error) {
+        return "allow more open files (ulimit -n), or choose a kind of disk that is one file";
+    }
+    match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room there, or choose another place",
         ErrorKind::FileTooLarge => {
             "choose a file system, a limit (ulimit -f) or a format in parts (twoGbMaxExtentSparse) that allows it"
@@ -119,10 +122,22 @@ fn of_io(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// Whether the error says that the process, or the system, has as many open files as it may have.
+fn is_out_of_handles(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).map(Some).contains(&error.raw_os_error())
+    }
+    #[cfg(not(unix))]
+    {
+        const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
+        error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
     use crate::error::Defect;
     use crate::leaves::Format;
@@ -158,6 +173,15 @@ mod tests {
         }
         assert_eq!(refused(Problem::Log, Some("its own")).advice(), Some("its own"));
         assert_eq!(Error::Cancelled.advice(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn too_many_open_files_come_with_advice_of_their_own() {
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
+            let error = Error::io("open", "disk-s001.vmdk", errno.into());
+            assert!(error.advice().is_some_and(|advice| advice.contains("ulimit -n")), "{error:?}");
+        }
     }
 
     #[test]

@@ -63,6 +63,27 @@ impl FileStorage {
         Ok(false)
     }
 
+    /// Whether `path` still names this file, which was opened by that name.
+    pub(super) fn is_named(&self, path: &Path) -> io::Result<bool> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            // Asked by name, not by another handle: of those there may be none left.
+            match path.symlink_metadata() {
+                Ok(there) => {
+                    Ok(self.identity() == Some(FileIdentity { device: there.dev(), file: there.ino() }))
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(e) => Err(e),
+            }
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = path;
+            Ok(true)
+        }
+    }
+
     /// Creates a new file for reading and writing; fails when there is one already.
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::from_file(File::options().read(true).write(true).create_new(true).open(path)?)

@@ -14,6 +14,7 @@ mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod output;
+mod partial;
 pub(crate) mod relative;
 pub(crate) mod resolver;
 mod safe_open;
@@ -35,7 +36,8 @@ pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
-pub(crate) use output::{beside, check_free, partial_of};
+pub(crate) use output::{beside, check_free};
+pub(crate) use partial::{Hold, open_partial, partial_of};
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, Resolver, SameDirectory};
 pub use writable::WritableFile;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::FileStorage;
+use super::partial::{Hold, open_partial, partial_of};
 use crate::error::{Error, Result};
 
 /// A new file that has a temporary name in its final folder until it is published.
@@ -63,30 +64,9 @@ impl OutputFile {
 
     /// The same with another temporary name.
     pub(crate) fn resume_at(temporary: PathBuf, path: PathBuf, overwrite: bool) -> Result<Self> {
-        use super::ReadAt;
         check_free(&path, overwrite)?;
-        let name = || temporary.display().to_string();
-        loop {
-            let storage = match FileStorage::create_new(&temporary) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    if !temporary.symlink_metadata().is_ok_and(|there| there.is_file()) {
-                        return Err(Error::OutputNotPlain { path: name() });
-                    }
-                    FileStorage::open_writable(&temporary)
-                }
-                created => created,
-            };
-            let storage = storage.map_err(|e| Error::io("create", name(), e))?;
-            if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
-                return Err(Error::Locked { file: name() });
-            }
-            // Whoever had the lock until now may have published or removed it, and another be there.
-            let there = FileStorage::open(&temporary).ok().and_then(|file| file.identity());
-            if there == storage.identity() {
-                let storage = Arc::new(storage);
-                return Ok(Self { storage, temporary, path, overwrite, is_kept: false });
-            }
-        }
+        let (storage, _) = open_partial(&temporary, Hold::Alone, || {})?;
+        Ok(Self { storage: Arc::new(storage), temporary, path, overwrite, is_kept: false })
     }
 
     /// Whether what is written stays under its temporary name when this is dropped, for [`resume`](Self::resume).
@@ -166,11 +146,6 @@ impl Drop for OutputFile {
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
-}
-
-/// The temporary name of an output at `path` that a later run can go on with.
-pub(crate) fn partial_of(path: &Path) -> PathBuf {
-    beside(path, ".diskport-partial")
 }
 
 /// The hidden name of a file that belongs to the one at `path`.

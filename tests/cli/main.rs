@@ -4,6 +4,8 @@ mod chains;
 mod changing;
 mod delta;
 #[cfg(target_os = "linux")]
+mod handles;
+#[cfg(target_os = "linux")]
 mod interrupts;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod console;
 mod failure;
+mod limits;
 mod signals;
 mod size;
 
@@ -17,6 +18,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     signals::fail_beyond_file_size_limit();
+    limits::raise_open_files();
     let mode = cli.progress;
     let result = match cli.command {
         Command::Info(args) => commands::info::run(&args),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Shard;
 use crate::error::{Error, Result};
-use crate::storage::{FileStorage, ReadAt, WritableFile, beside, check_free};
+use crate::storage::{Hold, WritableFile, beside, check_free, open_partial};
 use crate::strict;
 
 /// The files of one plan for one output. Those of another plan have other names.
@@ -38,35 +38,15 @@ impl Files {
     /// Opens the file that shards write to, and keeps it from being finished meanwhile.
     pub(super) fn open(&self, overwrite: bool) -> Result<WritableFile> {
         let path = self.partial();
-        let failed = |e| Error::io("open for writing", path.display().to_string(), e);
-        loop {
-            if !path.exists() {
-                self.remove_digests();
+        let (storage, is_new) = open_partial(&path, Hold::Together, || self.remove_digests())?;
+        if let Err(e) = check_free(&self.path, overwrite) {
+            if is_new {
+                // Nothing better can be done about a file that does not go away.
+                let _ = fs::remove_file(&path);
             }
-            let created = FileStorage::create_new(&path);
-            let is_new = created.is_ok();
-            let storage = match created {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => FileStorage::open_writable(&path),
-                created => created,
-            };
-            let storage = storage.map_err(failed)?;
-            if !storage.try_lock_shared().map_err(failed)? {
-                return Err(Error::Locked { file: path.display().to_string() });
-            }
-            // Until the lock was had, the output may have been finished, and this be it.
-            let there = FileStorage::open(&path).ok().and_then(|file| file.identity());
-            if there != storage.identity() {
-                continue;
-            }
-            if let Err(e) = check_free(&self.path, overwrite) {
-                if is_new {
-                    // Nothing better can be done about a file that does not go away.
-                    let _ = fs::remove_file(&path);
-                }
-                return Err(e);
-            }
-            return Ok(WritableFile::at_path(Arc::new(storage), path));
+            return Err(e);
         }
+        Ok(WritableFile::at_path(Arc::new(storage), path))
     }
 
     /// Notes that `shard` is there, at once; with `sync`, durably.

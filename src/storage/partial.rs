@@ -1,0 +1,71 @@
+//! The file of an output that several runs, or several processes, write before it has its name.
+//!
+//! Whoever writes it holds its lock, and the lock counts only while the file still has its temporary name: the one
+//! who had it before may have published or removed it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{FileStorage, beside};
+use crate::error::{Error, Result};
+
+/// How often the file may be found published, or removed, by the one who had it before.
+const TRIES: u32 = 100;
+
+/// How the file is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// By one process alone.
+    Alone,
+    /// By all those that ask for the same.
+    Together,
+}
+
+/// The temporary name of an output at `path` that a later run can go on with.
+pub(crate) fn partial_of(path: &Path) -> PathBuf {
+    beside(path, ".diskport-partial")
+}
+
+/// Opens the file at `temporary`, or creates it, and locks it; says whether it is new. `before_new` is called where there
+/// was none yet.
+///
+/// # Errors
+///
+/// [`Error::OutputNotPlain`], [`Error::Locked`], [`Error::Io`].
+pub(crate) fn open_partial(
+    temporary: &Path,
+    hold: Hold,
+    before_new: impl Fn(),
+) -> Result<(FileStorage, bool)> {
+    let name = || temporary.display().to_string();
+    for _ in 0..TRIES {
+        if !temporary.exists() {
+            before_new();
+        }
+        let (storage, is_new) = match FileStorage::create_new(temporary) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                match temporary.symlink_metadata() {
+                    Ok(there) if !there.is_file() => return Err(Error::OutputNotPlain { path: name() }),
+                    _ => {}
+                }
+                match FileStorage::open_writable(temporary) {
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                    opened => (opened, false),
+                }
+            }
+            created => (created, true),
+        };
+        let storage = storage.map_err(|e| Error::io("create", name(), e))?;
+        let locked = match hold {
+            Hold::Alone => storage.try_lock(),
+            Hold::Together => storage.try_lock_shared(),
+        };
+        if !locked.map_err(|e| Error::io("lock", name(), e))? {
+            break;
+        }
+        if storage.is_named(temporary).map_err(|e| Error::io("measure", name(), e))? {
+            return Ok((storage, is_new));
+        }
+    }
+    Err(Error::Locked { file: name() })
+}
