@@ -12,6 +12,7 @@ mod digest;
 pub mod ebs;
 mod encode;
 mod engine;
+mod gate;
 #[cfg(feature = "digest")]
 mod ledger;
 #[cfg(feature = "digest")]
@@ -43,6 +44,7 @@ pub use differences::Differences;
 use digest::Beside;
 #[cfg(feature = "digest")]
 pub use digest::{Digest, digest};
+use gate::Gate;
 pub use plan::Plan;
 pub use progress::Progress;
 #[cfg(feature = "digest")]
@@ -342,6 +344,8 @@ impl Copy {
 
     /// Writes the output into `storage`, which is empty. For formats whose output is one file.
     ///
+    /// When this returns, nothing more is written: also after a cancellation, but for a call of the storage that hangs.
+    ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] for a format that needs more files, and all that reading and writing give rise to.
@@ -352,12 +356,14 @@ impl Copy {
         }
         let disk = self.whole_sectors()?;
         let names = Names::alone(None, &self.options);
-        let to = Destination { main: storage.clone(), extents: Vec::new(), name: "(image)".to_owned() };
+        let gate = Gate::before(storage);
+        let to = Destination { main: gate.clone(), extents: Vec::new(), name: "(image)".to_owned() };
         let (copy, source) = (self.clone(), disk.clone());
-        let report = self.cancel.attend(move || copy.write(&source, &names, to))?;
+        let written = self.cancel.attend(move || copy.write(&source, &names, to));
+        let report = written.inspect_err(|_| gate.close())?;
         if self.sync {
             self.progress.begin("sync", disk.size());
-            storage.sync().map_err(|e| Error::io("sync", "(image)", e))?;
+            gate.sync().map_err(|e| Error::io("sync", "(image)", e))?;
             self.progress.set_done(disk.size());
         }
         Ok(report)

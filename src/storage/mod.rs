@@ -9,6 +9,7 @@
 mod fault;
 mod file;
 mod fingerprint;
+pub(crate) mod forward;
 mod image_file;
 mod memory;
 #[cfg(feature = "mmap")]
@@ -193,37 +194,4 @@ pub struct FileIdentity {
     pub device: u64,
     /// The file's number there.
     pub file: u64,
-}
-
-impl<T: ReadAt + ?Sized> ReadAt for std::sync::Arc<T> {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        (**self).read_at(buf, offset)
-    }
-    fn size(&self) -> io::Result<u64> {
-        (**self).size()
-    }
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        (**self).read_exact_at(buf, offset)
-    }
-    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        (**self).next_data(offset)
-    }
-    fn will_need(&self, range: Range<u64>) {
-        (**self).will_need(range)
-    }
-    fn allocated(&self) -> Option<u64> {
-        (**self).allocated()
-    }
-    fn modified(&self) -> Option<i64> {
-        (**self).modified()
-    }
-    fn file(&self) -> Option<&File> {
-        (**self).file()
-    }
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        (**self).fingerprint()
-    }
-    fn identity(&self) -> Option<FileIdentity> {
-        (**self).identity()
-    }
 }

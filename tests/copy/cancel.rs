@@ -2,7 +2,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
@@ -11,7 +12,7 @@ use diskport::format::vmdk::Subformat;
 use diskport::storage::{MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, Format, Open, Result};
 
-use crate::source::{Sparse, disk, noise};
+use crate::source::{PLAIN, Sparse, disk, noise};
 
 /// What is promised.
 const PROMISED: Duration = Duration::from_millis(100);
@@ -198,4 +199,65 @@ fn a_limited_copy_keeps_to_its_rate_and_ends() {
     let begun = Instant::now();
     Copy::new(&zeros).rate_limit(1).write_to(io::sink()).expect("copies");
     assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+/// The first write waits until it is let go, and the cancellation falls into it.
+#[derive(Default)]
+struct Held {
+    inner: MemoryStorage,
+    writes: AtomicU64,
+    gate: Mutex<()>,
+}
+
+impl ReadAt for Held {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.inner.read_at(buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
+    }
+}
+
+impl WriteAt for Held {
+    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        let _gate = self.gate.lock();
+        self.inner.write_all_at(data, offset)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.inner.set_size(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_written_once_the_storage_was_given_back() {
+    let source = raw(MemoryStorage::new(noise(8 << 20, 5)));
+    for format in PLAIN {
+        let (storage, cancel) = (Arc::new(Held::default()), Cancel::new());
+        let held = storage.gate.lock().expect("is free");
+        let (seen, token) = (storage.clone(), cancel.clone());
+        let canceller = std::thread::spawn(move || {
+            while seen.writes.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            token.cancel();
+        });
+        let result = Copy::new(&source).to(format).cancel(&cancel).write_storage(storage.clone());
+        assert!(matches!(result, Err(Error::Cancelled)), "{format}: {result:?}");
+        canceller.join().expect("ends");
+        let before = storage.writes.load(Ordering::SeqCst);
+        drop(held);
+        // The copy that was left behind ends, and gives the storage up.
+        while Arc::strong_count(&storage) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(storage.writes.load(Ordering::SeqCst), before, "{format}");
+    }
 }
