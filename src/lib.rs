@@ -23,12 +23,18 @@
 
 pub mod chain;
 pub mod check;
-mod child;
+pub mod compare;
 pub mod copy;
 pub mod deflate;
+#[cfg(feature = "digest")]
+pub mod digest;
 pub mod disk;
+#[cfg(feature = "digest")]
+pub mod ebs;
 mod error;
+mod findings;
 pub mod format;
+pub mod job;
 mod leaves;
 mod open;
 pub mod ops;
@@ -38,18 +44,11 @@ pub mod storage;
 mod strict;
 pub mod windows;
 
-pub use child::Child;
+pub use chain::Child;
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
-pub use leaves::{Format, Ids, ReferenceKind, Rule, UnknownFormat};
+pub use leaves::{Format, GIB, Ids, KIB, MIB, ReferenceKind, Rule, UnknownFormat};
 pub use open::{Open, open};
-
-/// Bytes of a KiB.
-pub const KIB: u64 = 1 << 10;
-/// Bytes of a MiB.
-pub const MIB: u64 = 1 << 20;
-/// Bytes of a GiB.
-pub const GIB: u64 = 1 << 30;
 
 /// The README's example is run with the others.
 #[cfg(doctest)]

@@ -1,16 +1,14 @@
 //! Opening an image, with its parents.
 
-mod chain;
+mod merging;
+mod parents;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chain::Chain;
+use parents::Chain;
 
-use crate::chain::begun;
-use crate::check::{Checked, Findings, Repairs};
-use crate::child::{Way, top_file};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer, WritableDisk};
 use crate::error::{Error, Result};
@@ -176,7 +174,7 @@ impl Open {
     fn writable(&self, file: WritableFile, default: &dyn Resolver) -> Result<WritableDisk> {
         let disk = self.open_file(file.image(FileRole::Image)?, default)?;
         disk.check_complete()?;
-        begun::check_not_merging(disk.chain())?;
+        merging::check_not_merging(disk.chain())?;
         let Some(top) = disk.chain().first() else {
             return Err(Error::NotRecognised { file: file.name().to_owned() });
         };
@@ -200,25 +198,8 @@ impl Open {
         self.open_file(file.image(FileRole::Image)?, &SameDirectory)
     }
 
-    /// Records `parent` in the image in `file`, of `format`, which keeps its content's identity.
-    pub(crate) fn set_parent(&self, file: WritableFile, format: Format, parent: &Disk) -> Result<()> {
-        let way = Way::new(file.path().unwrap_or(Path::new(file.name())), top_file(parent)?)?;
-        let open = Self { format: Some(format), ..self.clone() };
-        open.record(file, &SameDirectory, &way.link(parent)?, parent)
-    }
-
-    /// The same for the image in `storage`, with a name for the parent.
-    pub(crate) fn set_parent_storage(
-        &self,
-        storage: Arc<dyn WriteAt>,
-        parent: &Disk,
-        name: &str,
-    ) -> Result<()> {
-        let way = Way::named(name);
-        self.record(WritableFile::new(storage, "(image)"), &NoExternal, &way.link(parent)?, parent)
-    }
-
-    fn record(
+    /// Records a parent in the image in `file`, which keeps its content's identity.
+    pub(crate) fn record_parent(
         &self,
         file: WritableFile,
         default: &dyn Resolver,
@@ -250,61 +231,13 @@ impl Open {
         Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top))
     }
 
-    /// Looks for everything that is wrong with the image at `path`, changing nothing. Parents are not looked at.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the image is found, not failed with; [`Error::Io`] when it cannot be read,
-    /// [`Error::NotRecognised`] when it is no image.
-    pub fn check(&self, path: impl AsRef<Path>) -> Result<Checked> {
-        self.check_file(&image_at(path.as_ref())?, &SameDirectory)
-    }
-
-    /// The same for the image in `storage`.
-    ///
-    /// # Errors
-    ///
-    /// As [`check`](Self::check).
-    pub fn check_storage(&self, storage: impl ReadAt + 'static) -> Result<Checked> {
-        self.check_file(&ImageFile::new(Arc::new(storage), "(image)", FileRole::Image)?, &NoExternal)
-    }
-
-    fn check_file(&self, file: &ImageFile, default: &dyn Resolver) -> Result<Checked> {
-        let format = self.format_of(file)?;
-        let mut findings = Findings::default();
-        format::check(format, file, &self.context(default), &mut findings)?;
-        Ok(findings.finish(format, file))
-    }
-
-    /// Repairs the image at `path` as far as `repairs` allows, and checks it again.
-    ///
-    /// # Errors
-    ///
-    /// As [`check`](Self::check); [`Error::Locked`].
-    pub fn repair(&self, path: impl AsRef<Path>, repairs: Repairs) -> Result<Checked> {
-        self.repair_file(&WritableFile::open(path.as_ref())?, repairs, &SameDirectory)
-    }
-
-    /// The same for the image in `storage`.
-    ///
-    /// # Errors
-    ///
-    /// As [`repair`](Self::repair).
-    pub fn repair_storage(&self, storage: impl WriteAt + 'static, repairs: Repairs) -> Result<Checked> {
-        self.repair_file(&WritableFile::new(Arc::new(storage), "(image)"), repairs, &NoExternal)
-    }
-
-    fn repair_file(&self, file: &WritableFile, repairs: Repairs, default: &dyn Resolver) -> Result<Checked> {
-        let format = self.format_of(&file.image(FileRole::Image)?)?;
-        format::repair(format, file, &self.context(default), repairs)?;
-        self.check_file(&file.image(FileRole::Image)?, default)
-    }
-
-    fn format_of(&self, file: &ImageFile) -> Result<Format> {
+    /// The format of `file`: as it was said, or as its content shows.
+    pub(crate) fn format_of(&self, file: &ImageFile) -> Result<Format> {
         self.format.map_or_else(|| detect(file), Ok)
     }
 
-    fn context<'a>(&'a self, default: &'a dyn Resolver) -> OpenContext<'a> {
+    /// What formats need of these options.
+    pub(crate) fn context<'a>(&'a self, default: &'a dyn Resolver) -> OpenContext<'a> {
         let resolver = self.resolver.as_deref().unwrap_or(default);
         OpenContext { resolver, choices: self.choices }
     }
@@ -316,7 +249,7 @@ impl Open {
 }
 
 /// The file at a path that the caller chose.
-fn image_at(path: &Path) -> Result<ImageFile> {
+pub(crate) fn image_at(path: &Path) -> Result<ImageFile> {
     let storage = FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
     ImageFile::at_path(Arc::new(storage), path, FileRole::Image)
 }

@@ -3,7 +3,7 @@
 use std::fs::ReadDir;
 use std::path::{Path, PathBuf};
 
-use crate::child::top_file;
+use super::link::top_file;
 use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef};
 use crate::error::{Error, Result};
 use crate::open::Open;

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::child::Child;
 use super::family::{folder_of, images_in, refuse_children};
 use super::layers::Layers;
+use super::link::set_parent;
 use super::pour::{pour_and_close, take_data_id};
-use crate::child::Child;
-use crate::copy::{Cancel, Copy, OutputFormat, Progress};
+use crate::copy::{Copy, OutputFormat};
 use crate::disk::Layer;
 use crate::error::{Error, Result};
 use crate::format::Allocation;
 use crate::format::vmdk::Subformat;
+use crate::job::{Cancel, Progress};
 use crate::leaves::Format;
 use crate::open::Open;
 use crate::storage::WritableFile;
@@ -147,7 +149,7 @@ impl Merge {
         let data_written = pour_and_close(&layers.above, into, &self.progress, &self.cancel)?;
         let base = open.open_path(base)?;
         layers.check_base(&base)?;
-        self.open.set_parent(layers.top_file()?, layers.top().info().format, &base)?;
+        set_parent(&self.open, layers.top_file()?, layers.top().info().format, &base)?;
         let deleted = if self.delete { remove(layers.above.chain())? } else { Vec::new() };
         Ok(Merged { layers: layers.above.chain().len(), data_written, deleted })
     }

@@ -1,16 +1,18 @@
-//! Chains of differencing images: merging their layers, giving a child another parent, finding what belongs together.
+//! Chains of differencing images: making children, merging their layers, giving a child another parent, finding what belongs together.
 //!
 //! A child is bound to its parent by an identity. Of a VHDX and most VMDKs that is an identity of the *content*, so that a parent
 //! which was written to is noticed; a VHD has one of the *file* alone, and nothing tells that its content changed. Therefore no
 //! image may be written to that others name as their parent; [`children_of`] finds them.
 
-pub(crate) mod begun;
+mod child;
 mod family;
 mod layers;
+mod link;
 mod merge;
 mod pour;
 mod rebase;
 
+pub use child::Child;
 pub use family::{check_no_children, children_of, find_parents};
 pub use merge::{Merge, Merged};
 pub use pour::{merge_into, record_parent};

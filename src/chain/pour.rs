@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::layers::split;
-use crate::copy::{Cancel, Progress};
+use super::link::set_parent_storage;
 use crate::disk::{Blocks, Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
+use crate::job::{Cancel, Progress};
 use crate::open::Open;
 use crate::storage::WriteAt;
 
@@ -48,7 +49,7 @@ pub fn merge_into(
 ///
 /// As [`Open::open_writable`].
 pub fn record_parent(storage: impl WriteAt + 'static, parent: &Disk, name: &str) -> Result<()> {
-    Open::new().set_parent_storage(Arc::new(storage), parent, name)
+    set_parent_storage(&Open::new(), Arc::new(storage), parent, name)
 }
 
 /// Has `disk` bear the data id of the layer whose content it is given: for those that lie on that layer, the two are one.

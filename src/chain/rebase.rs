@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::copy::pairs::{Pair, Pairs, Part};
-use crate::copy::{Cancel, Progress};
+use super::link::set_parent;
+use crate::compare::pairs::{Pair, Pairs, Part};
 use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk};
 use crate::error::{Error, Result};
+use crate::job::{Cancel, Progress};
 use crate::leaves::Format;
 use crate::leaves::is_zero;
 use crate::open::Open;
@@ -96,7 +97,7 @@ impl Rebase {
         if !self.unchecked {
             self.copy_differences(&parent)?;
         }
-        self.open.set_parent(WritableFile::open(&self.child)?, info.format, &parent)
+        set_parent(&self.open, WritableFile::open(&self.child)?, info.format, &parent)
     }
 
     fn open_parent(&self, child: &LayerInfo) -> Result<Disk> {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::Cancel;
 use super::ledger::Runs;
+use crate::job::Cancel;
 
 /// The first bytes; the number is that of the layout.
 const MAGIC: [u8; 16] = *b"diskport resume1";

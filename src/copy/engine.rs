@@ -4,19 +4,17 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 
-use super::ahead::Ahead;
 use super::encode::{Batch, Encoded, Encoder};
 use super::reflink::Share;
 use super::source::Source;
-use super::throttle::Throttle;
-use super::{Cancel, Progress};
 use crate::disk::Disk;
+use crate::disk::ahead::Ahead;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
 use crate::error::Result;
-use crate::sink::{Packet, Sink};
+use crate::job::{Cancel, Progress, Throttle};
+use crate::sink::{Packet, Sink, Watcher};
 
 /// Bytes of a batch, about: large enough that system calls cost nothing beside the copying.
 const BATCH: u64 = 1 << 20;
@@ -35,9 +33,6 @@ pub(super) struct Counts {
     /// Bytes that source and output share.
     pub(super) shared: u64,
 }
-
-/// Someone who is shown all data of the disk in order, and `None` behind them.
-pub(super) type Watcher = SyncSender<Option<Arc<Packet>>>;
 
 /// Someone who keeps account of what the sink has taken.
 pub(super) trait Recorder {

@@ -1,15 +1,7 @@
-//! Copying a disk into another format.
+//! Copying a disk into another format, and bringing a copy up to date.
 
-mod ahead;
-mod cancel;
 #[cfg(feature = "digest")]
 mod checkpoint;
-mod compare;
-mod differences;
-#[cfg(feature = "digest")]
-mod digest;
-#[cfg(feature = "digest")]
-pub mod ebs;
 mod encode;
 mod engine;
 mod gate;
@@ -17,9 +9,7 @@ mod gate;
 mod ledger;
 #[cfg(feature = "digest")]
 mod once;
-pub(crate) mod pairs;
 mod plan;
-mod progress;
 mod reflink;
 #[cfg(feature = "digest")]
 mod resume;
@@ -27,26 +17,15 @@ mod resume;
 mod shard;
 mod source;
 mod survey;
-mod throttle;
 mod update;
-mod windows;
 
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use cancel::Cancel;
-use compare::compare_as;
-pub use compare::{Difference, compare};
-pub use differences::Differences;
-#[cfg(feature = "digest")]
-use digest::Beside;
-#[cfg(feature = "digest")]
-pub use digest::{Digest, digest};
 use gate::Gate;
 pub use plan::Plan;
-pub use progress::Progress;
 #[cfg(feature = "digest")]
 pub use resume::BegunAgain;
 #[cfg(feature = "shards")]
@@ -54,9 +33,13 @@ pub use shard::{PlanRecord, Shard};
 use source::Source;
 pub use update::{Updated, update};
 
+use crate::compare::compare_as;
+#[cfg(feature = "digest")]
+use crate::digest::{Beside, Digest};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Destination, Names, OutputOptions};
+use crate::job::{Cancel, Progress};
 use crate::sink::Sink;
 use crate::sink::blueprint::{BlockSet, Blueprint};
 use crate::storage::{OutputFile, WriteAt};

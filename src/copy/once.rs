@@ -1,7 +1,7 @@
 //! Verifying the copy of a stream, which cannot be read again: by its digest, taken on the way.
 
-use super::digest::{Digest, of_content};
 use super::{Copy, Report};
+use crate::digest::{Digest, of_content};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{Destination, Names};

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use super::cancel::Stoppable;
 use super::source::Source;
 use super::{Copy, Report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Names, Shape};
+use crate::job::Stoppable;
 use crate::sink::blueprint::BlockSet;
 
 /// A copy whose source was looked through for the blocks that hold data, which decide where everything lies in the

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Head};
-use super::digest::of_content;
 use super::engine::Recorder;
 use super::ledger::Ledger;
 use super::source::fingerprint;
-use super::{Cancel, Copy, Report};
+use super::{Copy, Report};
+use crate::digest::of_content;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{Destination, Names, OutputFormat, OutputOptions};
+use crate::job::Cancel;
 use crate::sink::{Encoding, Packet, Sink};
 use crate::storage::{OutputFile, WriteAt, partial_of};
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan, Span};
 use crate::disk::{Disk, Pool};
 use crate::error::Result;
+use crate::job::{Cancel, Progress};
 use crate::leaves::is_zero;
 use crate::sink::blueprint::{BlockSet, Blueprint};
 

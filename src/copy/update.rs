@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::differences::Differences;
 use super::source::Source;
-use super::{Cancel, Progress};
+use crate::compare::Differences;
 use crate::disk::{Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
+use crate::job::{Cancel, Progress};
 use crate::leaves::Format;
 
 /// What an update did.
@@ -26,7 +26,8 @@ pub struct Updated {
 ///
 /// ```
 /// use diskport::Open;
-/// use diskport::copy::{Cancel, Copy, Progress, update};
+/// use diskport::copy::{Copy, update};
+/// use diskport::job::{Cancel, Progress};
 /// use diskport::disk::Patch;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");

@@ -1,6 +1,7 @@
 //! A virtual disk: one image, or a chain of a differencing image over its parents, read as one.
 
 mod adapt;
+pub(crate) mod ahead;
 mod blocks;
 pub(crate) mod cache;
 mod changes;

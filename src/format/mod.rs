@@ -10,10 +10,10 @@ pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
 
-use crate::check::{Findings, Repairs};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
+use crate::findings::{Findings, Repairs};
 pub use crate::leaves::Format;
 use crate::storage::{ImageFile, Resolver, WritableFile};
 

@@ -4,10 +4,12 @@ mod format;
 mod ids;
 mod reference;
 mod rule;
+mod units;
 mod zero;
 
 pub use format::{Format, UnknownFormat};
 pub use ids::Ids;
 pub use reference::ReferenceKind;
 pub use rule::Rule;
+pub use units::{GIB, KIB, MIB};
 pub use zero::is_zero;

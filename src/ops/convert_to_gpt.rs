@@ -1,6 +1,6 @@
 //! Convert to GPT: the partition table alone.
 
-use crate::child::Child;
+use crate::chain::Child;
 use crate::copy::Copy;
 use crate::disk::Disk;
 use crate::error::{Error, Result};

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::KIB;
 use crate::disk::Disk;
 use crate::error::Result;
+use crate::leaves::KIB;
 
 /// What a volume holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

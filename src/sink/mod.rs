@@ -4,6 +4,8 @@ pub(crate) mod blueprint;
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use crate::disk::Buffer;
 use crate::error::{Error, Result};
@@ -112,6 +114,9 @@ impl Packet {
         self.pieces.iter().map(|piece| (piece.offset, &self.buffer[piece.at..piece.at + piece.len]))
     }
 }
+
+/// Someone who is shown all data of the disk in order, and `None` behind them.
+pub(crate) type Watcher = SyncSender<Option<Arc<Packet>>>;
 
 /// The parts of `bytes`, which belong at `offset`, that are not grains of zeros, as long pieces of a buffer in
 /// which they begin at `at`.

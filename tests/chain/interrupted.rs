@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskport::chain::Merge;
-use diskport::copy::{Cancel, OutputFormat};
+use diskport::copy::OutputFormat;
+use diskport::job::Cancel;
 use diskport::storage::{FileIdentity, ImageFile, ReadAt, Reference, Resolver, SameDirectory};
 use diskport::{Error, Open, Result};
 

@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use diskport::chain::{merge_into, record_parent};
-use diskport::copy::{Cancel, Copy, OutputFormat, Progress};
+use diskport::copy::{Copy, OutputFormat};
+use diskport::job::{Cancel, Progress};
 use diskport::storage::{Explicit, Fault, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Child, Disk, Error, Format, Open};
 

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
+use diskport::compare::compare;
+use diskport::copy::{Copy, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
+use diskport::job::{Cancel, Progress};
 use diskport::storage::{MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, Format, Open, Result};
 
@@ -172,7 +174,7 @@ fn a_long_run_of_zeros_ends() {
 #[cfg(feature = "digest")]
 #[test]
 fn a_digest_ends() {
-    use diskport::copy::{Digest, digest};
+    use diskport::digest::{Digest, digest};
     let zeros = disk(&Arc::new(Sparse::new(1 << 45, Vec::new())));
     let slow = raw(Slow::reading(MemoryStorage::new([7; 9000])));
     for algorithm in [Digest::Sha256, Digest::Md5, Digest::Blake3] {

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use diskport::copy::{Cancel, Copy, OutputFormat, Progress, update};
+use diskport::copy::{Copy, OutputFormat, update};
 use diskport::format::vmdk::Subformat;
+use diskport::job::{Cancel, Progress};
 use diskport::storage::{FileStorage, Fingerprint, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, Format, Open};
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use diskport::Disk;
-use diskport::copy::{Cancel, Progress, compare};
+use diskport::compare::compare;
+use diskport::job::{Cancel, Progress};
 use proptest::prelude::*;
 
 use crate::source::{Sparse, any_source, content, disk, noise};

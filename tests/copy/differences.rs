@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use diskport::copy::{Cancel, Copy, Differences, OutputFormat, Progress, update};
+use diskport::compare::Differences;
+use diskport::copy::{Copy, OutputFormat, update};
 use diskport::disk::Patch;
 use diskport::format::{Allocation, vmdk::Subformat};
+use diskport::job::{Cancel, Progress};
 use diskport::{Block, Child, Data, Disk, Error, Open};
 use proptest::prelude::*;
 

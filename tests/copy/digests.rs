@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use diskport::copy::{Cancel, Copy, Digest, OutputFormat, Progress, digest};
+use diskport::copy::{Copy, OutputFormat};
+use diskport::digest::{Digest, digest};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
+use diskport::job::{Cancel, Progress};
 use diskport::{Disk, Error};
 use proptest::prelude::*;
 use sha2::Digest as _;

@@ -1,7 +1,7 @@
 //! The blocks and checksums of a snapshot. The digests were computed by Python's hashlib.
 
-use diskport::copy::ebs::{BLOCK_SIZE, EbsBlock, EbsBlocks, EbsSummary};
 use diskport::disk::Patch;
+use diskport::ebs::{BLOCK_SIZE, EbsBlock, EbsBlocks, EbsSummary};
 use diskport::{Disk, Error, GIB};
 
 const ZEROS: &str = "B4VNL+8pega6gWheZgwzLeNtXRjVRpJ9MNqtbX/aFUE=";

@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskport::copy::{Cancel, Copy, OutputFormat};
+use diskport::copy::{Copy, OutputFormat};
 use diskport::format::vmdk::Subformat;
+use diskport::job::Cancel;
 use diskport::storage::{Fault, FaultyStorage, MemoryStorage};
 use diskport::{Error, Format, Open};
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use diskport::copy::{Cancel, Copy, OutputFormat, Progress};
+use diskport::copy::{Copy, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
+use diskport::job::{Cancel, Progress};
 use diskport::storage::{MemoryStorage, ReadAt};
 use diskport::{Disk, Error, Format, Open};
 use proptest::prelude::*;

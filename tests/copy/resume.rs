@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diskport::copy::{BegunAgain, Cancel, Copy, OutputFormat, Report};
+use diskport::copy::{BegunAgain, Copy, OutputFormat, Report};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
+use diskport::job::Cancel;
 use diskport::storage::{Fault, FaultyStorage, MemoryStorage, OutputFile, ReadAt};
 use diskport::{Disk, Error, Format, Open, Result};
 
@@ -324,12 +325,12 @@ fn without_a_seed_the_identifiers_are_kept_all_the_same() {
     let path = folder.path().join("out.vhd");
     let bad = FaultyStorage::new(MemoryStorage::new(bytes.clone()), 8, Fault::Error(io::ErrorKind::Other));
     unseeded(&raw(bad)).write_file(&path).expect_err("is broken off");
-    let report = unseeded(&good).digest(diskport::copy::Digest::Sha256).verify(true).write_file(&path);
+    let report = unseeded(&good).digest(diskport::digest::Digest::Sha256).verify(true).write_file(&path);
     let report = report.expect("goes on");
     assert!(report.resumed_at.is_some());
     use sha2::Digest as _;
     let hex: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(report.digests, [(diskport::copy::Digest::Sha256, hex)], "of all of it, not of the rest");
+    assert_eq!(report.digests, [(diskport::digest::Digest::Sha256, hex)], "of all of it, not of the rest");
 }
 
 /// A copy of a file that is slow enough to be met in its midst.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use diskport::copy::{Cancel, Copy, OutputFormat, Progress, compare};
+use diskport::compare::compare;
+use diskport::copy::{Copy, OutputFormat};
 use diskport::disk::Patch;
 use diskport::format::Allocation;
 use diskport::format::vmdk::{StreamReader, Subformat};
+use diskport::job::{Cancel, Progress};
 use diskport::storage::MemoryStorage;
 use diskport::{Data, Disk, Error, Open};
 use proptest::prelude::*;

@@ -117,7 +117,7 @@ fn no_byte_of_a_compressed_tar_may_be_another() {
 #[cfg(feature = "digest")]
 #[test]
 fn the_copy_of_a_stream_is_verified_by_its_digest() {
-    use diskport::copy::Digest;
+    use diskport::digest::Digest;
     use diskport::format::raw;
     let bytes = crate::source::content(&source());
     let stream = || {

@@ -1,7 +1,7 @@
 //! The images that are worked on: files with names, of which the last few make up the image itself.
 
 use diskport::chain::merge_into;
-use diskport::copy::{Cancel, Progress};
+use diskport::job::{Cancel, Progress};
 use diskport::storage::{Explicit, WriteAt};
 use diskport::{Format, Open};
 

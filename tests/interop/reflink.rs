@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use diskport::copy::{Copy, Digest, OutputFormat, Report};
+use diskport::copy::{Copy, OutputFormat, Report};
+use diskport::digest::Digest;
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::{Disk, Open};

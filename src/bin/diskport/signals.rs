@@ -1,6 +1,6 @@
 //! What other programs, the terminal and the system tell the process.
 
-use diskport::copy::Cancel;
+use diskport::job::Cancel;
 
 /// Has a write that passes the process's limit fail, as any other does, instead of ending the process: what was
 /// begun is then taken away.

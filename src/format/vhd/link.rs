@@ -170,8 +170,8 @@ mod tests {
 
     use super::*;
     use crate::Open;
-    use crate::check::Repairs;
     use crate::disk::{LayerInfo, Linkage};
+    use crate::findings::Repairs;
     use crate::format::{OpenContext, vhd};
     use crate::storage::{MemoryStorage, NoExternal, ReadAt, WriteAt};
 

@@ -7,8 +7,8 @@ use super::footer_pair::FooterPair;
 use super::layout::*;
 use super::open::{self, Image};
 use super::{fixed, footer};
-use crate::check::Repairs;
 use crate::error::{Error, Result};
+use crate::findings::Repairs;
 use crate::format::OpenContext;
 use crate::storage::{FileRole, WritableFile};
 

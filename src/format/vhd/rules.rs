@@ -10,9 +10,9 @@ use super::header::{HEADER, Header};
 use super::layout::*;
 use super::locator::{self, LOCATOR};
 use super::skeleton;
-use crate::check::{Findings, Severity};
 use crate::disk::LayerInfo;
 use crate::error::{Problem, Result};
+use crate::findings::{Findings, Severity};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
 

@@ -7,11 +7,11 @@ use zerocopy::FromZeros;
 use super::layout::{
     DynamicHeader, EPOCH, FIXED, FOOTER_COOKIE, Features, Footer, HEADER_COOKIE, LARGEST, SECTOR, VERSION_1_0,
 };
-use crate::MIB;
 use crate::disk::Geometry;
 use crate::error::{Error, Result};
 use crate::leaves::Format;
 use crate::leaves::Ids;
+use crate::leaves::MIB;
 use crate::storage::WritableFile;
 
 /// The size that every tool knows.

@@ -6,11 +6,11 @@ use byteorder::{ByteOrder, LittleEndian};
 
 use super::metadata::Metadata;
 use super::region::Reserved;
-use crate::MIB;
 use crate::disk::cache::ChunkCache;
 use crate::error::{Error, Problem, Result};
 use crate::format::tools::table::{PagedTable, TableCursor};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::MIB;
 use crate::storage::ImageFile;
 
 /// Bytes of an entry.

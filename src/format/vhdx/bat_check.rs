@@ -3,10 +3,10 @@
 use super::allocation::Allocation;
 use super::bat::{BatEntry, PayloadState, ZERO};
 use super::contents::Contents;
-use crate::MIB;
-use crate::check::{Repair, Severity};
 use crate::error::{Defect, Error, Problem, Result};
+use crate::findings::{Repair, Severity};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::MIB;
 use crate::storage::ImageFile;
 
 /// An entry that is wrong.

@@ -6,8 +6,8 @@ use super::contents::{Contents, Replayed};
 use super::header;
 use super::log::Log;
 use super::write::headers::Headers;
-use crate::check::{Findings, Repair, Severity};
 use crate::error::{Problem, Result};
+use crate::findings::{Findings, Repair, Severity};
 use crate::leaves::Format::Vhdx;
 use crate::storage::ImageFile;
 

@@ -5,10 +5,10 @@
 use super::bat::PRESENT;
 use super::layout::FileFlags;
 use super::skeleton::{BAT_OFFSET, Guids, Skeleton};
-use crate::MIB;
 use crate::error::Result;
 use crate::format::Allocation;
 use crate::leaves::Ids;
+use crate::leaves::MIB;
 use crate::sink::blueprint::{Blueprint, HOLE, Metadata, Places, Put, put_table};
 
 /// What Windows takes for a dynamic disk, and the only size that Citrix tests.

@@ -4,9 +4,9 @@ use uuid::Uuid;
 use zerocopy::IntoBytes;
 
 use super::layout::{FileTypeIdentifier, Header};
-use crate::MIB;
 use crate::error::{Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::MIB;
 use crate::storage::ImageFile;
 
 /// The signature of the file type identifier, at the very beginning.

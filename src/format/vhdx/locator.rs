@@ -27,7 +27,7 @@ const ENTRY: usize = size_of::<ParentLocatorEntry>();
 /// Reads the locator at `place`, an item of at most 1 MiB.
 pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<ParentRef> {
     let length = place.end - place.start;
-    let bytes = file.read_vec(Vhdx, "parent locator", place.start, length, crate::MIB)?;
+    let bytes = file.read_vec(Vhdx, "parent locator", place.start, length, crate::leaves::MIB)?;
     let locator = Locator { file, at: place.start, bytes: &bytes };
     let pairs = locator.pairs()?;
     let mut names = Vec::new();

@@ -13,9 +13,9 @@ use zerocopy::FromBytes;
 
 use super::header::{Current, HEADER_SECTION};
 use super::layout::LogEntryHeader;
-use crate::MIB;
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::MIB;
 use crate::storage::ImageFile;
 
 /// Sectors of the log, and of what it replaces.

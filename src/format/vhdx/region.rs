@@ -7,9 +7,9 @@ use zerocopy::FromBytes;
 
 use super::header::HEADER_SECTION;
 use super::layout::{RegionTableEntry, RegionTableHeader};
-use crate::MIB;
 use crate::error::{Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::MIB;
 use crate::storage::ImageFile;
 
 pub(super) const OFFSETS: [u64; 2] = [192 << 10, 256 << 10];

@@ -9,8 +9,8 @@ use super::region;
 use super::write::headers::Headers;
 use super::write::journal::{Journal, Session};
 use super::write::recover;
-use crate::check::{Repair, Repairs};
 use crate::error::{Error, Result};
+use crate::findings::{Repair, Repairs};
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// Entries of the BAT that are repaired between two walks through it.

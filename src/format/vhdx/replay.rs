@@ -6,9 +6,9 @@ use super::allocation::MAX_FILE;
 use super::layout::{LogDataSector, LogDescriptor, LogEntryHeader};
 use super::log::{ADVICE, Entry, Log, SECTOR, Sequence};
 use super::overlay::{Overlay, Source};
-use crate::KIB;
 use crate::error::{Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::KIB;
 
 /// The headers, at the beginning of the file, are written without the log and cannot be part of it.
 const LOGGED_FROM: u64 = 192 * KIB;

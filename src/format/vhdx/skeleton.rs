@@ -12,10 +12,10 @@ use super::layout::{
 };
 use super::metadata::{self, MAX_BLOCK, MAX_SIZE, MIN_BLOCK};
 use super::region;
-use crate::MIB;
 use crate::error::{Error, Result};
 use crate::leaves::Format;
 use crate::leaves::Ids;
+use crate::leaves::MIB;
 
 const LOG_LENGTH: u64 = MIB;
 const METADATA_OFFSET: u64 = HEADER_SECTION + LOG_LENGTH;

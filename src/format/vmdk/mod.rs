@@ -31,10 +31,10 @@ pub use stream::StreamReader;
 pub use create::Subformat;
 
 use super::{ChildOptions, OpenContext};
-use crate::check::{Findings, Repairs};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer};
 use crate::error::Result;
+use crate::findings::{Findings, Repairs};
 use crate::storage::{ImageFile, WritableFile};
 
 /// Which grain table is read where the two copies differ.

@@ -15,13 +15,13 @@ pub use place::{EspChoice, EspPlace};
 use source::{Source, broken, open};
 use story::Story;
 
-use crate::MIB;
-use crate::child::Child;
+use crate::chain::Child;
 use crate::copy::Copy;
 use crate::disk::{Disk, Patch};
 use crate::error::{Error, Result};
 use crate::leaves::Format;
 use crate::leaves::Ids;
+use crate::leaves::MIB;
 use crate::leaves::Rule;
 use crate::partition::{Fat32, Layout, Partition, Scheme, TypeMap, attribute, gpt_type, mbr_to_gpt};
 use crate::windows::bcd::Installation;

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::UefiOptions;
 use super::source::{Source, broken, name, open};
-use crate::MIB;
 use crate::disk::{Changes, Disk};
 use crate::error::{Error, Result};
 use crate::leaves::Format;
+use crate::leaves::MIB;
 use crate::leaves::Rule;
 use crate::partition::{FileSystem, Layout, Partition, PartitionType};
 use crate::windows::ntfs::Tail;

@@ -1,9 +1,9 @@
 //! What is on a disk that is to be converted, as far as the conversion must know; what hinders it is found here.
 
-use crate::MIB;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
+use crate::leaves::MIB;
 use crate::leaves::Rule;
 use crate::partition::{
     FileSystem, Layout, Partition, PartitionType, Scheme, TypeMap, encrypted_volumes, mbr_to_gpt,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{BlockSet, Blueprint};
-use crate::MIB;
+use crate::leaves::MIB;
 
 /// What belongs to a part. The parts of an image share nothing, and with what lies around the blocks they are all of it.
 pub(crate) struct Part {

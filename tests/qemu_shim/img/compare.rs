@@ -1,6 +1,7 @@
 //! `qemu-img compare [-f FORMAT] [-F FORMAT] A B`
 
-use diskport::copy::{Cancel, Progress, compare};
+use diskport::compare::compare;
+use diskport::job::{Cancel, Progress};
 
 use super::{Outcome, could_not_open};
 use crate::failure;

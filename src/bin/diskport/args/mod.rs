@@ -9,7 +9,8 @@ mod partition;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use diskport::copy::{Digest, Shard};
+use diskport::copy::Shard;
+use diskport::digest::Digest;
 use diskport::ops::Target;
 use diskport::{Disk, Format};
 

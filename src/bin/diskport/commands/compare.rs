@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use diskport::copy::{Progress, compare};
+use diskport::compare::compare;
+use diskport::job::Progress;
 
 use crate::args::{Compare, ProgressMode};
 use crate::console::{self, Watch};

@@ -4,7 +4,8 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use diskport::Data;
-use diskport::copy::{Differences, Progress};
+use diskport::compare::Differences;
+use diskport::job::Progress;
 use serde::Serialize;
 
 use crate::args::{Compare, ProgressMode};

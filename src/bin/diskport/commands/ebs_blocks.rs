@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use diskport::copy::Progress;
-use diskport::copy::ebs::{BLOCK_SIZE, EbsBlocks};
+use diskport::ebs::{BLOCK_SIZE, EbsBlocks};
+use diskport::job::Progress;
 
 use crate::args::{EbsBlocks as Args, ProgressMode};
 use crate::console::Watch;

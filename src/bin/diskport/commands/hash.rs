@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use diskport::copy::{Progress, digest};
+use diskport::digest::digest;
+use diskport::job::Progress;
 
 use crate::args::{Hash, ProgressMode};
 use crate::console::{self, Watch};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use diskport::chain;
-use diskport::copy::Progress;
+use diskport::job::Progress;
 
 use super::output;
 use crate::args::{Merge, ProgressMode};

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use diskport::Format;
-use diskport::copy::{Cancel, Copy, OutputFormat, Progress, Report};
+use diskport::copy::{Copy, OutputFormat, Report};
+use diskport::job::{Cancel, Progress};
 
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};

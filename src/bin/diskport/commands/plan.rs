@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use diskport::copy::{PlanRecord, Progress};
+use diskport::copy::PlanRecord;
+use diskport::job::Progress;
 use serde::{Deserialize, Serialize};
 
 use super::{convert, output};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use diskport::chain::{self, find_parents};
-use diskport::copy::Progress;
+use diskport::job::Progress;
 use diskport::{Error, Open};
 
 use crate::args::{ProgressMode, Rebase};

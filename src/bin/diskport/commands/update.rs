@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use diskport::copy::{Progress, update};
+use diskport::copy::update;
+use diskport::job::Progress;
 
 use crate::args::{ProgressMode, Update};
 use crate::console::{self, Watch, say};

@@ -2,9 +2,9 @@
 
 use super::journal::Session;
 use super::state::State;
-use crate::MIB;
 use crate::error::Result;
 use crate::format::vhdx::bat::{self, Page};
+use crate::leaves::MIB;
 
 /// Moves blocks to where there is room before them, until the file is as short as it can be.
 pub(super) fn pack(state: &mut State) -> Result<()> {

@@ -5,13 +5,13 @@ use std::ops::Range;
 use super::journal::Session;
 use super::state::State;
 use super::{Source, Writer};
-use crate::MIB;
 use crate::error::Result;
 use crate::format::vhdx::bat::{self, Page};
 use crate::format::vhdx::contents::Contents;
 use crate::format::vhdx::log::SECTOR;
 use crate::format::vhdx::region;
 use crate::format::vhdx::skeleton::check_size;
+use crate::leaves::MIB;
 use crate::leaves::is_zero;
 
 /// Bytes that are copied at once.

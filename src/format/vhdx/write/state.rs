@@ -7,10 +7,10 @@ use super::super::bat::{Bat, PARTIALLY_PRESENT, PRESENT, PayloadState, ZERO};
 use super::super::contents::Contents;
 use super::super::map::PIECE;
 use super::journal::Journal;
-use crate::MIB;
 use crate::error::{Error, Result};
 use crate::format::tools::bitmap::{self, BitOrder};
 use crate::leaves::Format;
+use crate::leaves::MIB;
 use crate::storage::{ImageFile, WritableFile};
 
 /// Sectors of the metadata that a change of one block can touch: the bits of a block of 256 MiB, and two entries of the BAT.

@@ -268,8 +268,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::check::Repairs;
     use crate::copy::{Copy, OutputFormat};
+    use crate::findings::Repairs;
     use crate::format::vmdk::Subformat;
     use crate::format::{Choices, OpenContext};
     use crate::storage::{Fault, FaultyStorage, FileStorage, SameDirectory};

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::differences::Differences;
-use super::{Cancel, Progress};
-use crate::GIB;
+use crate::compare::Differences;
 use crate::disk::{Block, Data, Disk};
 use crate::error::{Error, Result};
+use crate::job::{Cancel, Progress};
+use crate::leaves::GIB;
 
 /// Bytes of a block: "a block index is a logical index in units of 512 KiB blocks".
 pub const BLOCK_SIZE: u64 = 512 << 10;
@@ -18,7 +18,7 @@ pub const BLOCK_SIZE: u64 = 512 << 10;
 /// The blocks of a disk for a snapshot, in ascending order: an iterator. Blocks that are zeros, or equal to the parent's, are left out.
 ///
 /// ```
-/// use diskport::copy::ebs::EbsBlocks;
+/// use diskport::ebs::EbsBlocks;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// # fn put_snapshot_block(_: u64, _: &[u8], _: &str) {}

@@ -7,8 +7,8 @@ use sha2::Digest as _;
 
 use super::Digest;
 use super::tree::Tree;
-use crate::copy::Cancel;
 use crate::error::Result;
+use crate::job::Cancel;
 use crate::sink::Packet;
 
 /// Takes the content of a disk in order: what does not come is zeros.

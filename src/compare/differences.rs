@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Cancel, Progress};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::{Block, Buffer, Data, Disk, MayDiffer, Pool, WritableDisk};
 use crate::error::Result;
+use crate::job::{Cancel, Progress};
 use crate::leaves::is_zero;
 
 /// Bytes of each disk that are compared at a time.
@@ -20,7 +20,7 @@ const GRAIN: u64 = 4096;
 /// same file, as two children of one parent do. The smaller disk is taken to go on with zeros.
 ///
 /// ```
-/// use diskport::copy::Differences;
+/// use diskport::compare::Differences;
 /// use diskport::disk::Patch;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
@@ -79,7 +79,7 @@ impl Differences {
     }
 
     /// The blocks of `new` that differ from those of `old`, which is written to meanwhile, behind what was yielded.
-    pub(super) fn behind(old: &Arc<WritableDisk>, new: &Disk) -> Self {
+    pub(crate) fn behind(old: &Arc<WritableDisk>, new: &Disk) -> Self {
         Self { phase: "update", ..Self::begin(old.disk(), Old::Writable(old.clone()), new) }
     }
 

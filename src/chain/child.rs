@@ -4,14 +4,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::write::ParentLink;
+use super::link::{Way, top_file};
 use crate::disk::{Disk, MayDiffer, WritableDisk};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::{self, ChildOptions};
 use crate::leaves::Format;
 use crate::leaves::Ids;
 use crate::open::Open;
-use crate::storage::{ImageFile, OutputFile, WritableFile, WriteAt, relative};
+use crate::storage::{OutputFile, WritableFile, WriteAt};
 
 /// Bytes that are written at once.
 const PIECE: u64 = 1 << 20;
@@ -95,10 +95,10 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// [`Error::Incomplete`] when a parent of the parent is missing, [`Error::Unsupported`] for a format that knows no
+    /// [`crate::Error::Incomplete`] when a parent of the parent is missing, [`crate::Error::Unsupported`] for a format that knows no
     /// parents, for a parent that is a [slice](Disk::slice) or a [patched](Disk::patched) disk,
-    /// [`Error::SizeLimit`] for a size that the format does not allow, [`Error::OutputExists`],
-    /// [`Error::OutputIsSource`], [`Error::OutOfRange`] for a patch beyond the disk, [`Error::Io`]. Nothing is left then.
+    /// [`crate::Error::SizeLimit`] for a size that the format does not allow, [`crate::Error::OutputExists`],
+    /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
         self.begin(path.as_ref())?.publish(self.sync)
     }
@@ -167,50 +167,4 @@ fn copy(changed: &Disk, child: &WritableDisk, range: Range<u64>) -> Result<()> {
         child.write_at(bytes, at)?;
     }
     Ok(())
-}
-
-/// The names by which a child finds its parent.
-pub(crate) struct Way {
-    relative: Option<String>,
-    absolute: Option<String>,
-}
-
-impl Way {
-    /// One name, for a parent that lies in no file system.
-    pub(crate) fn named(name: &str) -> Self {
-        Self { relative: Some(name.to_owned()), absolute: None }
-    }
-
-    /// The names for a child at `child`.
-    pub(crate) fn new(child: &Path, parent: &ImageFile) -> Result<Self> {
-        let failed = |e| Error::io("find the folder of", child.display().to_string(), e);
-        let child = relative::absolute(child).map_err(failed)?;
-        let Some(parent) = parent.path() else { return Ok(Self { relative: None, absolute: None }) };
-        // The file itself: names that lead over symlinks are not followed by default.
-        let failed = |e| Error::io("find", parent.display().to_string(), e);
-        let parent = parent.canonicalize().map_err(failed)?;
-        Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(str::to_owned) })
-    }
-
-    /// What the child records of `parent`.
-    pub(crate) fn link<'a>(&'a self, parent: &'a Disk) -> Result<ParentLink<'a>> {
-        let file = top_file(parent)?;
-        Ok(ParentLink {
-            info: parent.chain()[0].info(),
-            relative: self.relative.as_deref(),
-            absolute: self.absolute.as_deref(),
-            modified: file.storage().modified(),
-        })
-    }
-}
-
-/// The file of a disk that is a parent: an image as it is, since a later reader of the child finds nothing else.
-pub(crate) fn top_file(parent: &Disk) -> Result<&ImageFile> {
-    let top = parent.chain().first();
-    if top.is_some_and(|top| !top.is_image()) {
-        let what = "a part of a disk, or a disk with changes over it, cannot be a parent".to_owned();
-        return Err(Error::Unsupported { what });
-    }
-    let file = top.and_then(|top| top.files().first());
-    file.ok_or_else(|| Error::Unsupported { what: "a disk that no file holds cannot be a parent".to_owned() })
 }

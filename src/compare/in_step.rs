@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::Cancel;
-use super::ahead::Ahead;
 use crate::disk::Disk;
+use crate::disk::ahead::Ahead;
 use crate::disk::plan::{Item, Plan, Span};
 use crate::error::Result;
+use crate::job::Cancel;
 
 /// Spans are cut at multiples of this, so that a range of both disks stays in a core's cache.
 const CUT: u64 = 256 << 10;

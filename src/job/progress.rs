@@ -13,7 +13,8 @@ const READING: Duration = Duration::from_millis(100);
 /// How far an operation has come. A clone is the same handle.
 ///
 /// ```
-/// use diskport::copy::{Copy, Progress};
+/// use diskport::copy::Copy;
+/// use diskport::job::Progress;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;

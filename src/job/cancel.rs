@@ -91,9 +91,9 @@ impl Cancel {
 }
 
 /// A pipe into which nothing more is written once the token is cancelled: a run of zeros can be long.
-pub(super) struct Stoppable<W> {
-    pub(super) out: W,
-    pub(super) cancel: Cancel,
+pub(crate) struct Stoppable<W> {
+    pub(crate) out: W,
+    pub(crate) cancel: Cancel,
 }
 
 impl<W: Write> Write for Stoppable<W> {

@@ -8,12 +8,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-pub(super) use beside::Beside;
+pub(crate) use beside::Beside;
 use hashing::Hashing;
 
-use super::{Cancel, Progress};
 use crate::disk::{Blocks, Data, Disk};
 use crate::error::{Error, Result};
+use crate::job::{Cancel, Progress};
 use crate::sink::{Packet, Piece};
 
 /// Bytes that are read at a time.
@@ -64,7 +64,8 @@ impl FromStr for Digest {
 /// The digest of the whole virtual content of `disk`, in hexadecimal. What is known to be zeros is not read.
 ///
 /// ```
-/// use diskport::copy::{digest, Cancel, Digest, Progress};
+/// use diskport::digest::{Digest, digest};
+/// use diskport::job::{Cancel, Progress};
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;
 /// let hex = digest(&disk, Digest::Sha256, &Progress::new(), &Cancel::new())?;
@@ -81,7 +82,7 @@ pub fn digest(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Canc
 }
 
 /// The same, as a phase of some operation.
-pub(super) fn of_content(
+pub(crate) fn of_content(
     phase: &'static str,
     disk: &Disk,
     algorithm: Digest,

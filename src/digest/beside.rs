@@ -6,26 +6,21 @@ use std::thread::JoinHandle;
 
 use super::Digest;
 use super::hashing::Hashing;
-use crate::copy::Cancel;
-use crate::copy::engine::Watcher;
 use crate::error::{Error, Result};
-use crate::sink::Packet;
+use crate::job::Cancel;
+use crate::sink::{Packet, Watcher};
 
 /// Packets that wait for a digest: where it is the slowest, the copy waits for it.
 const WAITING: usize = 2;
 
 /// Digests, each on a thread of its own: the copy loses no time where a core is free.
-pub(in crate::copy) struct Beside {
+pub(crate) struct Beside {
     digests: Vec<(Digest, JoinHandle<Result<String>>)>,
 }
 
 impl Beside {
     /// Begins the digests of a content of `size` bytes. The watchers are to be shown all of it, in order, and dropped.
-    pub(in crate::copy) fn start(
-        algorithms: &[Digest],
-        size: u64,
-        cancel: &Cancel,
-    ) -> Result<(Self, Vec<Watcher>)> {
+    pub(crate) fn start(algorithms: &[Digest], size: u64, cancel: &Cancel) -> Result<(Self, Vec<Watcher>)> {
         let mut watchers = Vec::new();
         let mut digests = Vec::new();
         for &algorithm in algorithms {
@@ -39,7 +34,7 @@ impl Beside {
     }
 
     /// Waits for the digests.
-    pub(in crate::copy) fn finish(self) -> Result<Vec<(Digest, String)>> {
+    pub(crate) fn finish(self) -> Result<Vec<(Digest, String)>> {
         self.digests
             .into_iter()
             .map(|(digest, thread)| {

@@ -2,25 +2,25 @@
 
 use std::ops::Range;
 
-use crate::disk::{Disk, Extent, FileIndex, MappingKind};
+use super::{Disk, Extent, FileIndex, MappingKind};
 
 /// Ranges of a file this close together are announced as one.
 const NEAR: u64 = 64 << 10;
 
 /// Announces what is planned to be read of a disk: one hint for many grains.
-pub(super) struct Ahead {
+pub(crate) struct Ahead {
     disk: Disk,
     /// A range of a file that is being joined before it is announced.
     open: Option<(Extent, Range<u64>)>,
 }
 
 impl Ahead {
-    pub(super) fn new(disk: &Disk) -> Self {
+    pub(crate) fn new(disk: &Disk) -> Self {
         Self { disk: disk.clone(), open: None }
     }
 
     /// Takes the next extent, and joins what lies together in the file.
-    pub(super) fn announce(&mut self, part: &Extent) {
+    pub(crate) fn announce(&mut self, part: &Extent) {
         let Some((file, range)) = place(part) else { return };
         match &mut self.open {
             Some((extent, last))
@@ -39,7 +39,7 @@ impl Ahead {
     }
 
     /// Announces what was taken.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if let Some((extent, range)) = self.open.take()
             && let Some(file) = self.disk.file_of(&extent)
         {

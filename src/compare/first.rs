@@ -1,13 +1,13 @@
-//! Comparing the contents of two disks.
+//! Where two disks differ first.
 
 use std::sync::Arc;
 
-use super::windows::{Window, Windows};
-use super::{Cancel, Progress};
+use super::in_step::{Window, Windows};
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::Span;
 use crate::disk::{Buffer, Disk, Pool};
 use crate::error::Result;
+use crate::job::{Cancel, Progress};
 use crate::leaves::is_zero;
 
 /// Where two disks differ first.
@@ -33,7 +33,7 @@ pub fn compare(a: &Disk, b: &Disk, progress: &Progress, cancel: &Cancel) -> Resu
 }
 
 /// The same, as a phase of some operation.
-pub(super) fn compare_as(
+pub(crate) fn compare_as(
     phase: &'static str,
     a: &Disk,
     b: &Disk,

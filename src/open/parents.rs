@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::merging;
 use super::{Open, detect, image_at};
-use crate::chain::begun;
 use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::{self, OpenContext};
@@ -129,7 +129,7 @@ impl<'a> Chain<'a> {
     fn compare(&mut self, child: &dyn Layer, layer: &dyn Layer, parent: &ParentRef, modified: Option<i64>) {
         let (referrer, file) = (&child.files()[0], &layer.files()[0]);
         let (child, info) = (child.info(), layer.info());
-        if begun::is_merging(parent, info, self.above()) {
+        if merging::is_merging(parent, info, self.above()) {
             let what = "a merge into it has not ended; it does when it is run again";
             self.warnings.push(Warning::of(file, WarningKind::UnfinishedMerge, "parent", what));
         }
@@ -208,7 +208,7 @@ impl<'a> Chain<'a> {
             expected,
             found,
         };
-        if !parent.linkage.matches(info) && !begun::is_merging(parent, info, self.above()) {
+        if !parent.linkage.matches(info) && !merging::is_merging(parent, info, self.above()) {
             let expected: Vec<_> = parent.linkage.accepted().iter().map(ToString::to_string).collect();
             let found = parent.linkage.of(info).map_or("no identity".to_owned(), |id| id.to_string());
             return Err(mismatch(expected.join(" or "), found));

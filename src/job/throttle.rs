@@ -9,7 +9,7 @@ use crate::error::Result;
 const BURST: Duration = Duration::from_millis(50);
 
 /// A token bucket: lets so many bytes pass a second, evenly.
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     rate: Option<u64>,
     /// When the next bytes may pass.
     next: Instant,
@@ -17,17 +17,17 @@ pub(super) struct Throttle {
 
 impl Throttle {
     /// Of `rate` bytes a second; with `None`, everything passes at once.
-    pub(super) fn new(rate: Option<u64>) -> Self {
+    pub(crate) fn new(rate: Option<u64>) -> Self {
         Self { rate: rate.map(|rate| rate.max(1)), next: Instant::now() }
     }
 
     /// Bytes that pass at a time so that the flow is even: what passes in a tenth of a second.
-    pub(super) fn piece(&self) -> u64 {
+    pub(crate) fn piece(&self) -> u64 {
         self.rate.map_or(u64::MAX, |rate| rate.div_ceil(10))
     }
 
     /// Waits until `bytes` more may pass.
-    pub(super) fn pass(&mut self, bytes: u64, cancel: &Cancel) -> Result<()> {
+    pub(crate) fn pass(&mut self, bytes: u64, cancel: &Cancel) -> Result<()> {
         let Some(rate) = self.rate else { return Ok(()) };
         cancel.wait_until(self.next)?;
         let now = Instant::now();

@@ -1,0 +1,75 @@
+//! What a child records of its parent: the names by which it finds it, and what the parent says of itself.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::disk::write::ParentLink;
+use crate::error::{Error, Result};
+use crate::leaves::Format;
+use crate::open::Open;
+use crate::storage::{ImageFile, NoExternal, SameDirectory, WritableFile, WriteAt, relative};
+
+/// The names by which a child finds its parent.
+pub(super) struct Way {
+    relative: Option<String>,
+    absolute: Option<String>,
+}
+
+impl Way {
+    /// One name, for a parent that lies in no file system.
+    pub(super) fn named(name: &str) -> Self {
+        Self { relative: Some(name.to_owned()), absolute: None }
+    }
+
+    /// The names for a child at `child`.
+    pub(super) fn new(child: &Path, parent: &ImageFile) -> Result<Self> {
+        let failed = |e| Error::io("find the folder of", child.display().to_string(), e);
+        let child = relative::absolute(child).map_err(failed)?;
+        let Some(parent) = parent.path() else { return Ok(Self { relative: None, absolute: None }) };
+        // The file itself: names that lead over symlinks are not followed by default.
+        let failed = |e| Error::io("find", parent.display().to_string(), e);
+        let parent = parent.canonicalize().map_err(failed)?;
+        Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(str::to_owned) })
+    }
+
+    /// What the child records of `parent`.
+    pub(super) fn link<'a>(&'a self, parent: &'a Disk) -> Result<ParentLink<'a>> {
+        let file = top_file(parent)?;
+        Ok(ParentLink {
+            info: parent.chain()[0].info(),
+            relative: self.relative.as_deref(),
+            absolute: self.absolute.as_deref(),
+            modified: file.storage().modified(),
+        })
+    }
+}
+
+/// The file of a disk that is a parent: an image as it is, since a later reader of the child finds nothing else.
+pub(super) fn top_file(parent: &Disk) -> Result<&ImageFile> {
+    let top = parent.chain().first();
+    if top.is_some_and(|top| !top.is_image()) {
+        let what = "a part of a disk, or a disk with changes over it, cannot be a parent".to_owned();
+        return Err(Error::Unsupported { what });
+    }
+    let file = top.and_then(|top| top.files().first());
+    file.ok_or_else(|| Error::Unsupported { what: "a disk that no file holds cannot be a parent".to_owned() })
+}
+
+/// Records `parent` in the image in `file`, of `format`, which keeps its content's identity.
+pub(super) fn set_parent(open: &Open, file: WritableFile, format: Format, parent: &Disk) -> Result<()> {
+    let way = Way::new(file.path().unwrap_or(Path::new(file.name())), top_file(parent)?)?;
+    let open = open.clone().format(format);
+    open.record_parent(file, &SameDirectory, &way.link(parent)?, parent)
+}
+
+/// The same for the image in `storage`, with a name for the parent.
+pub(super) fn set_parent_storage(
+    open: &Open,
+    storage: Arc<dyn WriteAt>,
+    parent: &Disk,
+    name: &str,
+) -> Result<()> {
+    let way = Way::named(name);
+    open.record_parent(WritableFile::new(storage, "(image)"), &NoExternal, &way.link(parent)?, parent)
+}
