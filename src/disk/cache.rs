@@ -12,12 +12,12 @@ pub(crate) struct ChunkCache<K = u64> {
 
 struct Chunk<K> {
     key: K,
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
 }
 
 impl ChunkCache {
     /// The chunk of this number, loaded when it is not kept.
-    pub(crate) fn get(&self, number: u64, load: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
+    pub(crate) fn get(&self, number: u64, load: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Vec<u8>>> {
         self.get_at(number, number, load)
     }
 }
@@ -34,14 +34,14 @@ impl<K: Copy + Eq> ChunkCache<K> {
         place: u64,
         key: K,
         load: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Arc<[u8]>> {
+    ) -> Result<Arc<Vec<u8>>> {
         let slot = &self.slots[(place % self.slots.len() as u64) as usize];
         if let Some(chunk) = &*slot.read().unwrap_or_else(PoisonError::into_inner)
             && chunk.key == key
         {
             return Ok(chunk.bytes.clone());
         }
-        let bytes: Arc<[u8]> = load()?.into();
+        let bytes = Arc::new(load()?);
         *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(Chunk { key, bytes: bytes.clone() });
         Ok(bytes)
     }

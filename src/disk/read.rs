@@ -58,7 +58,7 @@ pub(crate) fn read_extent(disk: &Disk, extent: &Extent, buf: &mut [u8]) -> Resul
                 return grain.unpack(buf);
             }
             let key = (extent.depth, packed.file, packed.offset);
-            let bytes: Arc<[u8]> = disk.inner.grains.0.get_at(packed.offset / 512, key, || {
+            let bytes: Arc<Vec<u8>> = disk.inner.grains.0.get_at(packed.offset / 512, key, || {
                 let mut bytes = vec![0; packed.unpacked as usize];
                 grain.unpack(&mut bytes)?;
                 Ok(bytes)

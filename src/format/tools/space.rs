@@ -61,6 +61,11 @@ impl Space {
         self.taken.last_key_value().map_or(0, |(_, &end)| end)
     }
 
+    /// What is taken, in order.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        self.taken.iter().map(|(&start, &end)| start..end)
+    }
+
     /// The gaps between what is taken, in order.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = Range<u64>> {
         let starts = self.taken.keys().copied();

@@ -52,7 +52,7 @@ impl<E> PagedTable<E> {
 pub(crate) struct TableCursor<'a, E> {
     table: &'a PagedTable<E>,
     file: &'a ImageFile,
-    page: Option<(u64, Arc<[u8]>)>,
+    page: Option<(u64, Arc<Vec<u8>>)>,
 }
 
 impl<'a, E> TableCursor<'a, E> {
@@ -83,7 +83,7 @@ impl<'a, E> TableCursor<'a, E> {
             })?;
             self.page = Some((number, bytes));
         }
-        let bytes = self.page.as_ref().map_or(&[][..], |(_, bytes)| bytes);
+        let bytes = self.page.as_ref().map_or(&[][..], |(_, bytes)| &bytes[..]);
         Ok(&bytes[(at % PAGE) as usize..])
     }
 }

@@ -39,7 +39,7 @@ impl Dynamic {
     }
 
     /// The bitmap of block `index`, which begins at `place`.
-    pub(super) fn bitmap(&self, index: u64, place: u64) -> Result<Arc<[u8]>> {
+    pub(super) fn bitmap(&self, index: u64, place: u64) -> Result<Arc<Vec<u8>>> {
         self.bitmaps.get(index, || {
             let mut bits = vec![0; self.bat.bitmap_size as usize];
             self.files[0].read_exact_at(&mut bits, place)?;

@@ -99,7 +99,7 @@ impl Bat {
         let mut all = None;
         while at < end {
             let number = at / 8 / PIECE;
-            let piece: Arc<[u8]> = self.bitmaps.get(place / PIECE + number, || {
+            let piece: Arc<Vec<u8>> = self.bitmaps.get(place / PIECE + number, || {
                 let mut bytes = vec![0; PIECE as usize];
                 file.read_exact_at(&mut bytes, place + number * PIECE)?;
                 Ok(bytes)

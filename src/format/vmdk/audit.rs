@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use super::allocator::Allocator;
 use super::grain_map::GrainMap;
 use super::hosted::Header;
-use super::layout::{GTE_UNALLOCATED, GTE_ZEROED, SECTOR};
-use super::sides::{self, Side};
-use super::taken::{TABLE, Taken};
+use super::layout::{GTE_UNALLOCATED, GTE_ZEROED, GTES_PER_GT, SECTOR};
+use super::reconcile;
+use super::table_copies::{self, Located, TableCopy};
 use crate::error::{Defect, Problem, Result};
 use crate::findings::{Findings, Repair, Repairs, Severity};
 use crate::format::tools::space::Space;
@@ -21,16 +22,23 @@ pub(super) struct Audit<'a> {
     findings: &'a mut Findings,
     /// What repairs are made in, and which.
     fixer: Option<(&'a WritableFile, Repairs)>,
-    sides: Vec<Side>,
-    /// Tables that cannot be used, by their side and number.
+    copies: Vec<TableCopy>,
+    /// Tables that cannot be used, by their copy and number.
     unusable: HashSet<(usize, u64)>,
-    /// Tables of one side that there are only on the other.
+    /// Tables that one copy lacks and the other has.
     missing: Vec<(usize, u64)>,
     differs: bool,
 }
 
-/// A copy of a table: where it lies, and its entries; `None` where there is none, or none that can be used.
-type Copy = Option<(u64, Vec<u32>)>;
+/// Tables that are read at once, of each copy.
+const BATCH: usize = 64;
+
+/// A table: where its copies lie, and their entries; `None` where there is none, or none that can be used.
+struct Table {
+    number: u64,
+    places: [Option<u64>; 2],
+    entries: [Option<Vec<u32>>; 2],
+}
 
 /// Of two entries of a grain, what is to be done.
 enum Choice {
@@ -50,37 +58,40 @@ impl<'a> Audit<'a> {
         findings: &'a mut Findings,
         fixer: Option<(&'a WritableFile, Repairs)>,
     ) -> Self {
-        let sides = sides::sides(map);
+        let copies = table_copies::of(map);
         let (unusable, missing) = (HashSet::new(), Vec::new());
-        Self { file, map, header, findings, fixer, sides, unusable, missing, differs: false }
+        Self { file, map, header, findings, fixer, copies, unusable, missing, differs: false }
     }
 
     /// What of the file is in use, when that can be told, and whether the copies differ in a way that can be decided.
-    pub(super) fn run(mut self) -> Result<(Option<Taken>, bool)> {
-        self.check_tables()?;
-        let unit = self.alignment()?;
-        let Some(mut taken) = Taken::new(self.map.grain, unit, self.file.size()) else {
-            let defect = self.defect(
-                Problem::Misaligned,
-                "grain table",
-                self.map.directory,
-                "grains at multiples of 4 KiB in a file of this size".to_owned(),
-                format!("multiples of {unit}"),
-            );
-            let consequence = "whether grains overlap is not looked at";
-            self.findings.add(Severity::Error, defect, consequence, None);
+    pub(super) fn run(mut self) -> Result<(Option<Allocator>, bool)> {
+        let metadata = self.check_tables()?;
+        let grain = self.map.grain;
+        let Some(mut taken) = Allocator::new(grain, grain, self.file.size()) else {
+            self.too_fine(grain);
             return Ok((None, false));
         };
-        if unit < self.map.grain {
-            let expected = format!("grains at multiples of {} bytes", self.map.grain);
-            let found = format!("multiples of {unit}");
+        metadata.ranges().for_each(|range| taken.mark(&range));
+        let mut tables = table_copies::tables(&self.copies, self.file, self.map);
+        loop {
+            let batch = tables.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+            if batch.is_empty() {
+                break;
+            }
+            for table in self.load(&batch)? {
+                let unit = self.alignment(&table);
+                if unit < taken.unit() && !taken.refine(unit, &metadata, self.file.size()) {
+                    self.too_fine(unit);
+                    return Ok((None, false));
+                }
+                self.check_grains(table, &mut taken)?;
+            }
+        }
+        if taken.unit() < grain {
+            let expected = format!("grains at multiples of {grain} bytes");
+            let found = format!("multiples of {}", taken.unit());
             let defect = self.defect(Problem::Misaligned, "grain table", self.map.directory, expected, found);
             self.findings.add(Severity::Note, defect, "the disk is slower than it could be", None);
-        }
-        self.mark_metadata(&mut taken)?;
-        for table in sides::tables(&self.sides, self.file, self.map) {
-            let table = table?;
-            self.check_grains(table, &mut taken)?;
         }
         // Writers keep the room before the first grain for metadata.
         taken.keep(self.header.over_head.saturating_mul(SECTOR).min(self.file.size()));
@@ -100,6 +111,14 @@ impl<'a> Audit<'a> {
         Ok((Some(taken), self.differs))
     }
 
+    /// Says that grains lie at multiples of `unit`, of which too much note would have to be taken.
+    fn too_fine(&mut self, unit: u64) {
+        let expected = "grains at multiples of 4 KiB in a file of this size".to_owned();
+        let found = format!("multiples of {unit}");
+        let defect = self.defect(Problem::Misaligned, "grain table", self.map.directory, expected, found);
+        self.findings.add(Severity::Error, defect, "whether grains overlap is not looked at", None);
+    }
+
     fn defect(
         &self,
         problem: Problem,
@@ -111,23 +130,24 @@ impl<'a> Audit<'a> {
         self.file.defect_box(Format::Vmdk, problem, structure, at, expected, found)
     }
 
-    /// Looks for tables outside the file or over something else, which are unusable.
-    fn check_tables(&mut self) -> Result<()> {
+    /// Looks for tables outside the file or over something else, which are unusable. Returns where header, descriptor,
+    /// directories and usable tables lie.
+    fn check_tables(&mut self) -> Result<Space> {
         let mut space = Space::default();
         for (_, range) in &self.map.reserved {
             // That they do not overlap was seen when the disk was opened.
             let _ = space.take(range.clone());
         }
-        for table in sides::tables(&self.sides, self.file, self.map) {
-            let table = table?;
+        for located in table_copies::tables(&self.copies, self.file, self.map) {
+            let Located { table, copies } = located?;
             let mut usable = 0;
             let mut problems = Vec::new();
-            for number in 0..self.sides.len() {
-                let side = self.sides[number];
-                let Some(at) = side.table(self.file, table)? else { continue };
-                let range = at..at + TABLE;
-                let inside = at + sides::used(self.map, table) * 4 <= self.file.size();
-                let problem = match space.take(range.clone()) {
+            for (number, at) in copies.into_iter().enumerate() {
+                let Some(at) = at else { continue };
+                let range = at..at + self.map.gtes_per_gt * 4;
+                let inside = at + table_copies::used(self.map, table) * 4 <= self.file.size();
+                let taken = if inside { space.take(range.clone()) } else { Ok(()) };
+                let problem = match taken {
                     _ if !inside => (Problem::OutOfFile, format!("{}..{}", range.start, range.end)),
                     Err(hit) => (Problem::Overlap, format!("{}..{} in use", hit.start, hit.end)),
                     Ok(()) => {
@@ -136,11 +156,11 @@ impl<'a> Audit<'a> {
                     }
                 };
                 self.unusable.insert((number, table));
-                problems.push((side, problem));
+                problems.push((self.copies[number], problem));
             }
-            for (side, (problem, found)) in problems {
+            for (copy, (problem, found)) in problems {
                 let expected = format!("grain table {table} in bytes of its own");
-                let defect = self.defect(problem, side.name, side.entry_at(table), expected, found);
+                let defect = self.defect(problem, copy.name, copy.entry_at(table), expected, found);
                 let (severity, consequence, repair) = if usable > 0 {
                     let repair = Repair::lossless("put a copy of the other table in its place");
                     (Severity::Warning, "only the other copy can be read", repair)
@@ -153,83 +173,48 @@ impl<'a> Audit<'a> {
                 self.differs |= usable > 0;
             }
         }
-        Ok(())
+        Ok(space)
     }
 
-    /// Notes where header, descriptor, directories and usable tables lie.
-    fn mark_metadata(&self, taken: &mut Taken) -> Result<()> {
-        self.map.reserved.iter().for_each(|(_, range)| taken.mark(range));
-        for table in sides::tables(&self.sides, self.file, self.map) {
-            let table = table?;
-            for (number, side) in self.sides.iter().enumerate() {
-                if let Some(at) =
-                    side.table(self.file, table)?.filter(|_| !self.unusable.contains(&(number, table)))
-                {
-                    taken.mark(&(at..at + TABLE));
-                }
-            }
+    /// Tables with the entries of their copies.
+    fn load(&self, located: &[Located]) -> Result<Vec<Table>> {
+        let mut tables: Vec<_> = located
+            .iter()
+            .map(|&Located { table: number, copies: places }| Table { number, places, entries: [None, None] })
+            .collect();
+        for copy in 0..self.copies.len() {
+            let places = located.iter().map(|located| {
+                let usable = !self.unusable.contains(&(copy, located.table));
+                (located.table, located.copies[copy].filter(|_| usable))
+            });
+            let loaded = table_copies::load(self.file, self.map, &places.collect::<Vec<_>>())?;
+            tables.iter_mut().zip(loaded).for_each(|(table, entries)| table.entries[copy] = entries);
         }
-        Ok(())
+        Ok(tables)
     }
 
-    /// The copies of a table, by side.
-    fn entries(&self, table: u64) -> Result<Vec<Copy>> {
-        let used = sides::used(self.map, table) as usize;
-        let read = |(number, side): (usize, &Side)| {
-            let usable = !self.unusable.contains(&(number, table));
-            let Some(at) = side.table(self.file, table)?.filter(|_| usable) else { return Ok(None) };
-            let mut entries = vec![0; used];
-            sides::read(self.file, at, &mut entries)?;
-            Ok(Some((at, entries)))
-        };
-        self.sides.iter().enumerate().map(read).collect()
-    }
-
-    /// What all places of grains are multiples of.
-    fn alignment(&self) -> Result<u64> {
-        let mut sectors = 0;
-        for table in sides::tables(&self.sides, self.file, self.map) {
-            let table = table?;
-            for (_, entries) in self.entries(table)?.into_iter().flatten() {
-                let grains = entries.iter().filter(|&&entry| self.is_inside(entry));
-                sectors = grains.fold(sectors, |all, entry| all | entry);
-            }
-        }
-        Ok((SECTOR << sectors.trailing_zeros().min(31)).min(self.map.grain))
-    }
-
-    /// Whether an entry names a grain inside the file. What it lies on is another question.
-    fn is_inside(&self, entry: u32) -> bool {
-        let at = u64::from(entry) * SECTOR;
-        entry > GTE_ZEROED && at + self.shortest() <= self.file.size()
-    }
-
-    /// Bytes that a grain has at least, since the last one may end with the disk.
-    fn shortest(&self) -> u64 {
-        match self.map.size % self.map.grain {
-            0 => self.map.grain,
-            rest => rest,
-        }
+    /// What the places of all grains of a table are multiples of.
+    fn alignment(&self, table: &Table) -> u64 {
+        let entries = table.entries.iter().flatten().flatten();
+        let grains = entries.filter(|&&entry| reconcile::is_inside(self.map, self.file, entry));
+        let sectors = grains.fold(0, |all, entry| all | entry);
+        (SECTOR << sectors.trailing_zeros().min(31)).min(self.map.grain)
     }
 
     /// Compares the copies of a table, and takes the places of its grains.
-    fn check_grains(&mut self, table: u64, taken: &mut Taken) -> Result<()> {
-        let copies = self.entries(table)?;
-        let used = sides::used(self.map, table) as usize;
-        let zeros = vec![0; used];
-        let of = |copy: &Copy| copy.as_ref().map_or(zeros.clone(), |(_, entries)| entries.clone());
-        let (mut merged, last) = match &copies[..] {
-            [redundant, primary] => (of(redundant), of(primary)),
-            [only] => (of(only), of(only)),
-            _ => return Ok(()),
-        };
+    fn check_grains(&mut self, table: Table, taken: &mut Allocator) -> Result<()> {
+        let Table { number, places, entries } = table;
+        let copies = self.copies.len();
+        let entry = |copy: usize, index: usize| entries[copy].as_ref().map_or(0, |entries| entries[index]);
         let (mut decided, mut undecided) = (0, 0);
         // Of a table that cannot be used nothing is known: the other one is right.
-        let both = (0..copies.len()).all(|number| !self.unusable.contains(&(number, table)));
-        for index in 0..used {
-            let choice = match (both, copies.len()) {
-                (true, 2) => self.choose(merged[index], last[index])?,
-                _ => Choice::Agreed(merged[index].max(last[index])),
+        let known = (0..copies).all(|copy| !self.unusable.contains(&(copy, number)));
+        let mut merged = vec![0; table_copies::used(self.map, number) as usize];
+        for (index, slot) in merged.iter_mut().enumerate() {
+            let (redundant, primary) = (entry(0, index), entry(copies - 1, index));
+            let choice = match known {
+                true => self.choose(redundant, primary)?,
+                false => Choice::Agreed(redundant.max(primary)),
             };
             let entry = match choice {
                 Choice::Agreed(entry) => entry,
@@ -242,25 +227,27 @@ impl<'a> Audit<'a> {
                     entry
                 }
             };
-            merged[index] = self.check_grain((table, index), entry, taken)?;
+            *slot = self.check_grain((number, index), entry, taken)?;
         }
-        self.report(table, &copies, decided, undecided);
+        let at = places.iter().flatten().next_back().copied().unwrap_or(self.map.directory);
+        self.report((number, at), decided, undecided);
         let may_write = undecided == 0 || matches!(self.fixer, Some((_, Repairs::All)));
-        for (number, copy) in copies.iter().enumerate() {
-            match (copy, self.fixer) {
+        for copy in 0..copies {
+            let unusable = self.unusable.contains(&(copy, number));
+            match (places[copy].zip(entries[copy].as_ref()), self.fixer) {
                 (Some((at, entries)), Some((file, _))) if may_write && *entries != merged => {
-                    sides::write(file, *at, &merged)?;
+                    table_copies::write(file, at, &merged)?;
                     file.sync()?;
                 }
                 (None, _)
                     if merged.iter().any(|&entry| entry != 0)
-                        || self.unusable.contains(&(number, table)) && copies.iter().any(Option::is_some) =>
+                        || unusable && entries.iter().any(Option::is_some) =>
                 {
                     self.differs = true;
-                    self.missing.push((number, table));
+                    self.missing.push((copy, number));
                 }
-                (None, Some((file, Repairs::All))) if self.unusable.contains(&(number, table)) => {
-                    self.sides[number].set_table(file, table, 0)?;
+                (None, Some((file, Repairs::All))) if unusable => {
+                    self.copies[copy].set_table(file, number, 0)?;
                     file.sync()?;
                 }
                 _ => {}
@@ -269,38 +256,23 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// Which of the two entries of a grain is right. A cut leaves them different where one has what the other will have: a
-    /// grain, whose data were durable before any entry named it, or none. A grain then says more than none.
+    /// Which of the two entries of a grain is right.
     fn choose(&self, redundant: u32, primary: u32) -> Result<Choice> {
-        let rank = |entry| match entry {
-            GTE_UNALLOCATED => 0,
-            GTE_ZEROED if self.map.zeroed_grains => 1,
-            entry if self.is_inside(entry) => 2,
-            _ => 0,
-        };
-        Ok(match rank(redundant).cmp(&rank(primary)) {
-            _ if redundant == primary => Choice::Agreed(primary),
-            std::cmp::Ordering::Greater => Choice::Decided(redundant),
-            std::cmp::Ordering::Less => Choice::Decided(primary),
-            std::cmp::Ordering::Equal if self.same(redundant, primary)? => Choice::Decided(redundant),
-            std::cmp::Ordering::Equal => Choice::Undecided(redundant),
+        Ok(match reconcile::fuller(self.map, self.file, redundant, primary) {
+            Some(entry) if redundant == primary => Choice::Agreed(entry),
+            Some(entry) => Choice::Decided(entry),
+            None if reconcile::same(self.map, self.file, redundant, primary)? => Choice::Decided(redundant),
+            None => Choice::Undecided(redundant),
         })
     }
 
-    /// Whether the grains that two entries name hold the same, as those do of which one was being moved.
-    fn same(&self, a: u32, b: u32) -> Result<bool> {
-        if !self.is_inside(a) || !self.is_inside(b) {
-            return Ok(false);
-        }
-        let len = self.map.grain.min(self.file.size() - u64::from(a.max(b)) * SECTOR) as usize;
-        let (mut one, mut other) = (vec![0; len], vec![0; len]);
-        self.file.read_exact_at(&mut one, u64::from(a) * SECTOR)?;
-        self.file.read_exact_at(&mut other, u64::from(b) * SECTOR)?;
-        Ok(one == other)
-    }
-
     /// Takes the place of a grain, and returns what its entry is to be.
-    fn check_grain(&mut self, (table, index): (u64, usize), entry: u32, taken: &mut Taken) -> Result<u32> {
+    fn check_grain(
+        &mut self,
+        (table, index): (u64, usize),
+        entry: u32,
+        taken: &mut Allocator,
+    ) -> Result<u32> {
         if entry == GTE_UNALLOCATED || entry == GTE_ZEROED && self.map.zeroed_grains {
             return Ok(entry);
         }
@@ -323,9 +295,8 @@ impl<'a> Audit<'a> {
         Ok(if remove { GTE_UNALLOCATED } else { entry })
     }
 
-    /// Says how the copies of a table differ.
-    fn report(&mut self, table: u64, copies: &[Copy], decided: u64, undecided: u64) {
-        let at = copies.iter().flatten().next_back().map(|(at, _)| *at).unwrap_or(self.map.directory);
+    /// Says how the copies of a table, the primary of which lies at `at`, differ.
+    fn report(&mut self, (table, at): (u64, u64), decided: u64, undecided: u64) {
         let expected = "the same in both copies".to_owned();
         if undecided > 0 {
             let found = format!("{undecided} entries of table {table} that name different grains");
@@ -344,18 +315,21 @@ impl<'a> Audit<'a> {
     }
 
     /// Makes tables where one copy has none, with what the other says.
-    fn replace_missing(&mut self, taken: &mut Taken) -> Result<()> {
-        let Some((file, _)) = self.fixer else { return Ok(()) };
-        for (number, table) in std::mem::take(&mut self.missing) {
-            let other = self.sides.len() - 1 - number;
-            let copies = self.entries(table)?;
-            let Some(Some((_, entries))) = copies.get(other) else { continue };
-            let mut whole = vec![0; self.map.gtes_per_gt as usize];
-            whole[..entries.len()].copy_from_slice(entries);
+    fn replace_missing(&mut self, taken: &mut Allocator) -> Result<()> {
+        // Tables of other sizes are not made here.
+        let Some((file, _)) = self.fixer.filter(|_| self.map.gtes_per_gt == u64::from(GTES_PER_GT)) else {
+            return Ok(());
+        };
+        for (copy, table) in std::mem::take(&mut self.missing) {
+            let other = self.copies.len() - 1 - copy;
+            let usable = !self.unusable.contains(&(other, table));
+            let Some(at) = self.copies[other].table(self.file, table)?.filter(|_| usable) else { continue };
+            let mut entries = vec![0; self.map.gtes_per_gt as usize];
+            table_copies::read(self.file, at, &mut entries[..table_copies::used(self.map, table) as usize])?;
             let Some(place) = taken.allocate_table() else { continue };
-            sides::write(file, place, &whole)?;
+            table_copies::write(file, place, &entries)?;
             file.sync()?;
-            self.sides[number].set_table(file, table, place)?;
+            self.copies[copy].set_table(file, table, place)?;
             file.sync()?;
         }
         Ok(())

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::allocator::Allocator;
 use super::audit::Audit;
 use super::extents::{Content, Extent, Vmdk};
 use super::hosted;
 use super::layout::SECTOR;
 use super::open::{self, Kind, Loaded};
-use super::sides;
-use super::taken::Taken;
+use super::table_copies;
 use super::write::{DescriptorText, HOME, mark, open_files};
 use crate::disk::{Layer, MappingKind};
 use crate::error::{Error, Problem, Result};
@@ -29,7 +29,7 @@ pub(super) struct Fixing<'a> {
 pub(super) struct Audited {
     pub(super) loaded: Loaded,
     /// For each extent what is taken of its file, where it is one that is written.
-    pub(super) taken: Vec<Option<Taken>>,
+    pub(super) taken: Vec<Option<Allocator>>,
     /// Whether the two copies of some tables differ, and it is known which is right.
     pub(super) differs: bool,
 }
@@ -69,12 +69,9 @@ fn is_away(loaded: &Loaded) -> Result<bool> {
     }
     let home = HOME..HOME + (text.end - text.start);
     let mut free = map.reserved.iter().all(|(_, area)| area.start >= home.end || area.end <= home.start);
-    let (sides, file) = (sides::sides(map), &loaded.layer.files[0]);
-    for table in sides::tables(&sides, file, map) {
-        let table = table?;
-        for side in &sides {
-            free &= side.table(file, table)?.is_none_or(|at| at >= home.end);
-        }
+    let (copies, file) = (table_copies::of(map), &loaded.layer.files[0]);
+    for located in table_copies::tables(&copies, file, map) {
+        free &= located?.copies.into_iter().flatten().all(|at| at >= home.end);
     }
     Ok(free)
 }
@@ -186,7 +183,7 @@ fn check_extent(
     index: usize,
     findings: &mut Findings,
     fixing: Option<&Fixing<'_>>,
-) -> Result<Option<Taken>> {
+) -> Result<Option<Allocator>> {
     let layer = &audited.loaded.layer;
     let extent = &layer.extents[index];
     let map = match &extent.content {

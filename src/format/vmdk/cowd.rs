@@ -86,6 +86,7 @@ impl Header {
             gtes_per_gt: COWD_GTES_PER_GT.into(),
             directory: self.directory,
             redundant: None,
+            unclean: false,
             cowd: true,
             zeroed_grains: false,
             packing: None,

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use super::grain_table::{Grain, PAGE, Table, TablePages, run};
+use super::grain_table::{Grain, PAGE, Table, TablePages, gather, run};
 use super::layout::{GTE_UNALLOCATED, GTE_ZEROED, SECTOR};
 use super::packed::Packing;
+use super::reconcile;
 use crate::disk::{FileIndex, Mapping, MappingKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
@@ -14,6 +15,8 @@ use crate::storage::ImageFile;
 
 /// Grain table entries of a page.
 const PAGE_ENTRIES: u64 = PAGE / 4;
+/// Tables of a page at most: each may lie elsewhere, and small ones are many.
+const PAGE_TABLES: u64 = 64;
 
 /// The map of a hosted or COWD extent.
 pub(super) struct GrainMap {
@@ -30,6 +33,8 @@ pub(super) struct GrainMap {
     pub(super) directory: u64,
     /// Where the other one lies whose tables must say the same.
     pub(super) redundant: Option<u64>,
+    /// Whether their tables may differ as a cut leaves them: the disk was not closed.
+    pub(super) unclean: bool,
     /// Whether it is that of a COWD extent.
     pub(super) cowd: bool,
     /// Whether an entry of 1 means a grain of zeros.
@@ -75,9 +80,7 @@ impl GrainMap {
     ) -> Result<Mapping> {
         let mut cursor = self.cursor(file, pages);
         let grain = (self.grain, self.size);
-        let mut run = run(grain, (offset, limit), self.file, self.packing.is_some(), |grain, most| {
-            cursor.look(grain, most)
-        })?;
+        let mut run = run(grain, (offset, limit), self.file, |grain, most| cursor.look(grain, most))?;
         if let (Some(packing), MappingKind::Stored { offset: at, .. }) = (&self.packing, run.kind) {
             let skip = offset % self.grain;
             run.kind =
@@ -102,7 +105,7 @@ impl GrainMap {
         let at = u64::from(first) * SECTOR;
         if self.packing.is_some() {
             // The rest is checked when the marker is read.
-            return self.check_grains(file, grain, at, SECTOR).map(|()| (Grain::At(at), 1));
+            return self.check_grains(file, grain, at, SECTOR).map(|()| (Grain::Alone(at), 1));
         }
         let step = self.grain / SECTOR;
         let mut expected = u64::from(first);
@@ -152,11 +155,12 @@ pub(super) struct Cursor<'a> {
     page: Option<Page>,
 }
 
-/// The entries from grain `first` on, of `grains` grains; none where no table has any of them.
+/// The entries from grain `first` on, of `grains` grains; none where no table has any of them. Behind them, where only what
+/// grains hold tells which copy is right, those of the redundant copy.
 struct Page {
     first: u64,
     grains: u64,
-    entries: Arc<[u8]>,
+    entries: Arc<Vec<u8>>,
 }
 
 impl Cursor<'_> {
@@ -174,16 +178,39 @@ impl Cursor<'_> {
         if page.entries.is_empty() {
             return Ok((Grain::Absent, most));
         }
-        let at = (grain - page.first) as usize * 4;
-        let entries = page.entries.get(at..at + most as usize * 4).unwrap_or_default();
-        self.map.same_grains(self.file, grain, entries)
+        let (at, len) = ((grain - page.first) as usize * 4, most as usize * 4);
+        let (primary, redundant) = page.entries.split_at(page.grains as usize * 4);
+        let entries = &primary[at..at + len];
+        if redundant.is_empty() {
+            return self.map.same_grains(self.file, grain, entries);
+        }
+        let redundant = &redundant[at..at + len];
+        match entries.chunks_exact(4).zip(redundant.chunks_exact(4)).position(|(a, b)| a != b) {
+            Some(0) => {
+                let pair = (u32_at(redundant, 0), u32_at(entries, 0));
+                self.contested(grain, pair)
+            }
+            agreed => self.map.same_grains(self.file, grain, &entries[..agreed.map_or(len, |n| n * 4)]),
+        }
+    }
+
+    /// A grain that the copies have in different places.
+    fn contested(&self, grain: u64, (redundant, primary): (u32, u32)) -> Result<(Grain, u64)> {
+        let map = self.map;
+        if !reconcile::same(map, self.file, redundant, primary)? {
+            let table = grain / map.gtes_per_gt;
+            let (primary, redundant) = (primary.to_le_bytes(), redundant.to_le_bytes());
+            return Err(self.contradiction(table..table + 1, grain % map.gtes_per_gt, &primary, &redundant));
+        }
+        let (found, count) = map.same_grains(self.file, grain, &redundant.to_le_bytes())?;
+        Ok((if let Grain::At(at) = found { Grain::Alone(at) } else { found }, count))
     }
 
     /// The page that holds a grain's entry: of as many tables as fit, since reading several costs what one does.
     fn page(&self, grain: u64) -> Result<Page> {
         let map = self.map;
         let per_table = map.gtes_per_gt;
-        let together = (PAGE_ENTRIES / per_table).max(1);
+        let together = (PAGE_ENTRIES / per_table).clamp(1, PAGE_TABLES);
         let table = grain / per_table;
         let group = table / together;
         if together > 1 {
@@ -225,16 +252,52 @@ impl Cursor<'_> {
     /// Entries `part` of the tables `range`, one table after the other; nothing when there is no such table.
     fn load(&self, range: Range<u64>, part: Range<u64>) -> Result<Vec<u8>> {
         let map = self.map;
-        let primary = self.read((Table::Directory, map.directory), &range, &part)?;
-        if let Some(directory) = map.redundant {
-            let redundant = self.read((Table::RedundantDirectory, directory), &range, &part)?;
-            // A table that is not there says the same as one of zeros.
-            let same = |a: &[u8], b: &[u8]| a == b || (a.is_empty() && is_zero(b));
-            if !same(&primary, &redundant) && !same(&redundant, &primary) {
-                return Err(self.contradiction(range, part.start, &primary, &redundant));
+        let read = |which| -> Result<Result<Vec<u8>>> {
+            let bytes = self.read(which, &range, &part);
+            // What is wrong with the grains is no question of the copy.
+            if let Ok(bytes) = &bytes {
+                self.check_own_tables(which, &range, &part, bytes)?;
             }
+            Ok(bytes)
+        };
+        let primary = read((Table::Directory, map.directory))?;
+        let Some(directory) = map.redundant else { return primary };
+        let redundant = read((Table::RedundantDirectory, directory))?;
+        let (primary, redundant) = match (primary, redundant) {
+            // Of a copy that lies where it cannot nothing is known: the other one is right.
+            (Err(Error::Defect(_)), Ok(one)) | (Ok(one), Err(Error::Defect(_)))
+                if map.unclean && range.end - range.start == 1 =>
+            {
+                return Ok(one);
+            }
+            (primary, redundant) => (primary?, redundant?),
+        };
+        // A table that is not there says the same as one of zeros.
+        let same = |a: &[u8], b: &[u8]| a == b || (a.is_empty() && is_zero(b));
+        if same(&primary, &redundant) || same(&redundant, &primary) {
+            return Ok(primary);
         }
-        Ok(primary)
+        if !map.unclean {
+            return Err(self.contradiction(range, part.start, &primary, &redundant));
+        }
+        Ok(self.reconcile(&primary, &redundant))
+    }
+
+    /// The entries of two copies as a cut may leave them; behind them, if need be, those of the redundant copy.
+    fn reconcile(&self, primary: &[u8], redundant: &[u8]) -> Vec<u8> {
+        let len = primary.len().max(redundant.len());
+        let mut entries = Vec::with_capacity(len);
+        let mut others = Vec::with_capacity(len);
+        for at in (0..len).step_by(4) {
+            let (redundant, primary) = (u32_at(redundant, at), u32_at(primary, at));
+            let fuller = reconcile::fuller(self.map, self.file, redundant, primary);
+            entries.extend(fuller.unwrap_or(primary).to_le_bytes());
+            others.extend(fuller.unwrap_or(redundant).to_le_bytes());
+        }
+        if others != entries {
+            entries.extend(others);
+        }
+        entries
     }
 
     /// The same of one of the two copies.
@@ -245,9 +308,7 @@ impl Cursor<'_> {
         part: &Range<u64>,
     ) -> Result<Vec<u8>> {
         let map = self.map;
-        let mut bytes = Vec::new();
-        // Tables that lie one after the other are read at once: from where, to where in `bytes`, how much.
-        let mut run: Option<(u64, usize, usize)> = None;
+        let mut places = Vec::new();
         let mut len = 0;
         for table in range.clone() {
             // A table may have more entries than the extent has grains: they are not looked at.
@@ -256,33 +317,16 @@ impl Cursor<'_> {
             if let Some(at) = self.directory_entry(which, directory, table)? {
                 self.file.check_inside(Format::Vmdk, "grain table", at, entries * 4)?;
                 map.check_free(self.file, "grain table", at, entries * 4)?;
-                let from = at + part.start * 4;
-                bytes.resize(len, 0);
-                match &mut run {
-                    Some((start, to, joined)) if *start + *joined as u64 == from && *to + *joined == len => {
-                        *joined += size;
-                    }
-                    _ => {
-                        self.fill(&mut bytes, run)?;
-                        run = Some((from, len, size));
-                    }
-                }
+                places.push((at + part.start * 4, len..len + size));
             }
             len += size;
         }
-        self.fill(&mut bytes, run)?;
-        if run.is_some() {
-            bytes.resize(len, 0);
+        if places.is_empty() {
+            return Ok(Vec::new());
         }
-        self.check_own_tables((which, directory), range, part, &bytes)?;
+        let mut bytes = vec![0; len];
+        gather(self.file, &mut bytes, places)?;
         Ok(bytes)
-    }
-
-    fn fill(&self, bytes: &mut Vec<u8>, run: Option<(u64, usize, usize)>) -> Result<()> {
-        let Some((from, to, len)) = run else { return Ok(()) };
-        let end = bytes.len().max(to + len);
-        bytes.resize(end, 0);
-        self.file.read_exact_at(&mut bytes[to..to + len], from)
     }
 
     /// That no grain lies on its own table: it would be read as data and, once written to, destroy the table.

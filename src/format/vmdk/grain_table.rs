@@ -1,5 +1,6 @@
 //! Pages of grain directories and grain tables, read when they are asked for, and the runs that their entries make.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::disk::cache::ChunkCache;
@@ -41,7 +42,7 @@ impl TablePages {
         table: Table,
         number: u64,
         load: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Arc<[u8]>> {
+    ) -> Result<Arc<Vec<u8>>> {
         // 65,536 extents at most, and fewer than 2^40 pages: see the limits in `open.rs` and `descriptor.rs`.
         self.0.get(u64::from(extent) << 44 | (table as u64) << 42 | number, load)
     }
@@ -54,7 +55,7 @@ impl TablePages {
         file: &ImageFile,
         (offset, entries, size): (u64, u64, u64),
         index: u64,
-    ) -> Result<(Arc<[u8]>, usize)> {
+    ) -> Result<(Arc<Vec<u8>>, usize)> {
         let number = index * size / PAGE;
         let page = self.get(extent, table, number, || {
             let start = number * PAGE;
@@ -73,17 +74,40 @@ pub(super) enum Grain {
     Zero,
     /// It begins at this byte of the file.
     At(u64),
+    /// The same of one that makes a run of its own: it is packed, or took reading to be told.
+    Alone(u64),
+}
+
+/// Reads the parts of `bytes` that lie at these places of the file, those with one call that lie together in both.
+pub(super) fn gather(
+    file: &ImageFile,
+    bytes: &mut [u8],
+    parts: impl IntoIterator<Item = (u64, Range<usize>)>,
+) -> Result<()> {
+    let mut run: Option<(u64, Range<usize>)> = None;
+    for (at, part) in parts {
+        match &mut run {
+            Some((start, joined)) if *start + joined.len() as u64 == at && joined.end == part.start => {
+                joined.end = part.end;
+            }
+            _ => {
+                if let Some((start, joined)) = run.replace((at, part)) {
+                    file.read_exact_at(&mut bytes[joined], start)?;
+                }
+            }
+        }
+    }
+    run.map_or(Ok(()), |(start, joined)| file.read_exact_at(&mut bytes[joined], start))
 }
 
 /// The run of grains of one kind at `offset` of an extent of `size` bytes, at most `limit` bytes long.
 ///
 /// `look(grain, most)` says what a grain is, and of how many grains from there on it is true, of which `most` are
-/// of interest: stored ones lie one after the other. Stored grains that are `packed` are not joined.
+/// of interest: stored ones lie one after the other.
 pub(super) fn run(
     (grain, size): (u64, u64),
     (offset, limit): (u64, u64),
     file: FileIndex,
-    packed: bool,
     mut look: impl FnMut(u64, u64) -> Result<(Grain, u64)>,
 ) -> Result<Mapping> {
     let end = offset + limit.min(size - offset);
@@ -92,7 +116,7 @@ pub(super) fn run(
     let (kind, count) = look(start)?;
     let mut reach = start.saturating_add(count.saturating_mul(grain));
     let mut steps = 0;
-    while reach < end && steps < MAX_STEPS && !(packed && matches!(kind, Grain::At(_))) {
+    while reach < end && steps < MAX_STEPS && !matches!(kind, Grain::Alone(_)) {
         // What is wrong with a later grain is reported when that one is asked for.
         let Ok((next, count)) = look(reach) else { break };
         let joins = match (kind, next) {
@@ -110,6 +134,6 @@ pub(super) fn run(
     Ok(match kind {
         Grain::Absent => Mapping::absent(len),
         Grain::Zero => Mapping::zero(len),
-        Grain::At(at) => Mapping::stored(len, file, at + offset % grain),
+        Grain::At(at) | Grain::Alone(at) => Mapping::stored(len, file, at + offset % grain),
     })
 }

@@ -248,6 +248,7 @@ impl Header {
             gtes_per_gt: self.gtes_per_gt,
             directory,
             redundant,
+            unclean: self.unclean,
             cowd: false,
             zeroed_grains: self.version >= 2 || self.flags.contains(HeaderFlags::ZEROED_GRAINS),
             packing,
@@ -270,7 +271,7 @@ pub(super) fn check_tail(map: &GrainMap, file: &ImageFile, pages: &TablePages) -
         }
         let first = table * map.gtes_per_gt;
         for grain in (first..map.grains().min(first + map.gtes_per_gt)).rev() {
-            if let (Grain::At(_), _) = cursor.look(grain, 1)? {
+            if let (Grain::At(_) | Grain::Alone(_), _) = cursor.look(grain, 1)? {
                 return map.map(file, pages, grain * map.grain, 1).map(drop);
             }
         }

@@ -3,6 +3,7 @@
 //! A disk is a text descriptor and its extents. The descriptor is a file of its own (monolithicFlat, twoGbMaxExtent…,
 //! vmfs, vmfsSparse, seSparse) or lies in the only extent (monolithicSparse, streamOptimized).
 
+mod allocator;
 mod audit;
 mod capacity;
 mod check;
@@ -20,10 +21,10 @@ mod hosted;
 pub(crate) mod layout;
 mod open;
 mod packed;
+mod reconcile;
 mod sesparse;
-mod sides;
 mod stream;
-mod taken;
+mod table_copies;
 mod write;
 
 pub use stream::StreamReader;

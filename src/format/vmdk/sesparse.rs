@@ -142,9 +142,7 @@ impl SeSparse {
         offset: u64,
         limit: u64,
     ) -> Result<Mapping> {
-        run((GRAIN, self.size), (offset, limit), self.file, false, |grain, most| {
-            self.look(file, pages, grain, most)
-        })
+        run((GRAIN, self.size), (offset, limit), self.file, |grain, most| self.look(file, pages, grain, most))
     }
 
     /// What the tables say of a grain, and of how many grains from there on it is true, of `most`.

@@ -9,6 +9,7 @@ use diskport::storage::{Explicit, MemoryStorage, ReadAt};
 
 use super::builder::{GD_AT_END, Header, SECTOR, Text, marker, put, put32};
 use super::pattern;
+use super::probe::Probe;
 use crate::support::{storage, within_limits};
 
 /// Some bytes and then zeros, as a sparse file is: it counts what is read of it.
@@ -202,4 +203,23 @@ fn empty_directories_are_read_in_large_parts() {
     let checked = within_limits(|| Open::new().check_storage(file.clone()).expect("checks"));
     assert!(checked.is_clean(), "{:#?}", checked.findings);
     assert!(file.calls() < 4000, "{} reads", file.calls());
+}
+
+/// Both copies of 64 tables, as a whole and apart: each is read once, and those that lie together at once.
+#[test]
+fn opening_for_writing_reads_each_table_once() {
+    for (scattered, most) in [(false, 24), (true, 24 + 2 * 64)] {
+        let grains: Vec<_> = (0..64 * 512)
+            .map(
+                |n| if n % 512 == 0 { super::Grain::Data(pattern(n as u8, 8)) } else { super::Grain::Absent },
+            )
+            .collect();
+        let text = Text::new("monolithicSparse", [format!("RW {} SPARSE \"a\"", grains.len() * 8)]);
+        let mut disk = super::Hosted::new(grains.len() as u64 * 8, 8, grains).monolithic(&text);
+        disk.scattered = scattered;
+        let file = Probe::new(disk.build().bytes);
+        let (opened, reads) = file.reads(|| Open::new().open_writable_storage(file.clone()).expect("opens"));
+        assert!(reads <= most, "{reads} reads");
+        drop(opened);
+    }
 }

@@ -8,7 +8,9 @@ mod descriptor;
 mod hostile;
 mod model;
 mod oddities;
+mod probe;
 mod stream;
+mod unclean;
 mod write;
 mod write_limits;
 

@@ -195,6 +195,33 @@ fn one_damaged_copy_of_a_table_loses_nothing() {
     }
 }
 
+/// New grains go where nothing of those lies that are no multiple of their size.
+#[test]
+fn grains_that_are_not_aligned_are_left_alone() {
+    for shift in [1, 3, 64] {
+        let built = monolithic().build();
+        let mut bytes = built.bytes;
+        bytes.extend(vec![0; shift * SECTOR]);
+        let sector = (bytes.len() / SECTOR) as u32;
+        bytes.extend(super::pattern(6, 128));
+        for table in [built.tables[0], built.redundant_tables[0]] {
+            put32(&mut bytes, table as usize * SECTOR + 6 * 4, sector);
+        }
+        let file = Shared::new(bytes);
+        let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+        let mut model = content();
+        model[6 * 65_536..7 * 65_536].copy_from_slice(&super::pattern(6, 128));
+        for (at, byte) in [(0, 1), (3, 2), (4, 3), (5, 4), (7, 5)] {
+            disk.write_at(&[byte; 65_536], at * 65_536).expect("writes");
+            model[at as usize * 65_536..][..65_536].fill(byte);
+        }
+        disk.close().expect("closes");
+        let checked = Open::new().check_storage(file.clone()).expect("checks");
+        assert!(checked.is_clean(), "{:#?}", checked.findings);
+        assert_reads_as(&Open::new().open(file).expect("opens"), &model);
+    }
+}
+
 /// A file that was cut in its primary tables gets new ones before it is written to: new grains would take their places.
 #[test]
 fn a_cut_file_is_repaired_before_it_is_written_to() {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::super::allocator::Allocator;
 use super::super::grain_map::{Cursor, GrainMap};
 use super::super::grain_table::{Grain, TablePages, run};
 use super::super::layout::{GTE_UNALLOCATED, GTE_ZEROED, GTES_PER_GT, SECTOR};
-use super::super::sides::{self, Side};
-use super::super::taken::Taken;
+use super::super::table_copies::{self, TableCopy};
 use super::beneath::Beneath;
 use crate::disk::{FileIndex, Mapping, MappingKind};
 use crate::error::{Error, Result};
@@ -29,9 +29,9 @@ pub(super) struct Sparse {
     index: FileIndex,
     beneath: Beneath,
     /// Both copies, or the only one.
-    sides: Vec<Side>,
+    copies: Vec<TableCopy>,
     tables: RwLock<Tables>,
-    space: Mutex<Taken>,
+    space: Mutex<Allocator>,
 }
 
 /// What the tables say, and will say.
@@ -76,14 +76,19 @@ fn decode(entry: u32) -> Grain {
 
 impl Sparse {
     /// The extent in `file`, which was checked; `taken` is what the check found in use.
-    pub(super) fn new(file: WritableFile, mut map: GrainMap, beneath: Beneath, taken: Taken) -> Result<Self> {
-        let sides = sides::sides(&map);
+    pub(super) fn new(
+        file: WritableFile,
+        mut map: GrainMap,
+        beneath: Beneath,
+        taken: Allocator,
+    ) -> Result<Self> {
+        let copies = table_copies::of(&map);
         map.redundant = None;
         let image = file.image(FileRole::Extent)?;
         let (pages, pending, left) = (TablePages::new(), BTreeMap::new(), BTreeMap::new());
         let tables = Tables { image, pages, pending, torn: false, left, map };
         let index = tables.map.file;
-        Ok(Self { file, index, beneath, sides, tables: RwLock::new(tables), space: Mutex::new(taken) })
+        Ok(Self { file, index, beneath, copies, tables: RwLock::new(tables), space: Mutex::new(taken) })
     }
 
     pub(super) fn file(&self) -> &WritableFile {
@@ -106,7 +111,7 @@ impl Sparse {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn space(&self) -> MutexGuard<'_, Taken> {
+    pub(super) fn space(&self) -> MutexGuard<'_, Allocator> {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -114,7 +119,7 @@ impl Sparse {
         let tables = self.tables();
         let mut cursor = tables.map.cursor(&tables.image, &tables.pages);
         let sizes = (tables.map.grain, tables.map.size);
-        run(sizes, (offset, limit), self.index, false, |grain, most| tables.look(&mut cursor, grain, most))
+        run(sizes, (offset, limit), self.index, |grain, most| tables.look(&mut cursor, grain, most))
     }
 
     pub(super) fn write(&self, mut data: &[u8], mut offset: u64) -> Result<()> {
@@ -173,7 +178,7 @@ impl Sparse {
     /// Where up to `wanted` grains from `first` on go: to free places one after the other, or to the one that a grain
     /// has in the file, given up since the last flush. So the two copies of the tables never name two places of one grain,
     /// of which none would be better than the other.
-    fn place(&self, space: &mut Taken, first: u64, wanted: u64) -> Result<(u64, u64, bool)> {
+    fn place(&self, space: &mut Allocator, first: u64, wanted: u64) -> Result<(u64, u64, bool)> {
         let tables = self.tables();
         let mut wanted = wanted;
         for (&grain, _) in tables.pending.range(first..first + wanted) {
@@ -286,18 +291,18 @@ impl Sparse {
     }
 
     /// Makes the data durable, and then the tables that name them.
-    fn publish(&self, space: &mut Taken) -> Result<()> {
+    fn publish(&self, space: &mut Allocator) -> Result<()> {
         self.write_tables(space).inspect_err(|_| self.change_tables().torn = true)
     }
 
     /// Makes the data durable, and then the tables that name them, the redundant ones first.
-    fn write_tables(&self, space: &mut Taken) -> Result<()> {
+    fn write_tables(&self, space: &mut Allocator) -> Result<()> {
         let tables = self.tables();
         let changes = by_table(&tables.pending);
         let mut missing = Vec::new();
-        for (number, side) in self.sides.iter().enumerate() {
+        for (number, copy) in self.copies.iter().enumerate() {
             for change in &changes {
-                if side.table(&tables.image, change.table)?.is_none() {
+                if copy.table(&tables.image, change.table)?.is_none() {
                     let place = space.allocate_table().ok_or_else(|| self.too_large(&tables.map))?;
                     self.write_table(place, change)?;
                     missing.push((number, change.table, place));
@@ -309,15 +314,15 @@ impl Sparse {
             return Ok(());
         }
         let mut freed = Vec::new();
-        for (number, side) in self.sides.iter().enumerate() {
+        for (number, copy) in self.copies.iter().enumerate() {
             freed.clear();
             for change in &changes {
-                if let Some(place) = side.table(&tables.image, change.table)? {
+                if let Some(place) = copy.table(&tables.image, change.table)? {
                     self.change_table(&tables, place, change, &mut freed)?;
                 }
             }
             for &(_, table, place) in missing.iter().filter(|(of, ..)| *of == number) {
-                side.set_table(&self.file, table, place)?;
+                copy.set_table(&self.file, table, place)?;
             }
             self.file.sync()?;
         }
@@ -337,13 +342,13 @@ impl Sparse {
     pub(super) fn stored(&self, table: u64) -> Result<Vec<(u64, u32)>> {
         let tables = self.tables();
         let Some(place) = self.primary().table(&tables.image, table)? else { return Ok(Vec::new()) };
-        let mut entries = vec![0; sides::used(&tables.map, table) as usize];
-        sides::read(&tables.image, place, &mut entries)?;
+        let mut entries = vec![0; table_copies::used(&tables.map, table) as usize];
+        table_copies::read(&tables.image, place, &mut entries)?;
         Ok((0..).zip(entries).filter(|(_, entry)| matches!(decode(*entry), Grain::At(_))).collect())
     }
 
-    fn primary(&self) -> Side {
-        self.sides[self.sides.len() - 1]
+    fn primary(&self) -> TableCopy {
+        self.copies[self.copies.len() - 1]
     }
 
     /// Moves a grain from `from` into the first gap, if that is before `end`.
@@ -376,10 +381,14 @@ impl Sparse {
             self.file.write_all_at(&vec![0; (map.grain - within) as usize], place + within)?;
         }
         let table = map.tables() - 1;
-        let used = sides::used(map, table);
-        for side in &self.sides {
-            if let Some(place) = side.table(&tables.image, table)? {
-                sides::write(&self.file, place + used * 4, &vec![0; (map.gtes_per_gt - used) as usize])?;
+        let used = table_copies::used(map, table);
+        for copy in &self.copies {
+            if let Some(place) = copy.table(&tables.image, table)? {
+                table_copies::write(
+                    &self.file,
+                    place + used * 4,
+                    &vec![0; (map.gtes_per_gt - used) as usize],
+                )?;
             }
         }
         Ok(())
@@ -392,7 +401,7 @@ impl Sparse {
             return Ok(Vec::new());
         }
         let first = self.file.size()?.max(self.space().end()).next_multiple_of(SECTOR);
-        let places = (0..self.sides.len() as u64).map(|n| first + n * need..first + (n + 1) * need);
+        let places = (0..self.copies.len() as u64).map(|n| first + n * need..first + (n + 1) * need);
         let places: Vec<_> = places.collect();
         if places.iter().any(|place| place.end / SECTOR > u64::from(u32::MAX)) {
             return Err(self.too_large(&self.tables().map));
@@ -405,12 +414,12 @@ impl Sparse {
     pub(super) fn directories(&self, old: u64, new: u64) -> Result<Vec<u64>> {
         let places = self.place_directories(old, new)?;
         if places.is_empty() {
-            for side in &self.sides {
-                self.file.zero(side.entry_at(old)..side.entry_at(new.max(old)))?;
+            for copy in &self.copies {
+                self.file.zero(copy.entry_at(old)..copy.entry_at(new.max(old)))?;
             }
         }
-        for (side, place) in self.sides.iter().zip(&places) {
-            self.copy(side.directory..side.entry_at(old), place.start)?;
+        for (copy, place) in self.copies.iter().zip(&places) {
+            self.copy(copy.directory..copy.entry_at(old), place.start)?;
             self.file.set_size(place.end)?;
             self.file.zero(place.start + old * 4..place.end)?;
             self.space().mark(place);
@@ -436,13 +445,13 @@ impl Sparse {
         for &(index, entry) in &change.entries {
             entries[index] = entry;
         }
-        sides::write(&self.file, place, &entries)
+        table_copies::write(&self.file, place, &entries)
     }
 
     /// Changes entries of the table at `place`, and collects the grains that it names no more.
     fn change_table(&self, tables: &Tables, place: u64, change: &Change, freed: &mut Vec<u64>) -> Result<()> {
-        let mut entries = vec![0; sides::used(&tables.map, change.table) as usize];
-        sides::read(&tables.image, place, &mut entries)?;
+        let mut entries = vec![0; table_copies::used(&tables.map, change.table) as usize];
+        table_copies::read(&tables.image, place, &mut entries)?;
         for &(index, entry) in &change.entries {
             if let Grain::At(old) = decode(entries[index])
                 && entries[index] != entry
@@ -457,7 +466,7 @@ impl Sparse {
         for sector in sectors.filter(changed) {
             let at = sector * SECTOR_ENTRIES;
             let end = entries.len().min(at + SECTOR_ENTRIES);
-            sides::write(&self.file, place + at as u64 * 4, &entries[at..end])?;
+            table_copies::write(&self.file, place + at as u64 * 4, &entries[at..end])?;
         }
         Ok(())
     }

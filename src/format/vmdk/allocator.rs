@@ -1,18 +1,20 @@
-//! Which parts of a sparse extent's file are taken: a bit for each unit in which its grains are aligned.
+//! Which parts of a sparse extent's file are taken: a bit for each unit in which its grains are aligned. New grains and
+//! tables get their places here.
 
 use std::ops::Range;
 
 use super::layout::SECTOR;
+use crate::format::tools::space::Space;
 
 /// Bytes of the bits at most: enough for 2 TiB in grains of 4 KiB.
 const MAX_BYTES: u64 = 64 << 20;
 /// Bytes of a grain table.
-pub(super) const TABLE: u64 = super::layout::GTES_PER_GT as u64 * 4;
+const TABLE: u64 = super::layout::GTES_PER_GT as u64 * 4;
 /// The first byte that no entry of a table can name.
 const LIMIT: u64 = (1 << 32) * SECTOR;
 
 /// The parts of a file that are taken.
-pub(super) struct Taken {
+pub(super) struct Allocator {
     /// Bytes of a grain, and of the unit that a bit stands for: a power of two, a grain at most.
     grain: u64,
     unit: u64,
@@ -27,7 +29,7 @@ pub(super) struct Taken {
     tables: Range<u64>,
 }
 
-impl Taken {
+impl Allocator {
     /// Nothing of a file is taken yet whose grains lie at multiples of `unit`; `None` when that takes too much
     /// memory.
     pub(super) fn new(grain: u64, unit: u64, file_size: u64) -> Option<Self> {
@@ -41,6 +43,31 @@ impl Taken {
             metadata: 0,
             tables: 0..0,
         })
+    }
+
+    /// Bytes of the unit.
+    pub(super) fn unit(&self) -> u64 {
+        self.unit
+    }
+
+    /// Takes note in smaller units: grains lie at multiples of `unit`, too. `metadata` is all that was marked. Says `false`,
+    /// and does nothing, when that takes too much memory.
+    pub(super) fn refine(&mut self, unit: u64, metadata: &Space, file_size: u64) -> bool {
+        let Some(mut finer) = Self::new(self.grain, unit, file_size) else { return false };
+        // What metadata share a unit with is free of grains.
+        for range in metadata.ranges() {
+            let units = range.start / self.unit..range.end.min(LIMIT).div_ceil(self.unit);
+            units.for_each(|unit| self.set(unit, false));
+            finer.mark(&range);
+        }
+        for (word, &bits) in (0..).zip(&self.bits) {
+            for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
+                let start = (word * 64 + bit) * self.unit;
+                (start / unit..(start + self.unit) / unit).for_each(|unit| finer.set(unit, true));
+            }
+        }
+        *self = finer;
+        true
     }
 
     /// Notes that metadata lie in `range`, of which other metadata may share a unit.
