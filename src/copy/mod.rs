@@ -288,7 +288,7 @@ impl Copy {
             disk.check_reads_again("going on with a copy")?;
             return self.write_resumable(&disk, path, &extent_paths);
         }
-        let create = |path: &Path| OutputFile::create(path, self.overwrite);
+        let create = |part: &Path| OutputFile::create_part(part.to_owned(), path.to_owned(), self.overwrite);
         let main = create(path)?;
         let mut files = extent_paths.iter().map(|path| create(path)).collect::<Result<Vec<_>>>()?;
         let (names, destination) = self.destination(&main, &files);

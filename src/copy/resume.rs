@@ -58,9 +58,9 @@ impl Copy {
         }
         let checkpoint = checkpoint::path_of(path);
         // Without a checkpoint, what was written is of no use.
-        let open = |path: &Path| {
-            self.disk.check_not_source(&partial_of(path))?;
-            let mut file = OutputFile::resume(path, self.overwrite)?;
+        let open = |part: &Path| {
+            self.disk.check_not_source(&partial_of(part))?;
+            let mut file = OutputFile::resume_part(part.to_owned(), path.to_owned(), self.overwrite)?;
             file.keep(checkpoint.exists());
             Ok(file)
         };

@@ -86,7 +86,20 @@ impl FileStorage {
 
     /// Creates a new file for reading and writing; fails when there is one already.
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_file(File::options().read(true).write(true).create_new(true).open(path)?)
+        Self::create_new_as(path.as_ref(), false)
+    }
+
+    /// The same; a private one can be reached by nobody but its owner.
+    pub(super) fn create_new_as(path: &Path, private: bool) -> io::Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        if private {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        #[cfg(not(unix))]
+        let _ = private;
+        Self::from_file(options.open(path)?)
     }
 
     /// Takes an open file.

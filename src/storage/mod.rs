@@ -6,6 +6,7 @@
 //!
 //! What only some storages can do (tell holes from data, hint at reads to come) has a default that says so.
 
+mod attributes;
 mod fault;
 mod file;
 mod fingerprint;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::FileStorage;
 use super::partial::{Hold, open_partial, partial_of};
+use super::{FileStorage, attributes};
 use crate::error::{Error, Result};
 
 /// A new file that has a temporary name in its final folder until it is published.
@@ -19,30 +19,40 @@ pub struct OutputFile {
     storage: Arc<FileStorage>,
     temporary: PathBuf,
     path: PathBuf,
+    /// Where the whole output appears that this is a part of. A part that replaces nothing is for those whom the file there
+    /// was for.
+    whole: PathBuf,
     overwrite: bool,
     /// Whether it stays when it is dropped.
     is_kept: bool,
 }
 
 impl OutputFile {
-    /// Begins an output that is to appear at `path`. With `overwrite` it replaces a plain file there.
+    /// Begins an output that is to appear at `path`. With `overwrite` it replaces a plain file there, and takes over its
+    /// mode, owner, group, access control list and labels, as far as the system lets it.
     ///
     /// # Errors
     ///
     /// [`Error::OutputExists`] when there is a file and it may not be replaced, or when what is there is no
     /// plain file.
     pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
         let path = path.into();
+        Self::create_part(path.clone(), path, overwrite)
+    }
+
+    /// The same for a part of the output at `whole`.
+    pub(crate) fn create_part(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let private = replaced(&path, &whole).is_some();
         check_free(&path, overwrite)?;
         loop {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
             let hidden = format!(".diskport-{}-{count}.partial", std::process::id());
             let temporary = path.with_file_name(hidden);
-            match FileStorage::create_new(&temporary) {
+            match FileStorage::create_new_as(&temporary, private) {
                 Ok(storage) => {
                     let storage = Arc::new(storage);
-                    return Ok(Self { storage, temporary, path, overwrite, is_kept: false });
+                    return Ok(Self { storage, temporary, path, whole, overwrite, is_kept: false });
                 }
                 // Left over by a process of the same number that was killed.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -59,14 +69,25 @@ impl OutputFile {
     /// As [`create`](Self::create); [`Error::Locked`] when it is being written already.
     pub fn resume(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         let path = path.into();
-        Self::resume_at(partial_of(&path), path, overwrite)
+        Self::resume_part(path.clone(), path, overwrite)
+    }
+
+    /// The same for a part of the output at `whole`.
+    pub(crate) fn resume_part(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
+        Self::resume_at(partial_of(&path), path, whole, overwrite)
     }
 
     /// The same with another temporary name.
-    pub(crate) fn resume_at(temporary: PathBuf, path: PathBuf, overwrite: bool) -> Result<Self> {
+    pub(crate) fn resume_at(
+        temporary: PathBuf,
+        path: PathBuf,
+        whole: PathBuf,
+        overwrite: bool,
+    ) -> Result<Self> {
         check_free(&path, overwrite)?;
-        let (storage, _) = open_partial(&temporary, Hold::Alone, || {})?;
-        Ok(Self { storage: Arc::new(storage), temporary, path, overwrite, is_kept: false })
+        let private = replaced(&path, &whole).is_some();
+        let (storage, _) = open_partial(&temporary, private, Hold::Alone, || {})?;
+        Ok(Self { storage: Arc::new(storage), temporary, path, whole, overwrite, is_kept: false })
     }
 
     /// Whether what is written stays under its temporary name when this is dropped, for [`resume`](Self::resume).
@@ -101,6 +122,11 @@ impl OutputFile {
     /// between two replacements leaves old files beside new ones.
     pub fn publish_all(mut files: Vec<Self>, sync: bool) -> Result<()> {
         use super::WriteAt;
+        for file in files.iter().filter(|file| file.overwrite) {
+            if let Some(replaced) = replaced(&file.path, &file.whole) {
+                attributes::take_over(replaced, file.storage.as_file());
+            }
+        }
         if sync {
             for file in &files {
                 file.storage.sync().map_err(|e| file.failed("sync", e))?;
@@ -146,6 +172,11 @@ impl Drop for OutputFile {
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
+}
+
+/// The file whose place is taken by what appears at `path`, as a part of the output at `whole`.
+fn replaced<'a>(path: &'a Path, whole: &'a Path) -> Option<&'a Path> {
+    [path, whole].into_iter().find(|path| path.symlink_metadata().is_ok_and(|there| there.is_file()))
 }
 
 /// The hidden name of a file that belongs to the one at `path`.

@@ -26,7 +26,7 @@ pub(crate) fn partial_of(path: &Path) -> PathBuf {
     beside(path, ".diskport-partial")
 }
 
-/// Opens the file at `temporary`, or creates it, and locks it; says whether it is new. `before_new` is called where there
+/// Opens the file at `temporary`, or creates it, `private` or not, and locks it; says whether it is new. `before_new` is called where there
 /// was none yet.
 ///
 /// # Errors
@@ -34,6 +34,7 @@ pub(crate) fn partial_of(path: &Path) -> PathBuf {
 /// [`Error::OutputNotPlain`], [`Error::Locked`], [`Error::Io`].
 pub(crate) fn open_partial(
     temporary: &Path,
+    private: bool,
     hold: Hold,
     before_new: impl Fn(),
 ) -> Result<(FileStorage, bool)> {
@@ -42,7 +43,7 @@ pub(crate) fn open_partial(
         if !temporary.exists() {
             before_new();
         }
-        let (storage, is_new) = match FileStorage::create_new(temporary) {
+        let (storage, is_new) = match FileStorage::create_new_as(temporary, private) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 match temporary.symlink_metadata() {
                     Ok(there) if !there.is_file() => return Err(Error::OutputNotPlain { path: name() }),

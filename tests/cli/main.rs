@@ -1,5 +1,7 @@
 //! The command line as a black box: exit codes, what goes to which output, the JSON that scripts depend on.
 
+#[cfg(unix)]
+mod attributes;
 mod chains;
 mod changing;
 mod delta;

@@ -38,7 +38,8 @@ impl Files {
     /// Opens the file that shards write to, and keeps it from being finished meanwhile.
     pub(super) fn open(&self, overwrite: bool) -> Result<WritableFile> {
         let path = self.partial();
-        let (storage, is_new) = open_partial(&path, Hold::Together, || self.remove_digests())?;
+        let private = self.path.exists();
+        let (storage, is_new) = open_partial(&path, private, Hold::Together, || self.remove_digests())?;
         if let Err(e) = check_free(&self.path, overwrite) {
             if is_new {
                 // Nothing better can be done about a file that does not go away.

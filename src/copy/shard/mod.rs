@@ -158,7 +158,8 @@ impl Job {
         let digests = whole_split(&files)?;
         let blueprint = blueprint(copy, disk)?;
         disk.check_not_source(&files.partial())?;
-        let mut output = OutputFile::resume_at(files.partial(), path.to_owned(), copy.overwrite)?;
+        let mut output =
+            OutputFile::resume_at(files.partial(), path.to_owned(), path.to_owned(), copy.overwrite)?;
         let len = blueprint.len(blueprint.count(blocks));
         if output.storage().size().map_err(|e| Error::io("read", path.display().to_string(), e))? < len {
             // Another process has finished it meanwhile, and this is a new file.

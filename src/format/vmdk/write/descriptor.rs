@@ -253,17 +253,14 @@ impl DescriptorText {
         Ok(())
     }
 
-    /// Puts a new file in the place of a descriptor that is a file of its own: where a symlink leads to, with the
-    /// permissions of the old one, and locked as that is.
+    /// Puts a new file in the place of a descriptor that is a file of its own: where a symlink leads to, and locked as the
+    /// old one is.
     fn replace(&mut self) -> Result<()> {
         let Some(path) = self.file.path() else { return Ok(()) };
         let name = || path.display().to_string();
         let real = path.canonicalize().map_err(|e| Error::io("follow", name(), e))?;
         let output = OutputFile::create(real, true)?;
         let storage = output.storage().clone();
-        let permissions = output.path().metadata().map(|old| old.permissions());
-        let permitted = permissions.and_then(|permissions| storage.as_file().set_permissions(permissions));
-        permitted.map_err(|e| Error::io("set the permissions of", name(), e))?;
         if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
             return Err(Error::Locked { file: name() });
         }
