@@ -107,16 +107,6 @@ fn a_merge_keeps_what_the_top_reads_as() {
 }
 
 #[test]
-fn qemu_reads_a_top_over_its_merged_base() {
-    let place = chain("vmdk");
-    place.run(&["merge", "top.vmdk", "--into", "base.vmdk"], DONE);
-    for image in ["top.vmdk", "base.vmdk"] {
-        let line = format!("qemu-img compare -f vmdk -F raw {image} expected.raw >&2");
-        assert_eq!(shell(&place, &line), Some(DONE), "{image}");
-    }
-}
-
-#[test]
 fn a_rebase_keeps_what_an_image_reads_as() {
     for format in FORMATS {
         let place = chain(format);
@@ -153,7 +143,7 @@ fn a_merge_without_room_goes_on_when_there_is_some() {
         place.run(&["rebase", &top, "--parent", &empty], DONE);
         place.run(&["compare", &top, "expected.raw"], DONE);
         let before = fs::metadata(place.path(&empty)).expect("the base").len();
-        let limit = before / 1024 + 1500;
+        let limit = before / 512 + 3000;
         let line = format!("ulimit -f {limit}; \"$0\" merge {top} --into {empty} 2>/dev/null");
         assert_eq!(shell(&place, &line), Some(IO), "{format}");
         place.run(&["compare", &top, "expected.raw"], DONE);

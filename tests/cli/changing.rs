@@ -140,8 +140,8 @@ fn an_interrupt_while_waiting_for_input_ends_a_write() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     // Unlike SIGINT, it is not ignored where the tests run in the background.
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
-    assert!(kill.success());
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("kills");
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     place.run(&["write", text(&source), "--offset", "0", "--zeroes", "512"], DONE);
 }

@@ -8,9 +8,9 @@ use crate::place::{DONE, IO, Place, error_text};
 /// Runs `diskport` under a limit of open files, soft or hard; gives up on it after a minute.
 fn limited(place: &Place, ulimit: &str, arguments: &[&str]) -> Output {
     let line = format!("ulimit {ulimit} && exec timeout -s KILL 60 \"$0\" \"$@\"");
-    let mut shell = Command::new("bash");
+    let mut shell = Command::new("sh");
     shell.args(["-c", &line, env!("CARGO_BIN_EXE_diskport")]).args(arguments);
-    shell.current_dir(place.0.path()).output().expect("bash runs")
+    shell.current_dir(place.0.path()).output().expect("sh runs")
 }
 
 /// Whichever of the files it is that is one too many: the command ends, says what to do, and that helps.

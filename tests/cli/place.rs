@@ -95,10 +95,10 @@ pub fn error_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Runs a shell line with our program as `$0`, in the place's folder.
+/// Runs a line of the POSIX shell with our program as `$0`, in the place's folder.
 #[cfg(unix)]
 pub fn shell(place: &Place, line: &str) -> Option<i32> {
-    let mut shell = Command::new("bash");
+    let mut shell = Command::new("sh");
     shell.args(["-c", line, env!("CARGO_BIN_EXE_diskport")]).current_dir(place.0.path());
-    shell.status().expect("bash runs").code()
+    shell.status().expect("sh runs").code()
 }

@@ -9,6 +9,11 @@ use sha2::{Digest, Sha256};
 
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
+/// The digest of bytes, in hexadecimal.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    hex(Sha256::new_with_prefix(bytes))
+}
+
 /// The digest of a file's bytes, in hexadecimal.
 pub fn of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;

@@ -18,6 +18,16 @@ pub enum Trouble {
     Failed(Failed),
 }
 
+impl Trouble {
+    /// What it is, for those who can only panic.
+    pub fn reason(&self) -> &str {
+        match self {
+            Trouble::Missing(Missing(reason)) => reason,
+            Trouble::Failed(failed) => failed.message().unwrap_or_default(),
+        }
+    }
+}
+
 impl From<Missing> for Trouble {
     fn from(missing: Missing) -> Self {
         Trouble::Missing(missing)

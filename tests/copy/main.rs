@@ -4,7 +4,6 @@ mod blocks;
 mod cancel;
 mod changing;
 mod comparing;
-#[cfg(unix)]
 mod containers;
 mod costs;
 mod differences;

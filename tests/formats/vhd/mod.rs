@@ -1,6 +1,6 @@
 //! VHD.
 
-mod builder;
+pub mod builder;
 mod check;
 pub mod child;
 mod crash;
@@ -8,5 +8,4 @@ mod faults;
 mod hostile;
 mod model;
 mod oddities;
-mod peers;
 mod write;

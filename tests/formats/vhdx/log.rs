@@ -1,6 +1,5 @@
 //! The log, replayed in memory.
 
-use std::process::Command;
 use std::sync::Arc;
 
 use diskport::Open;
@@ -15,7 +14,7 @@ use super::model::noise;
 use crate::support::assert_reads_as;
 
 /// A dynamic disk and how it reads.
-fn image() -> (Vec<u8>, Vec<u8>) {
+pub fn image() -> (Vec<u8>, Vec<u8>) {
     let mut image = Image::empty(4 * MIB + 4096, 2 * MIB, 512);
     image.blocks[0] = Block::Full(noise(2 << 20, 1));
     image.blocks[2] = Block::Full(noise(4096, 2));
@@ -25,12 +24,12 @@ fn image() -> (Vec<u8>, Vec<u8>) {
     (image.build(), model)
 }
 
-fn entry(sequence: u64, tail: u32, len: usize, changes: Vec<Change>) -> Entry {
+pub fn entry(sequence: u64, tail: u32, len: usize, changes: Vec<Change>) -> Entry {
     Entry { sequence, tail, guid: LOG_GUID, flushed: MIB, last: len as u64, changes }
 }
 
 /// A change that gives the sector at `at` its content in `file`.
-fn restore(file: &[u8], at: usize) -> Change {
+pub fn restore(file: &[u8], at: usize) -> Change {
     Change::Data(at as u64, file[at..at + 4096].to_vec())
 }
 
@@ -50,30 +49,6 @@ fn a_lost_bat_is_found_in_the_log() {
     assert!(disk.warnings().any(|warning| warning.structure == "log"));
     assert_reads_as(&disk, &model);
     assert!(storage.to_vec() == file, "reading changes nothing");
-}
-
-#[test]
-fn qemu_replays_what_the_builder_logs() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (whole, model) = image();
-    let mut file = whole.clone();
-    file[BAT..BAT + 4096].fill(0);
-    file[METADATA + 8192..METADATA + 3 * 4096].fill(7);
-    let changes = vec![restore(&whole, BAT), Change::Zero(METADATA as u64 + 8192, 4096)];
-    put_log(&mut file, 8192, &entry(7, 8192, whole.len(), changes).bytes());
-    set_dirty(&mut file);
-    let (vhdx, raw) = (folder.path().join("a.vhdx"), folder.path().join("a.raw"));
-    std::fs::write(&vhdx, &file).expect("written");
-    assert_reads_as(&diskport::open(&vhdx).expect("opens"), &model);
-    assert!(std::fs::read(&vhdx).expect("read") == file, "reading changes nothing");
-
-    let status =
-        Command::new("qemu-img").args(["check", "-q", "-r", "all", "-f", "vhdx"]).arg(&vhdx).status();
-    assert!(status.expect("qemu-img runs").success());
-    let arguments = ["convert", "-f", "vhdx", "-O", "raw"];
-    let status = Command::new("qemu-img").args(arguments).arg(&vhdx).arg(&raw).status();
-    assert!(status.expect("qemu-img runs").success());
-    assert!(std::fs::read(&raw).expect("read") == model);
 }
 
 proptest! {

@@ -1,15 +1,14 @@
 //! VHDX.
 
-mod builder;
-mod children;
+pub mod builder;
+pub mod children;
 mod hostile;
 mod hostile_log;
-mod log;
-mod model;
+pub mod log;
+pub mod model;
 mod oddities;
-mod peers;
 mod repairing;
-mod writing;
+pub mod writing;
 
 use std::sync::Arc;
 

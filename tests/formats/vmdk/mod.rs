@@ -1,12 +1,12 @@
 //! VMDK.
 
-mod builder;
+pub mod builder;
 mod cost;
 mod crash;
 mod create;
 mod descriptor;
 mod hostile;
-mod model;
+pub mod model;
 mod oddities;
 mod probe;
 mod stream;

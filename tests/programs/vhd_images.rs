@@ -2,24 +2,43 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use diskport::check::Severity;
+use diskport::copy::{Copy, OutputFormat};
+use diskport::format::Allocation;
 use diskport::{Disk, MIB, Open};
+use libtest_mimic::Trial;
 
-use super::child::libvhdi;
-use crate::common::{self, corpus, digest};
+use crate::common::tools::{Missing, Trouble, run, to_raw, tool, trial};
+use crate::common::{corpus, digest};
+use crate::readers::{libvhdi, libvhdi_reads, needs_libvhdi};
+use crate::support::assert_reads_as;
+use crate::vhd::builder::Vhd;
+use crate::vhd::child;
+
+pub fn trials() -> Vec<Trial> {
+    vec![
+        trial("vhd::children".into(), children),
+        trial("vhd::what_the_builder_makes".into(), what_the_builder_makes),
+        trial("vhd::what_we_write".into(), what_we_write),
+        trial("vhd::what_peers_made".into(), what_peers_made),
+    ]
+}
 
 /// The digest of the disk that qemu reads from an image without a parent.
-fn qemu(image: &Path) -> String {
+fn qemu(image: &Path) -> Result<String, Trouble> {
     let raw = image.with_extension("raw");
     let source = format!("driver=vpc,force_size_calc=current_size,file.filename={}", image.display());
-    let convert = ["convert", "-O", "raw", "--image-opts", &source];
-    let status = Command::new("qemu-img").args(convert).arg(&raw).status();
-    assert!(status.expect("qemu-img is installed").success());
-    let digest = digest::of_file(&raw).expect("reads");
-    fs::remove_file(raw).expect("removes");
-    digest
+    run(tool("qemu-img")?.args(["convert", "-O", "raw", "--image-opts", &source]).arg(&raw))?;
+    let digest = digest::of_file(&raw)?;
+    fs::remove_file(raw)?;
+    Ok(digest)
+}
+
+fn children() -> Result<(), Trouble> {
+    needs_libvhdi()?;
+    child::over_every_parent(&libvhdi_reads);
+    Ok(())
 }
 
 /// Data, zeros and discards at the image's begin, at its end, and about the boundaries of its blocks, by eight sectors: libvhdi
@@ -55,13 +74,8 @@ fn expected(before: &Disk, parts: &[(u64, Vec<u8>)]) -> String {
     digest::of_disk(&disk).expect("reads")
 }
 
-#[test]
-fn write_into_what_peers_made() {
-    let corpus = match corpus::get() {
-        Ok(corpus) => corpus,
-        Err(reason) if common::ci() => panic!("{reason}"),
-        Err(_) => return,
-    };
+fn what_peers_made() -> Result<(), Trouble> {
+    let corpus = corpus::get().map_err(|reason| Missing(reason.to_owned()))?;
     let families: [&[&str]; 12] = [
         &["vhd/dfvfs/ext2.vhd"],
         &["vhd/dfvfs/ntfs-parent.vhd"],
@@ -102,12 +116,69 @@ fn write_into_what_peers_made() {
             "{family:?}"
         );
         if family.len() == 1 {
-            assert_eq!(qemu(top), wanted, "{family:?}");
+            assert_eq!(qemu(top)?, wanted, "{family:?}");
         }
         // DiscUtils' child has bytes of bitmaps that libvhdi does not read right.
         if family[0] != "peer/discutils/du-diff1.vhd" {
             let chain: Vec<_> = paths.iter().map(AsRef::as_ref).collect();
-            assert_eq!(libvhdi(&chain), wanted, "{family:?}");
+            assert_eq!(libvhdi(&chain)?, wanted, "{family:?}");
         }
     }
+    Ok(())
+}
+
+/// What the builder makes is a VHD to others too.
+fn what_the_builder_makes() -> Result<(), Trouble> {
+    let folder = tempfile::tempdir()?;
+    let (path, raw) = (folder.path().join("image.vhd"), folder.path().join("image.raw"));
+    let content: Vec<u8> = (0..3 * 1024 * 1024 + 512_u32).map(|i| (i / 512 * 31) as u8).collect();
+    let mut dynamic = Vhd::dynamic(content.len() as u64, 512 << 10);
+    // qemu ignores the bitmap of a dynamic disk: blocks are whole, or not there.
+    dynamic.write(0, &content[..512 << 10]);
+    dynamic.write(2048, &content[1 << 20..]);
+    let mut sparse = content.clone();
+    sparse[512 << 10..1 << 20].fill(0);
+    for (image, content) in [(Vhd::fixed(&content), &content), (dynamic, &sparse)] {
+        fs::write(&path, image.bytes())?;
+        to_raw("vhd", &path, &raw)?;
+        assert!(fs::read(&raw)? == *content);
+        assert_reads_as(&diskport::open(&path)?, content);
+    }
+    Ok(())
+}
+
+/// Into new images of ours and of qemu's.
+fn what_we_write() -> Result<(), Trouble> {
+    let folder = tempfile::tempdir()?;
+    let (path, raw) = (folder.path().join("image.vhd"), folder.path().join("image.raw"));
+    let pattern = |seed: u8, len: u64| -> Vec<u8> { (0..len).map(|i| (i / 3) as u8 ^ seed | 1).collect() };
+    for own in [false, true] {
+        let size = 10 * MIB;
+        if own {
+            let copy = Copy::new(&Disk::empty(size, 512)).to(OutputFormat::Vhd(Allocation::Dynamic));
+            copy.overwrite(true).write_file(&path)?;
+        } else {
+            let create = ["create", "-q", "-f", "vpc", "-o", "force_size=on"];
+            run(tool("qemu-img")?.args(create).arg(&path).arg(size.to_string()))?;
+        }
+        let mut model = vec![0; size as usize];
+        let mut disk = Open::new().open_writable(&path)?;
+        for (round, at) in [(1, 0), (2, 3 * MIB + 512), (3, size - 1024)] {
+            let data = pattern(round, (2 * MIB).min(size - at));
+            disk.write_at(&data, at)?;
+            model[at as usize..][..data.len()].copy_from_slice(&data);
+        }
+        disk.close()?;
+        disk = Open::new().open_writable(&path)?;
+        disk.write_zeroes(MIB / 2, 3 * MIB)?;
+        model[MIB as usize / 2..][..3 * MIB as usize].fill(0);
+        disk.compact()?;
+        disk = Open::new().open_writable(&path)?;
+        let grown = 300 * MIB;
+        disk.resize(grown, false)?;
+        to_raw("vhd", &path, &raw)?;
+        model.resize(grown as usize, 0);
+        assert_reads_as(&diskport::open(&raw)?, &model);
+    }
+    Ok(())
 }
