@@ -30,7 +30,7 @@ impl Way {
         // The file itself: names that lead over symlinks are not followed by default.
         let failed = |e| Error::io("find", parent.display().to_string(), e);
         let parent = parent.canonicalize().map_err(failed)?;
-        Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(str::to_owned) })
+        Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(relative::plain) })
     }
 
     /// What the child records of `parent`.

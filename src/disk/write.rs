@@ -54,8 +54,23 @@ pub(crate) struct ParentLink<'a> {
     pub(crate) info: &'a LayerInfo,
     /// The way from the child's folder to the parent, with `/` between its parts, without a leading `./`.
     pub(crate) relative: Option<&'a str>,
-    /// The parent's path from the root, as this system writes it.
+    /// The parent's path from the root, as this system writes it: `/a/base`, `C:\a\base`, `\\server\share\base`.
     pub(crate) absolute: Option<&'a str>,
     /// When the parent's file was modified, in seconds since 1970.
     pub(crate) modified: Option<i64>,
+}
+
+impl ParentLink<'_> {
+    /// The way as Windows writes it, without a leading `.\`; `None` where a name on it holds a backslash, which Windows
+    /// would take for two.
+    pub(crate) fn windows_relative(&self) -> Option<String> {
+        self.relative.filter(|way| !way.contains('\\')).map(|way| way.replace('/', "\\"))
+    }
+
+    /// The path from the root as Windows writes it; `None` as above.
+    pub(crate) fn windows_absolute(&self) -> Option<String> {
+        let unix = |path: &str| path.starts_with('/');
+        let path = self.absolute.filter(|path| !(unix(path) && path.contains('\\')));
+        path.map(|path| path.replace('/', "\\"))
+    }
 }

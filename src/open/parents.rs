@@ -90,7 +90,10 @@ impl<'a> Chain<'a> {
             return Err(Error::Cycle { file: name });
         }
         let format = self.parent_format(&file, parent, referrer)?;
-        self.push(file, Some(format))?;
+        if let Err(problem) = self.push(file, Some(format)) {
+            identity.map(|identity| self.seen.remove(&identity));
+            return Err(problem);
+        }
         if let Some(layer) = self.layers.last().cloned() {
             if let Err(problem) = self.check(child.info(), layer.info(), parent, referrer, &name) {
                 self.layers.pop();
@@ -161,14 +164,28 @@ impl<'a> Chain<'a> {
         let guarded = parent.linkage != Linkage::None;
         let (mut refusal, mut failure, mut mismatch, mut cycle) = (None, None, None, None);
         let mut missing = parent.names.is_empty();
-        let mut tried = Vec::new();
+        let (mut tried, mut damaged) = (Vec::new(), Vec::new());
         for name in &parent.names {
             let reference = Reference { name, kind: ReferenceKind::Parent, guarded, referrer };
             let (problem, kept) = match self.context.resolver.open(&reference) {
                 Ok(Some(file)) => match self.push_candidate(file, child, parent) {
                     Err(e @ Error::ParentMismatch { .. }) => (e, &mut mismatch),
                     Err(e @ Error::Cycle { .. }) => (e, &mut cycle),
-                    pushed_or_failed => return pushed_or_failed,
+                    Err(e @ Error::ChainTooDeep { .. }) => return Err(e),
+                    // Another name may lead to the parent itself, or to a copy that is whole.
+                    Err(e) => {
+                        damaged.push(format!(
+                            "{name:?} leads to no parent that can be read, and was passed over: {e}"
+                        ));
+                        (e, &mut failure)
+                    }
+                    Ok(()) => {
+                        let told = damaged.into_iter().map(|message| {
+                            Warning::of(referrer, WarningKind::UnfitCandidate, "parent", message)
+                        });
+                        self.warnings.extend(told);
+                        return Ok(());
+                    }
                 },
                 Ok(None) => {
                     missing = true;

@@ -28,9 +28,27 @@ pub(crate) fn way(from: &Path, to: &Path) -> Option<String> {
     Some(ups.chain(downs).collect::<Option<Vec<_>>>()?.join("/"))
 }
 
+/// The path as everyone writes it: Windows' own canonical form has a prefix that few programs read.
+pub(crate) fn plain(path: &str) -> String {
+    match (path.strip_prefix(r"\\?\UNC\"), path.strip_prefix(r"\\?\")) {
+        (Some(share), _) => format!(r"\\{share}"),
+        (None, Some(path)) => path.to_owned(),
+        (None, None) => path.to_owned(),
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_without_a_prefix() {
+        assert_eq!(plain(r"\\?\C:\vm\base.vhd"), r"C:\vm\base.vhd");
+        assert_eq!(plain(r"\\?\UNC\server\share\base.vhd"), r"\\server\share\base.vhd");
+        for path in [r"C:\vm\base.vhd", r"\\server\share\base.vhd", "/vm/base.vhd"] {
+            assert_eq!(plain(path), path);
+        }
+    }
 
     #[test]
     fn ways_between_folders() {

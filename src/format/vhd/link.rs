@@ -35,8 +35,12 @@ impl Link {
         };
         let time_stamp =
             parent.modified.and_then(|time| u32::try_from(time.saturating_sub(EPOCH)).ok()).unwrap_or(0);
-        let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         let known = parent.relative.or(parent.absolute);
+        let file_name = |path: &str| {
+            let separators: &[char] =
+                if parent.relative.is_some() || path.starts_with('/') { &['/'] } else { &['/', '\\'] };
+            path.rsplit(separators).next().unwrap_or(path).to_owned()
+        };
         let units: Vec<u8> = known
             .map(file_name)
             .iter()
@@ -87,15 +91,15 @@ fn space(data: &[u8]) -> u64 {
 
 /// The parent's names for Windows, whose separator a name cannot hold, and as a URL for XenServer and others.
 fn locators(parent: &ParentLink<'_>) -> Vec<([u8; 4], Vec<u8>)> {
-    let windows = |path: &str| -> Vec<u8> { path.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let utf16 = |path: &str| -> Vec<u8> { path.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     // A name with a percent sign would be taken for an escaped one; XenServer reads nothing else escaped.
     let url = |path: &str| format!("file://{}", path.replace('%', "%25")).into_bytes();
     let mut locators = Vec::new();
-    if let Some(way) = parent.relative.filter(|way| !way.contains('\\')) {
-        locators.push((*b"W2ru", windows(&format!(".\\{}", way.replace('/', "\\")))));
+    if let Some(way) = parent.windows_relative() {
+        locators.push((*b"W2ru", utf16(&format!(".\\{way}"))));
     }
-    if let Some(path) = parent.absolute.filter(|path| !path.contains('\\')) {
-        locators.push((*b"W2ku", windows(&path.replace('/', "\\"))));
+    if let Some(path) = parent.windows_absolute() {
+        locators.push((*b"W2ku", utf16(&path)));
     }
     // Each code may stand once: the relative name survives a move of the folder.
     match (parent.relative, parent.absolute) {
@@ -247,6 +251,27 @@ mod tests {
         let link = Link::of(&parent("/a\\b/base.vhd", EPOCH + 7)).expect("links");
         assert_eq!(link.time_stamp, 7);
         assert_eq!(codes(link), [*b"W2ru", *b"MacX"]);
+    }
+
+    /// On Windows: a path with a drive or a server, and no way to another drive.
+    #[test]
+    fn paths_of_windows() {
+        let info = info(1);
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        for absolute in ["C:\\vm\\base.vhd", "\\\\server\\share\\base.vhd"] {
+            for relative in [Some("../base.vhd"), None] {
+                let parent = ParentLink { info: &info, relative, absolute: Some(absolute), modified: None };
+                let link = Link::of(&parent).expect("links");
+                let find = |code: &[u8; 4]| link.locators.iter().find(|(found, _)| found == code);
+                assert_eq!(find(b"W2ku").map(|(_, data)| data.clone()), Some(utf16(absolute)));
+                assert_eq!(
+                    find(b"W2ru").map(|(_, data)| data.clone()),
+                    relative.map(|_| utf16(".\\..\\base.vhd"))
+                );
+                let name: Vec<u8> = "base.vhd\0".encode_utf16().flat_map(u16::to_be_bytes).collect();
+                assert_eq!(link.name[..name.len()], name, "{absolute}");
+            }
+        }
     }
 
     /// Whatever was written when the cut came, the child has the old parent or the new one, and its blocks.

@@ -91,7 +91,20 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
             skip(info, LOCATOR, entry, format!("has {len} bytes, of which at most {LONGEST} are read"));
             continue;
         }
-        let data = file.read_vec(Format::Vhd, LOCATOR, offset, len, LONGEST)?;
+        let data = match file.read_vec(Format::Vhd, LOCATOR, offset, len, LONGEST) {
+            Ok(data) => data,
+            // One that leads out of the file does not hide the others.
+            Err(Error::Defect(_)) => {
+                skip(
+                    info,
+                    LOCATOR,
+                    entry,
+                    format!("leads to {len} bytes at {offset}, beyond the file's end"),
+                );
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
         match form.decode(&data) {
             Ok(name) => names.push((form, name)),
             Err(why) => skip(info, LOCATOR, offset, why.to_owned()),

@@ -156,6 +156,13 @@ fn locators(file: &ImageFile, header: &Header, info: &LayerInfo, findings: &mut 
         rules.warn_unless(entry.platform_data_space != 0, at, "room for a name", 0);
         let at = offset_of!(ParentLocator, platform_data_length);
         rules.warn_unless(entry.platform_data_length != 0, at, "a name", "none");
+        let at = offset_of!(ParentLocator, platform_data_offset);
+        let start = entry.platform_data_offset.get();
+        let end = start.saturating_add(entry.platform_data_length.get().into());
+        if end > file.size() {
+            let consequence = "what is written to the file later lies where the name is looked for";
+            rules.add(Severity::Error, at, "a name within the file", start.to_string(), consequence);
+        }
         let at = offset_of!(ParentLocator, reserved);
         rules.warn_unless(entry.reserved == 0, at, "zero", entry.reserved);
     }

@@ -47,11 +47,11 @@ pub(super) fn inspect(file: &ImageFile, findings: &mut Findings) -> Result<Optio
         let consequence = "the other copy was used; software that reads one only may refuse the disk";
         findings.add(Severity::Warning, defect, consequence, Some(Repair::lossless("write it anew")));
     }
-    if let Some(warning) = contents.metadata.warning {
+    for what in &contents.metadata.odd_locator {
         let at = contents.regions.metadata.start;
-        let expected = "no parent locator without HasParent";
-        let defect = file.defect_box(Vhdx, Problem::Value, "metadata table", at, expected, warning);
-        findings.add(Severity::Note, defect, "it is ignored", None);
+        let expected = "a parent locator that can be read, where there is a parent";
+        let defect = file.defect_box(Vhdx, Problem::Locator, "parent locator", at, expected, what);
+        findings.add(Severity::Note, defect, "other software may not find the parent", None);
     }
     let allocation = bat_check::walk(&replayed.file, &contents, |fault| {
         findings.add(fault.severity, fault.defect, fault.consequence, fault.repair);

@@ -25,16 +25,27 @@ const HEADER: usize = size_of::<ParentLocatorHeader>();
 const ENTRY: usize = size_of::<ParentLocatorEntry>();
 
 /// Reads the locator at `place`, an item of at most 1 MiB.
-pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<ParentRef> {
+///
+/// A path that cannot be read does not hide the others; what is wrong with it is said in the second part.
+pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<(ParentRef, Vec<String>)> {
     let length = place.end - place.start;
     let bytes = file.read_vec(Vhdx, "parent locator", place.start, length, crate::leaves::MIB)?;
     let locator = Locator { file, at: place.start, bytes: &bytes };
     let pairs = locator.pairs()?;
-    let mut names = Vec::new();
+    let (mut names, mut skipped, mut failure) = (Vec::new(), Vec::new(), None);
     for key in PATHS {
-        if let Some(&value) = pairs.get(key) {
-            names.push(locator.text(key, value)?);
+        match pairs.get(key).map(|value| locator.text(key, value)) {
+            Some(Ok(name)) => names.push(name),
+            Some(Err(Error::Defect(defect))) => {
+                skipped.push(format!("skipped: expected {}, found {}", defect.expected, defect.found));
+                failure.get_or_insert(defect);
+            }
+            Some(Err(other)) => return Err(other),
+            None => {}
         }
+    }
+    if let Some(defect) = failure.filter(|_| names.is_empty()) {
+        return Err(defect.into());
     }
     let Some(&linkage) = pairs.get("parent_linkage") else {
         return Err(locator.defect("the key \"parent_linkage\"", "none"));
@@ -45,7 +56,7 @@ pub(crate) fn read(file: &ImageFile, place: Range<u64>) -> Result<ParentRef> {
         let second = locator.identity("parent_linkage2", second)?;
         accepted.extend(Some(second).filter(|&second| second != Identity::Uuid(Uuid::nil())));
     }
-    Ok(ParentRef { names, linkage: Linkage::DataId(accepted), modified: None })
+    Ok((ParentRef { names, linkage: Linkage::DataId(accepted), modified: None }, skipped))
 }
 
 /// The locator that leads to `parent`.
@@ -53,13 +64,14 @@ pub(super) fn encode(parent: &ParentLink<'_>) -> Result<Vec<u8>> {
     let Some(Identity::Uuid(linkage)) = parent.info.data_id else {
         return Err(Error::Layout { reason: "the parent of a VHDX must be a VHDX".to_owned() });
     };
-    let windows = |path: &str| path.replace('/', "\\");
-    let relative = parent.relative.map(windows);
-    let relative = relative.map(|way| if way.starts_with("..") { way } else { format!(".\\{way}") });
+    // A name with a backslash, of a file beside the child, is read as it stands where it can be one.
+    let beside = || parent.relative.filter(|way| !way.contains('/')).map(str::to_owned);
+    let relative = parent.windows_relative().or_else(beside);
+    let relative = relative.map(|way| if way.starts_with("..\\") { way } else { format!(".\\{way}") });
     let pairs = [
         ("parent_linkage", Some(linkage.braced().to_string())),
         ("relative_path", relative),
-        ("absolute_win32_path", parent.absolute.map(windows)),
+        ("absolute_win32_path", parent.windows_absolute()),
     ];
     let pairs: Vec<_> = pairs.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))).collect();
     let mut header = ParentLocatorHeader::new_zeroed();

@@ -71,7 +71,8 @@ pub(crate) struct Metadata {
     pub(crate) physical_sector_size: u32,
     /// For a differencing disk.
     pub(crate) parent: Option<ParentRef>,
-    pub(crate) warning: Option<&'static str>,
+    /// What is wrong with the parent locator and does not hinder reading.
+    pub(crate) odd_locator: Vec<String>,
 }
 
 /// Reads the metadata in `region`.
@@ -117,11 +118,14 @@ pub(crate) fn read(file: &ImageFile, region: &Range<u64>) -> Result<Metadata> {
     }
     let (_, id): (_, Guid) = items.get(VIRTUAL_DISK_ID)?;
     let locator = items.find(PARENT_LOCATOR);
-    let (parent, warning) = match (flags.contains(FileFlags::HAS_PARENT), locator) {
-        (true, Some(item)) => (Some(locator::read(file, item)?), None),
+    let (parent, odd_locator) = match (flags.contains(FileFlags::HAS_PARENT), locator) {
+        (true, Some(item)) => {
+            let (parent, skipped) = locator::read(file, item)?;
+            (Some(parent), skipped)
+        }
         (true, None) => return Err(items.missing(PARENT_LOCATOR)),
-        (false, Some(_)) => (None, Some("a parent locator in a file without HasParent was ignored")),
-        (false, None) => (None, None),
+        (false, Some(_)) => (None, vec!["ignored: the file has no flag HasParent".to_owned()]),
+        (false, None) => (None, Vec::new()),
     };
     Ok(Metadata {
         block_size,
@@ -132,7 +136,7 @@ pub(crate) fn read(file: &ImageFile, region: &Range<u64>) -> Result<Metadata> {
         logical_sector_size,
         physical_sector_size,
         parent,
-        warning,
+        odd_locator,
     })
 }
 

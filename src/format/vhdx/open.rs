@@ -54,8 +54,8 @@ pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
         let message = format!("the copy at {bad} is damaged; the other one was used");
         warnings.push((WarningKind::DamagedCopy, "region table", message));
     }
-    if let Some(warning) = metadata.warning {
-        warnings.push((WarningKind::Irregular, "metadata", warning.to_owned()));
+    for what in &metadata.odd_locator {
+        warnings.push((WarningKind::Unused, "parent locator", what.clone()));
     }
     let mut info = info(&current, metadata, creator);
     info.dirty_log = replay.is_some();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diskport::disk::MappingKind;
+use diskport::disk::{MappingKind, WarningKind};
 use diskport::storage::{Explicit, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Defect, Error, Open, Problem};
 
@@ -313,14 +313,48 @@ fn locators_that_cannot_be_read() {
 #[test]
 fn locators_out_of_the_file() {
     for offset in [1 << 20, u64::MAX - 1, u64::MAX] {
-        let mut image = child(&utf16_be("parent.vhd"), &[(b"W2ru", utf16_le(".\\parent.vhd"))]);
+        let mut image = child(&[], &[(b"W2ru", utf16_le(".\\parent.vhd"))]);
         let image = image.set_header(576 + 16, &u64::to_be_bytes(offset));
-        assert_eq!(refused(image, Problem::OutOfFile, "parent locator").offset, offset);
+        refused(image, Problem::Locator, "parent locator");
+        // One bad locator hides neither the other nor the name in the header; nothing is written over it.
+        let names = [(b"W2ru", utf16_le(".\\bad.vhd")), (b"W2ku", utf16_le("C:\\good.vhd"))];
+        let mut image = child(&utf16_be("parent.vhd"), &names);
+        let bytes = image.set_header(576 + 16, &u64::to_be_bytes(offset)).take();
+        let open = Open::new().allow_missing_parent(true);
+        let disk = open.open(MemoryStorage::new(bytes.as_slice())).expect("opens");
+        let info = disk.chain()[0].info();
+        assert_eq!(info.parent.as_ref().expect("a child").names, ["C:\\good.vhd", "parent.vhd"]);
+        let kinds: Vec<_> = info.warnings.iter().map(|warning| warning.kind).collect();
+        assert_eq!(kinds, [WarningKind::Unused]);
+        let checked = Open::new().check_storage(MemoryStorage::new(bytes.as_slice())).expect("checks");
+        assert!(!checked.is_clean());
     }
 }
 
 fn open_child(child: Vec<u8>, parent: Arc<dyn ReadAt>) -> diskport::Result<diskport::Disk> {
     Open::new().resolver(Explicit::from([("parent.vhd", parent)])).open(MemoryStorage::new(child))
+}
+
+/// A candidate that cannot be read does not end the search, and is told of.
+#[test]
+fn a_damaged_candidate_does_not_hide_the_parent() {
+    let child = child(&utf16_be("good.vhd"), &[(b"W2ru", utf16_le(".\\bad.vhd"))]).take();
+    let parent = || Vhd { id: [1; 16], ..Vhd::dynamic(4 * BLOCK as u64, BLOCK) }.build();
+    let headless = parent().set_header(0, b"nonsense").take();
+    let mut cut = parent().take();
+    cut.truncate(600);
+    for bad in [headless, cut] {
+        let files = [("bad.vhd", storage(bad)), ("good.vhd", storage(parent().take()))];
+        let both = Open::new().resolver(files.clone().into_iter().collect::<Explicit>());
+        let disk = both.open(MemoryStorage::new(child.as_slice())).expect("the second one serves");
+        assert_eq!(disk.chain().len(), 2);
+        let told: Vec<_> = disk.warnings().filter(|w| w.kind == WarningKind::UnfitCandidate).collect();
+        assert!(told.len() == 1 && told[0].message.contains("bad.vhd"), "{told:?}");
+        let [bad, _] = files;
+        let alone = Open::new().resolver(Explicit::from([bad]));
+        let failed = alone.open(MemoryStorage::new(child.as_slice()));
+        assert!(matches!(failed, Err(Error::Defect(_))), "{failed:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Images that must be refused by name.
 
+use diskport::disk::WarningKind;
 use diskport::storage::MemoryStorage;
 use diskport::{Defect, Error, Open, Problem};
 
@@ -448,6 +449,12 @@ fn parent_locators() {
         let defect = child_refused(with(&pairs), Problem::Locator, "parent locator");
         assert!(defect.offset > METADATA as u64);
     }
+    // A path that cannot be read does not hide the other.
+    let file = with(&[linkage(), path(), (utf16("absolute_win32_path"), surrogate())]);
+    let open = over(Image::empty(4 * MIB, MIB, 512).build());
+    let disk = open.open(MemoryStorage::new(file)).expect("opens");
+    let odd: Vec<_> = disk.warnings().filter(|warning| warning.kind == WarningKind::Unused).collect();
+    assert_eq!(odd.len(), 1, "{odd:?}");
     // Keys and values that reach out of the locator, and into its header.
     let good = with(&[linkage(), path()]);
     let at = child_locator_at(&good);

@@ -117,7 +117,7 @@ fn a_locator_without_a_parent_is_ignored() {
     items.push((guid(PARENT_LOCATOR), 4, locator(&[])));
     put(&mut file, METADATA, &metadata(&items));
     let disk = open(file).expect("opens");
-    assert!(disk.warnings().any(|warning| warning.structure == "metadata"));
+    assert!(disk.warnings().any(|warning| warning.structure == "parent locator"));
     assert_reads_as(&disk, &model);
 }
 
