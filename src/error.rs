@@ -40,13 +40,24 @@ pub enum Error {
         file: String,
     },
 
-    /// The signatures of more than one format match.
+    /// More than one format matches: by their signatures, or a signature in what may be a raw disk, whose content is the guest's.
     #[error("{file}: matches more than one format: {}", list(.formats))]
     AmbiguousFormat {
         /// The file.
         file: String,
         /// All the formats that match.
         formats: Vec<Format>,
+    },
+
+    /// The file is in a format of others, and no disk as it stands: a container that is not read, an archive, a compressed file.
+    #[error("{file}: is in a format that is not read, and no raw disk: {format}")]
+    ForeignFormat {
+        /// The file.
+        file: String,
+        /// What a file of that format is called.
+        format: &'static str,
+        /// What makes a disk of it.
+        advice: &'static str,
     },
 
     /// A name that an image gives for another file may not be opened under the caller's policy.
@@ -373,6 +384,7 @@ impl Error {
             | Error::Damaged { .. }
             | Error::NotRecognised { .. }
             | Error::AmbiguousFormat { .. }
+            | Error::ForeignFormat { .. }
             | Error::ExtentMissing { .. }
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }

@@ -1,5 +1,6 @@
 //! Opening an image, with its parents.
 
+mod detect;
 mod merging;
 mod parents;
 
@@ -7,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use detect::detect;
 use parents::Chain;
 
 use crate::disk::write::{ParentLink, WriteLayer};
@@ -22,13 +24,26 @@ use crate::storage::{
 const DEFAULT_DEPTH: usize = 64;
 /// Layers that a chain may have whatever the caller says.
 const HARD_DEPTH: usize = 1024;
-/// Endings of names under which a file without any signature is taken for a raw disk.
-const RAW_ENDINGS: [&str; 4] = ["raw", "img", "dd", "bin"];
 
 /// Opens the image at `path` for reading, with all its parents.
 ///
-/// The format is detected from the content. Parents and extents must lie in the image's own folder and bear the
+/// The format is detected from the content. Parents and extents must lie in the image's own folder, and parents bear the
 /// recorded identities. No file is changed, ever: a log that was left dirty is replayed in memory.
+///
+/// # Safety of what is opened
+///
+/// An image comes from someone, and names other files; the content of a raw disk is its guest's own. So that nobody is handed
+/// files of the host, or of a neighbour, as his disk's content:
+///
+/// - What may be a raw disk, by a name that ends in `.raw`, `.img`, `.dd` or `.bin`, or since it is a block device, is never taken
+///   for a container by its content alone: a signature in it is [`Error::AmbiguousFormat`] until [`Open::format`] says what it is.
+///   Who knows that a disk is raw should always say so.
+/// - Whatever else an image names is opened by a [`Resolver`] and by nothing else: by default [`SameDirectory`].
+/// - A parent of which no identity is recorded, as none is of a raw disk, could be any file: it is opened only when
+///   the caller names it, by [`Open::parent`], by a resolver that lists it ([`Explicit`](crate::storage::Explicit)), or by one that
+///   opens anything ([`AnyPath`](crate::storage::AnyPath)).
+/// - Extents have no identity at all: an image with extents shows what lies beside it under the names that it gives. Images of
+///   others belong into a folder of their own, or are opened with [`NoExternal`].
 ///
 /// # Errors
 ///
@@ -54,6 +69,7 @@ pub struct Open {
     format: Option<Format>,
     resolver: Option<Arc<dyn Resolver>>,
     parent: Option<PathBuf>,
+    parent_format: Option<Format>,
     ignore_parent_mismatch: bool,
     missing_parent_allowed: bool,
     max_depth: usize,
@@ -82,6 +98,7 @@ impl Open {
             format: None,
             resolver: None,
             parent: None,
+            parent_format: None,
             ignore_parent_mismatch: false,
             missing_parent_allowed: false,
             max_depth: DEFAULT_DEPTH,
@@ -89,7 +106,8 @@ impl Open {
         }
     }
 
-    /// Takes the image for one of this format, whatever its content looks like. Parents are still detected.
+    /// Takes the image for one of this format, whatever its content looks like. Parents are still detected; see
+    /// [`parent_format`](Self::parent_format).
     pub fn format(self, format: Format) -> Self {
         Self { format: Some(format), ..self }
     }
@@ -103,6 +121,12 @@ impl Open {
     /// The parent of the image, wherever it lies. It must still bear the identity recorded.
     pub fn parent(self, path: impl Into<PathBuf>) -> Self {
         Self { parent: Some(path.into()), ..self }
+    }
+
+    /// Takes the [`parent`](Self::parent) for one of this format, whatever its content looks like; and any parent of the chain of
+    /// which no identity is recorded, as none is of a raw disk.
+    pub fn parent_format(self, format: Format) -> Self {
+        Self { parent_format: Some(format), ..self }
     }
 
     /// Reads over a parent that is not the one recorded. The content is wrong wherever the two differ.
@@ -215,16 +239,19 @@ impl Open {
         top.close()
     }
 
-    /// One image, by itself, at `path`: headers only.
+    /// One image, by itself, at `path`, whatever its name ends in: headers only.
     pub(crate) fn layer(&self, path: &Path) -> Result<Box<dyn Layer>> {
         let file = image_at(path)?;
-        format::open(self.format_of(&file)?, file, &self.context(&SameDirectory))
+        match format::probe(&file)?[..] {
+            [format] => format::open(format, file, &self.context(&SameDirectory)),
+            _ => Err(Error::NotRecognised { file: file.name().to_owned() }),
+        }
     }
 
     /// Opens `file`, a new child of `parent`, for writing.
     pub(crate) fn over(&self, file: WritableFile, parent: &Disk) -> Result<WritableDisk> {
         let context = self.context(&NoExternal);
-        let format = detect(&file.image(FileRole::Image)?)?;
+        let format = parent.chain().first().map_or(Format::Raw, |top| top.info().format).of_child();
         let top = format::open_writable(format, file, Some(parent.clone()), &context)?;
         let top: Arc<dyn WriteLayer> = Arc::from(top);
         let layers = std::iter::once(top.clone() as _).chain(parent.chain().iter().cloned()).collect();
@@ -252,19 +279,4 @@ impl Open {
 pub(crate) fn image_at(path: &Path) -> Result<ImageFile> {
     let storage = FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
     ImageFile::at_path(Arc::new(storage), path, FileRole::Image)
-}
-
-/// The one format that `file` can be.
-fn detect(file: &ImageFile) -> Result<Format> {
-    let formats = format::probe(file)?;
-    match formats[..] {
-        [format] => Ok(format),
-        [] => {
-            let ending = file.path().and_then(Path::extension).and_then(|ending| ending.to_str());
-            let raw =
-                ending.is_some_and(|ending| RAW_ENDINGS.iter().any(|raw| raw.eq_ignore_ascii_case(ending)));
-            raw.then_some(Format::Raw).ok_or(Error::NotRecognised { file: file.name().to_owned() })
-        }
-        _ => Err(Error::AmbiguousFormat { file: file.name().to_owned(), formats }),
-    }
 }

@@ -8,7 +8,6 @@ use super::link::{Way, top_file};
 use crate::disk::{Disk, MayDiffer, WritableDisk};
 use crate::error::Result;
 use crate::format::{self, ChildOptions};
-use crate::leaves::Format;
 use crate::leaves::Ids;
 use crate::open::Open;
 use crate::storage::{OutputFile, WritableFile, WriteAt};
@@ -126,10 +125,7 @@ impl Child {
         self.parent.check_complete()?;
         let file = &file.clone().with_ids(self.ids.clone());
         let link = way.link(&self.parent)?;
-        let format = match link.info.format {
-            Format::Raw => Format::Vhd,
-            format => format,
-        };
+        let format = link.info.format.of_child();
         let options = ChildOptions { size: self.size, block_size: self.block_size };
         format::create_child(format, file, &link, &options)?;
         let Some(changed) = &self.changed else { return Ok(()) };

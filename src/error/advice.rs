@@ -15,7 +15,11 @@ impl Error {
                 "name the format with --format, or --source-format where an output has its own; a raw disk has no \
                      signature",
             ),
-            Error::AmbiguousFormat { .. } => Some("say with --format which of them it is"),
+            Error::AmbiguousFormat { .. } => Some(
+                "say which of them it is with --format, --source-format where an output has its own, or \
+                 --parent-format of a parent",
+            ),
+            Error::ForeignFormat { advice, .. } => Some(advice),
             Error::NotAllowed { kind: ReferenceKind::Parent, .. } => {
                 Some("name the parent with --parent PATH, or allow other folders with --resolve any")
             }

@@ -3,6 +3,7 @@
 //! This file is the one place that lists them all.
 
 mod container;
+pub(crate) mod foreign;
 pub(crate) mod output;
 pub mod raw;
 mod tools;

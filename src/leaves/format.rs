@@ -27,6 +27,14 @@ impl Format {
             Format::Vmdk => "vmdk",
         }
     }
+
+    /// The format of a child of a disk of this format.
+    pub fn of_child(self) -> Self {
+        match self {
+            Format::Raw => Format::Vhd,
+            format => format,
+        }
+    }
 }
 
 impl fmt::Display for Format {

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::detect::{detect, may_be_raw, refuse_foreign};
 use super::merging;
-use super::{Open, detect, image_at};
+use super::{Open, image_at};
 use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::{self, OpenContext};
@@ -105,18 +106,23 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// The format of a parent: the one that its content shows. A file without any is raw when the child records no
-    /// identity of its parent, and no parent at all otherwise.
+    /// The format of a parent: the one that its content shows, for an identity then proves it. Where none is recorded, the parent is a raw
+    /// disk, and what its content shows is the guest's word.
     fn parent_format(&self, file: &ImageFile, parent: &ParentRef, referrer: &ImageFile) -> Result<Format> {
+        let unguarded = parent.linkage == Linkage::None;
+        let is_named = self.open.parent.is_some() && self.layers.len() == 1;
+        if let Some(format) = self.open.parent_format.filter(|_| unguarded || is_named) {
+            return Ok(format);
+        }
         let mismatch = |expected: &str, found: String| Error::ParentMismatch {
             child: referrer.name().to_owned(),
             parent: file.name().to_owned(),
             expected: expected.to_owned(),
             found,
         };
-        let unguarded = parent.linkage == Linkage::None;
         match format::probe(file)?[..] {
-            [] if unguarded => Ok(Format::Raw),
+            [] if unguarded => refuse_foreign(file).map(|()| Format::Raw),
+            [_, ..] if unguarded && may_be_raw(file) => detect(file),
             // The child of an image that has no identity records none either; read as raw, its parent would give
             // the container's bytes as the disk's.
             [format, ..] if unguarded && !self.open.ignore_parent_mismatch => {

@@ -79,6 +79,12 @@ impl ImageFile {
             || self.path().and_then(canonical).is_some_and(|own| canonical(path) == Some(own))
     }
 
+    /// Whether it is a block device.
+    pub(crate) fn is_device(&self) -> bool {
+        let kind = self.storage.file().and_then(|file| file.metadata().ok()).map(|found| found.file_type());
+        kind.is_some_and(|kind| super::safe_open::is_block_device(&kind))
+    }
+
     /// What the file is for.
     pub fn role(&self) -> FileRole {
         self.role

@@ -90,8 +90,9 @@ impl Resolver for NoExternal {
 
 /// Opens plain files in the image's own folder or below it. The default for images opened by path.
 ///
-/// `..`, symlinks, devices, FIFOs, URLs and alternate streams are refused. Of an absolute name only the last part
-/// counts where an identity guards it, as a parent's; any other absolute name is refused.
+/// `..`, symlinks, devices, FIFOs, URLs and alternate streams are refused, and so is a parent of which no identity is
+/// recorded, as none is of a raw disk. Of an absolute name only the last part counts where an identity guards it; any other
+/// absolute name is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SameDirectory;
 
@@ -109,6 +110,9 @@ impl Resolver for SameDirectory {
 
 impl SameDirectory {
     fn find(self, reference: &Reference<'_>, access: Access) -> Result<Option<(File, PathBuf)>> {
+        if reference.kind == ReferenceKind::Parent && !reference.guarded {
+            return Err(reference.not_allowed("no identity of it is recorded, so that it could be any file"));
+        }
         let folder = reference.folder()?;
         let components = components(reference)?;
         match safe_open::open_beneath(folder, &components, access) {

@@ -8,7 +8,7 @@ use crate::model::{
     Chain,
     Change::{self, Data, Zeros},
     FORMATS, SIZE, VHD, VHDX, assert_clean, assert_reads, assert_same, bond_warnings, open, tells_changes,
-    write,
+    write, write_by,
 };
 
 /// Four layers that lie over each other and over the base in every way: data over data, zeros over data, data over zeros, parts of
@@ -118,9 +118,10 @@ fn a_raw_base_takes_its_children_in() {
     let (base, top) = (&chain.images[0], chain.folder.path().join("top.vhd"));
     let mut content = chain.content().to_vec();
     Child::of(&open(base)).write_file(&top).expect("makes a child");
-    write(&top, LAYERS[1], &mut content);
-    Merge::of(&top).commit().expect("merges");
-    assert_reads(&top, &content);
+    let over_base = Open::new().parent(base);
+    write_by(&over_base, &top, LAYERS[1], &mut content);
+    Merge::of(&top).open(over_base.clone()).commit().expect("merges");
+    assert_same(&over_base.open_path(&top).expect("opens"), &content, "the top");
     assert!(std::fs::read(base).expect("reads") == content);
 }
 

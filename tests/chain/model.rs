@@ -131,7 +131,12 @@ pub fn smallest_blocks(copy: Copy) -> Copy {
 
 /// Makes `changes` to the image at `path`, and to `content`, what it reads as.
 pub fn write(path: &Path, changes: &[Change], content: &mut [u8]) {
-    let disk = Open::new().open_writable(path).expect("opens for writing");
+    write_by(&Open::new(), path, changes, content);
+}
+
+/// The same, opened as `open` says.
+pub fn write_by(open: &Open, path: &Path, changes: &[Change], content: &mut [u8]) {
+    let disk = open.open_writable(path).expect("opens for writing");
     let before = content.to_vec();
     apply(content, changes, path.as_os_str().len() as u64);
     for change in changes {

@@ -13,6 +13,7 @@ mod names;
 mod partitions;
 mod pipes;
 mod place;
+mod recognising;
 mod shards;
 mod sizes;
 mod targets;
@@ -256,12 +257,16 @@ fn formats_follow_the_option_or_the_name() {
         (&["stream.vmdk", "--subformat", "streamOptimized"][..], "vmdk", Some("streamOptimized")),
     ] {
         place.run(&[&["convert", text(&source)], arguments].concat(), DONE);
-        let info = place.json(&["info", "--json", arguments[0]]);
+        // What is called like a raw disk is a VMDK when that is said.
+        let forced = arguments.contains(&"--format").then_some(["--format", format]);
+        let forced = forced.as_ref().map_or(&[][..], |forced| forced);
+        let info = place.json(&[&["info", "--json", arguments[0]], forced].concat());
         assert_eq!(info["format"], format, "{arguments:?}");
         if let Some(subformat) = subformat {
             assert_eq!(info["subformat"], subformat, "{arguments:?}");
         }
-        place.run(&["compare", text(&source), arguments[0]], DONE);
+        let forced = forced.last().map_or(vec![], |format| vec!["--format-b", format]);
+        place.run(&[&["compare", text(&source), arguments[0]], &forced[..]].concat(), DONE);
     }
     let names = place.names();
     assert!(
@@ -289,9 +294,13 @@ fn a_raw_source_is_raw_by_name_or_by_word() {
     let output = place.run(&["info", "disk.unknown"], REFUSED);
     assert!(error_text(&output).contains("--format"), "{}", error_text(&output));
     assert_eq!(place.json(&["info", "--json", "--format", "raw", "disk.unknown"])["format"], "raw");
-    // The content decides, not the name.
+    // The content decides, not the name; but that of a raw disk is the guest's own, and decides nothing.
+    fs::copy(small(), place.path("vhdx.vhd")).expect("a copy");
+    assert_eq!(place.json(&["info", "--json", "vhdx.vhd"])["format"], "vhdx");
     fs::copy(small(), place.path("vhdx.raw")).expect("a copy");
-    assert_eq!(place.json(&["info", "--json", "vhdx.raw"])["format"], "vhdx");
+    let said = error_text(&place.run(&["info", "vhdx.raw"], REFUSED));
+    assert!(said.contains("raw, VHDX") && said.contains("--format"), "{said}");
+    assert_eq!(place.json(&["info", "--json", "--format", "vhdx", "vhdx.raw"])["format"], "vhdx");
     place.run(&["info", "--format", "vhd", "vhdx.raw"], REFUSED);
 }
 

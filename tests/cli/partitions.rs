@@ -80,9 +80,12 @@ fn a_child_or_a_copy_has_the_gpt_and_the_source_stays() {
         place.run(&["convert-to-gpt", &base, &child, "--seed", "7"], DONE);
         place.run(&["convert-to-gpt", &base, "copy.vmdk", "--seed", "7", "--output-kind", "copy"], DONE);
         assert!(fs::read(place.path(&base)).expect("the source") == before);
-        place.run(&["compare", &child, "copy.vmdk"], DONE);
-        assert_eq!(place.json(&["info", "--json", &child])["chain"].as_array().map(Vec::len), Some(2));
-        let disk = place.json(&["partitions", "--json", &child]);
+        // Of a raw parent no identity is recorded: it must be named.
+        let parent = if format == "raw" { &["--parent", "disk.raw"][..] } else { &[] };
+        let over = |arguments: &[&str]| place.json(&[arguments, parent].concat());
+        place.run(&[&["compare", &child, "copy.vmdk"], parent].concat(), DONE);
+        assert_eq!(over(&["info", "--json", &child])["chain"].as_array().map(Vec::len), Some(2));
+        let disk = over(&["partitions", "--json", &child]);
         let rows = serde_json::json!([
             { "index": 1, "type": "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "start": 1 << 20, "size": 2 << 20,
               "attributes": 0, "active": false, "file_system": "ntfs", "name": "Basic data partition" },
@@ -92,7 +95,7 @@ fn a_child_or_a_copy_has_the_gpt_and_the_source_stays() {
         expected("gpt", &disk, &rows);
         assert_eq!(disk["warnings"], serde_json::json!([]));
         // But for the table's own places the content is the source's.
-        place.run(&["convert", &child, "after.raw"], DONE);
+        place.run(&[&["convert", &child, "after.raw"], parent].concat(), DONE);
         let after = fs::read(place.path("after.raw")).expect("the disk");
         let content = 34 * 512..SIZE - 33 * 512;
         assert!(after[content.clone()] == mbr(false)[content]);
@@ -129,10 +132,10 @@ fn what_is_not_convertible_is_refused_and_leaves_nothing() {
         let map = format!("{kind}={linux}");
         place.run(&["convert-to-gpt", "linux.raw", "out.vhd", "--map", &map, "--overwrite"], DONE);
     }
-    let disk = place.json(&["partitions", "--json", "out.vhd"]);
+    let disk = place.json(&["partitions", "--json", "out.vhd", "--parent", "linux.raw"]);
     assert_eq!(disk["partitions"][2]["type_name"], "Linux data");
     // What has a GPT is not converted again, nor over an existing file.
-    place.run(&["convert-to-gpt", "out.vhd", "more.vhd"], PRECONDITION);
+    place.run(&["convert-to-gpt", "out.vhd", "more.vhd", "--parent", "linux.raw"], PRECONDITION);
     place.run(&["convert-to-gpt", "linux.raw", "out.vhd"], PRECONDITION);
     // The name says another format than the child has.
     place.file("fine.raw", &mbr(false));

@@ -10,7 +10,7 @@ use super::header::Header;
 use super::layout::*;
 use super::locator::{self, LOCATOR};
 use super::open::{self, Image};
-use super::{fixed, rules};
+use super::{displaced, fixed, rules};
 use crate::error::{Defect, Error, Problem, Result};
 use crate::findings::{Findings, Repair, Severity};
 use crate::format::OpenContext;
@@ -49,7 +49,7 @@ pub(super) fn structures(
     let found = match footer::find(file) {
         Ok(found) => found,
         Err(error) => {
-            let repair = footer::lost(file)?.map(|lost| {
+            let repair = displaced::lost(file)?.map(|lost| {
                 let action =
                     format!("end the file with the footer of a fixed disk that ends at {}", lost.end);
                 repair(lost.followed_by_nothing, action, &(lost.end..file.size()))

@@ -3,8 +3,9 @@
 use std::mem::offset_of;
 use std::ops::Range;
 
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes};
 
+use super::displaced;
 use super::layout::*;
 use crate::disk::{Geometry, Warning, WarningKind};
 use crate::error::{Error, Problem, Result};
@@ -21,7 +22,7 @@ pub(super) const PIECES: &str = "the file was cut, or is one piece of a split di
      join the pieces in this order into one file";
 
 /// Bytes that are searched at once.
-const PIECE: u64 = 1 << 20;
+pub(super) const PIECE: u64 = 1 << 20;
 
 /// The footer that counts.
 pub(super) struct Found {
@@ -106,6 +107,9 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
             found(&copy, file.size(), vec![Warning::of(file, WarningKind::DamagedCopy, FOOTER, message)])
         }
         (State::Missing, State::Missing) => {
+            if let Some(defect) = displaced::displaced(file, displaced::FAR)? {
+                return Err(defect);
+            }
             let at = file.size().saturating_sub(SECTOR);
             let expected = "the cookie \"conectix\" in the last sector or the first";
             let cookie = end.footer.cookie.escape_ascii();
@@ -133,42 +137,6 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
             ))
         }
     }
-}
-
-/// The footer of a fixed disk that does not end its file.
-pub(super) struct Lost {
-    /// Where it ends.
-    pub(super) end: u64,
-    /// Whether what follows holds nothing.
-    pub(super) followed_by_nothing: bool,
-}
-
-/// Looks for the footer of a fixed disk inside the file, where it says that it lies. A cut while the file grew leaves it so.
-///
-/// Reads all data of the file.
-pub(super) fn lost(file: &ImageFile) -> Result<Option<Lost>> {
-    let mut lost = None;
-    let mut buf = vec![0; PIECE as usize];
-    let mut at = 0;
-    while at + SECTOR < file.size() {
-        // What the storage knows to be zeros holds no footer.
-        let data = file.storage().next_data(at).unwrap_or(Some(at..file.size()));
-        let Some(data) = data else { break };
-        at = data.start.max(at) / SECTOR * SECTOR;
-        let piece = &mut buf[..PIECE.min(file.size().saturating_sub(at)) as usize];
-        file.read_exact_at(piece, at)?;
-        for (place, sector) in (at..).step_by(SECTOR as usize).zip(piece.chunks_exact(SECTOR as usize)) {
-            let footer = Footer::read_from_bytes(sector).ok().filter(|footer| {
-                let here = footer.current_size == place || footer.mark() == Some(place);
-                here && footer.disk_type == FIXED && footer.cookie == FOOTER_COOKIE && is_good(footer)
-            });
-            lost = footer.map(|footer| (footer, place + SECTOR)).or(lost);
-        }
-        at += PIECE;
-    }
-    let Some((footer, end)) = lost else { return Ok(None) };
-    let followed_by_nothing = footer.mark().is_some() || is_zeros(file, &(end..file.size()))?;
-    Ok(Some(Lost { end, followed_by_nothing }))
 }
 
 /// Whether all bytes of `range` are zeros.
@@ -261,7 +229,7 @@ fn read(file: &ImageFile, offset: u64, len: usize) -> Result<Candidate> {
     Ok(Candidate { footer, offset, state })
 }
 
-fn is_good(footer: &Footer) -> bool {
+pub(super) fn is_good(footer: &Footer) -> bool {
     let stored = footer.checksum.get();
     // Early XenServer tools marked an image hidden without a new checksum.
     let early = footer.is_tap() && matches!(footer.creator_version.get(), 0x0000_0001 | 0x0001_0001);

@@ -5,6 +5,7 @@
 mod bat;
 mod check;
 pub(crate) mod create;
+mod displaced;
 mod dynamic;
 mod fixed;
 mod footer;
@@ -23,6 +24,7 @@ mod skeleton;
 mod write;
 
 pub(crate) use check::check;
+pub(crate) use displaced::near_end;
 pub(crate) use footer::probe;
 pub(crate) use link::create_child;
 pub(crate) use open::{open, open_writable};

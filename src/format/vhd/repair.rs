@@ -6,7 +6,7 @@ use super::check;
 use super::footer_pair::FooterPair;
 use super::layout::*;
 use super::open::{self, Image};
-use super::{fixed, footer};
+use super::{displaced, fixed, footer};
 use crate::error::{Error, Result};
 use crate::findings::Repairs;
 use crate::format::OpenContext;
@@ -17,7 +17,7 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
     let found = match footer::find(&file.image(FileRole::Image)?) {
         Err(Error::Defect(_)) => {
             let image = file.image(FileRole::Image)?;
-            match footer::lost(&image)? {
+            match displaced::lost(&image)? {
                 Some(lost) if lost.followed_by_nothing || repairs == Repairs::All => {
                     file.set_size(lost.end)?;
                     file.sync()?;

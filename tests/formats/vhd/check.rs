@@ -134,7 +134,7 @@ fn what_lies_behind_a_fixed_disk() {
     finds(&slack(0), Severity::Warning, "data", "1024 bytes before it");
     is_repaired(&slack(0));
     finds(&slack(9), Severity::Warning, "data", "1024 bytes before it");
-    finds(&inside(9), Severity::Error, "footer", "cookie");
+    finds(&inside(9), Severity::Error, "footer", "and 1024 bytes behind it");
     for bytes in [slack(9), inside(9)] {
         let checked = check(&bytes);
         assert!(checked.findings[0].repair.as_ref().is_some_and(|repair| repair.loses.is_some()));

@@ -20,6 +20,9 @@ pub struct OpenArgs {
     /// The parent of the image, wherever it lies
     #[arg(long, value_name = "PATH")]
     pub parent: Option<PathBuf>,
+    /// The format of that parent, and of any of which no identity is recorded, instead of detecting it
+    #[arg(long, value_name = "FORMAT")]
+    pub parent_format: Option<Format>,
 }
 
 /// What is accepted of images and their parents.
@@ -85,11 +88,14 @@ impl OpenArgs {
 
     /// What the options say.
     pub fn options(&self, format: Option<Format>) -> Open {
-        let open = self.policy.options(format);
-        match &self.parent {
-            Some(parent) => open.parent(parent),
-            None => open,
+        let mut open = self.policy.options(format);
+        if let Some(parent) = &self.parent {
+            open = open.parent(parent);
         }
+        if let Some(format) = self.parent_format {
+            open = open.parent_format(format);
+        }
+        open
     }
 }
 

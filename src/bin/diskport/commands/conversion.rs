@@ -45,7 +45,7 @@ impl ConversionArgs {
             return Ok(());
         }
         let below = source.chain().first().map_or(Format::Raw, |top| top.info().format);
-        output::check_name(destination, if below == Format::Raw { Format::Vhd } else { below })
+        output::check_name(destination, below.of_child())
     }
 
     pub fn ids(&self) -> Ids {

@@ -23,7 +23,7 @@ fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
     let disk = args.policy.options(args.parent_format).open_path(parent)?;
     warn_of(&disk);
     let below = disk.chain().first().map_or(Format::Raw, |top| top.info().format);
-    output::check_name(&args.image, if below == Format::Raw { Format::Vhd } else { below })?;
+    output::check_name(&args.image, below.of_child())?;
     let mut child = Child::of(&disk).overwrite(args.overwrite);
     if let Some(size) = args.size {
         child = child.size(size.of(disk.size())?);
