@@ -8,6 +8,7 @@ mod descriptor;
 mod hostile;
 pub mod model;
 mod oddities;
+mod parallel;
 mod probe;
 mod stream;
 mod unclean;

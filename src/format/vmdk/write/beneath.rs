@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::disk::{Disk, MappingKind};
+use crate::disk::{Disk, Extents};
 use crate::error::Result;
 
 /// What an extent shows where it stores nothing.
@@ -24,15 +24,10 @@ impl Beneath {
         }
     }
 
-    /// Whether it is known that only zeros lie in `len` bytes at `offset` of the extent.
-    pub(super) fn is_zero(&self, offset: u64, len: u64) -> Result<bool> {
-        let Some(parent) = &self.parent else { return Ok(true) };
-        for run in parent.extents(self.within(offset, len)) {
-            if !matches!(run?.kind, MappingKind::Zero | MappingKind::Absent) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// A walk over what lies beneath `len` bytes at `offset` of the extent.
+    pub(super) fn scan(&self, offset: u64, len: u64) -> Scan {
+        let extents = self.parent.as_ref().map(|parent| parent.extents(self.within(offset, len)));
+        Scan { extents, start: self.range.start, data: 0..0 }
     }
 
     /// Whether the parent ends before `offset` of the disk.
@@ -45,5 +40,28 @@ impl Beneath {
         let end = self.parent.as_ref().map_or(0, Disk::size).min(self.range.end);
         let start = (self.range.start + offset).min(end);
         start..(start + len).min(end)
+    }
+}
+
+/// A walk from one place that may hold something other than zeros to the next.
+pub(super) struct Scan {
+    extents: Option<Extents>,
+    /// The first byte of the extent in the disk.
+    start: u64,
+    /// The run of such bytes that was found last, in the extent.
+    data: Range<u64>,
+}
+
+impl Scan {
+    /// The first byte at or after `at` that may not be zero, where there is one. The next question is for no place before it.
+    pub(super) fn next_data(&mut self, at: u64) -> Result<u64> {
+        while self.data.end <= at {
+            match self.extents.as_mut().and_then(Iterator::next).transpose()? {
+                Some(run) if run.is_data() => self.data = run.start - self.start..run.end() - self.start,
+                Some(_) => {}
+                None => self.data = u64::MAX..u64::MAX,
+            }
+        }
+        Ok(self.data.start.max(at))
     }
 }

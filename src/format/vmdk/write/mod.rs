@@ -5,10 +5,12 @@
 
 mod beneath;
 mod descriptor;
+mod directories;
 mod disk;
 mod open;
 mod pack;
 mod parent;
+mod publish;
 mod resize;
 mod sparse;
 

@@ -9,23 +9,20 @@ pub(super) fn pack(extent: &Sparse) -> Result<()> {
     extent.flush()?;
     let (end, aligned) = {
         let space = extent.space();
-        (space.packed_end(), space.is_aligned())
+        (space.allocator.packed_end(), space.allocator.is_aligned())
     };
     if aligned {
-        let (tables, gtes) = {
-            let map = &extent.tables().map;
-            (map.tables(), map.gtes_per_gt)
-        };
-        for table in 0..tables {
+        let map = extent.grain_map();
+        for table in 0..map.tables() {
             for (index, entry) in extent.stored(table)? {
                 if u64::from(entry) * SECTOR >= end {
-                    extent.relocate(table * gtes + index, u64::from(entry) * SECTOR, end)?;
+                    extent.relocate(table * map.gtes_per_gt + index, u64::from(entry) * SECTOR, end)?;
                 }
             }
         }
         extent.flush()?;
     }
-    let end = extent.space().end();
+    let end = extent.space().allocator.end();
     if end < extent.file().size()? {
         extent.file().set_size(end)?;
     }

@@ -84,11 +84,8 @@ fn resize_sparse(disk: &WritableVmdk, sparse: &Sparse, line: usize, old: u64, si
             "the parent is larger than the disk, which would show more of it: convert the disk",
         ));
     }
-    let (grain, gtes) = {
-        let map = &sparse.tables().map;
-        (map.grain, map.gtes_per_gt)
-    };
-    let tables = |size: u64| size.div_ceil(grain).div_ceil(gtes);
+    let map = sparse.grain_map();
+    let tables = |size: u64| size.div_ceil(map.grain).div_ceil(map.gtes_per_gt);
     sparse.place_directories(tables(old), tables(size))?;
     disk.begin()?;
     if size > old {
