@@ -3,6 +3,7 @@
 //! Each test crate uses a part of it.
 #![allow(dead_code)]
 
+pub mod campaign;
 pub mod corpus;
 pub mod digest;
 pub mod hive_logs;

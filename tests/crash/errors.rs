@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use diskport::storage::{Fault, Faults};
 use diskport::{Error, Format};
 
+use crate::common::campaign::Campaign;
 use crate::failure::Failure;
 use crate::oracle::{Depth, how};
 use crate::parallel::parallel;
@@ -40,20 +41,18 @@ pub struct Errors {
     pub errors: AtomicU64,
 }
 
-/// Lets all calls of all operations on images of `format` fail: with `everything`, in every way, otherwise in a part of them.
-pub fn run(format: Format, everything: bool) -> Result<Errors, String> {
+/// Lets every call fail in turn, of those operations on images of `format` and in those ways that are drawn.
+pub fn run(format: Format, campaign: &Campaign) -> Result<Errors, String> {
     let mut cases = Vec::new();
     for target in Target::all(format).into_iter().filter(|target| !target.is_fresh()) {
         let prepared = Arc::new(target.prepare()?);
         for op in target.ops() {
             for (fault, lasting) in FAULTS {
-                // Each call fails at least once.
-                let step = if everything || (fault, lasting) == FAULTS[0] { 1 } else { 8 };
-                let (prepared, op, number) = (prepared.clone(), op.clone(), cases.len() as u64);
-                cases.push(Case { prepared, op, fault, lasting, number, step });
+                cases.push(Case { prepared: prepared.clone(), op: op.clone(), fault, lasting });
             }
         }
     }
+    let cases = campaign.draw(cases, Case::name);
     let errors = Errors::default();
     parallel(&cases, |case| case.run(&errors).map_err(|failure| format!("{}: {failure}", case.name())))?;
     Ok(errors)
@@ -65,10 +64,6 @@ struct Case {
     op: Op,
     fault: Fault,
     lasting: bool,
-    /// Counts the cases.
-    number: u64,
-    /// Of so many calls, one fails.
-    step: u64,
 }
 
 impl Case {
@@ -78,7 +73,7 @@ impl Case {
     }
 
     fn run(&self, errors: &Errors) -> Result<(), String> {
-        for at in (1 + self.number % self.step..).step_by(self.step as usize) {
+        for at in 1.. {
             let faults = match self.lasting {
                 true => Faults::lasting(at, self.fault),
                 false => Faults::once(at, self.fault),

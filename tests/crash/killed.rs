@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use diskport::MIB;
 
+use crate::common::campaign::Campaign;
 use crate::common::tools::{Trouble, tool};
 use crate::expected::pattern;
 use crate::parallel::parallel;
@@ -41,49 +42,65 @@ pub fn check() -> Result<usize, Trouble> {
     let mut source = pattern(1, 0, (5 * MIB) as usize);
     source[MIB as usize..][..(MIB / 2) as usize].fill(0);
     let resumed = AtomicUsize::new(0);
-    parallel(&OUTPUTS, |(name, arguments)| {
-        let count = interrupt(&source, arguments).map_err(|failure| format!("{name}, {failure}"))?;
+    let ways = FAULTS.map(Way::Fault).into_iter().chain((20..400).step_by(45).map(Way::Kill));
+    let cases = OUTPUTS.iter().flat_map(|output| ways.clone().map(move |way| (output, way))).collect();
+    let name = |((name, _), way): &(&(&str, &[&str]), Way)| format!("killed {name} {way:?}");
+    let cases = Campaign::from_environment().draw(cases, name);
+    parallel(&cases, |case @ ((_, arguments), way)| {
+        let count = interrupt(&source, arguments, way).map_err(|e| format!("{}: {e}", name(case)))?;
         resumed.fetch_add(count, Ordering::Relaxed);
         Ok(())
     })?;
     Ok(resumed.into_inner())
 }
 
-fn interrupt(source: &[u8], arguments: &[&str]) -> Result<usize, String> {
+/// What interrupts conversions.
+#[derive(Clone, Debug)]
+enum Way {
+    /// A fault at each call in turn.
+    Fault(&'static str),
+    /// A signal after so many milliseconds.
+    Kill(u64),
+}
+
+fn interrupt(source: &[u8], arguments: &[&str], way: &Way) -> Result<usize, String> {
     let mut resumed = 0;
     let whole = {
         let folder = Folder::new(source)?;
         folder.succeed(folder.convert(arguments).arg("--no-sync"))?;
         folder.files()?
     };
-    for fault in FAULTS {
-        for number in 1.. {
-            let what = format!("{fault} at call {number}");
-            let folder = Folder::new(source)?;
-            let inject = format!("inject={CALLS}:{fault}:when={number}");
-            let mut strace = tool("strace").map_err(|missing| missing.0)?;
-            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={CALLS}"), "-e", &inject]);
-            let convert = folder.convert(arguments);
-            strace.arg(PROGRAM).args(convert.get_args()).args(RESUME).current_dir(folder.path());
-            if !strace.output().map_err(|e| e.to_string())?.status.success() {
-                resumed += folder.go_on(arguments, &whole).map_err(|failure| format!("{what}: {failure}"))?;
-            } else if folder.files()? != whole {
-                return Err(format!("{what}: is done, and is not whole"));
-            } else if number > CALLS_AT_MOST {
-                break;
+    match way {
+        Way::Fault(fault) => {
+            for number in 1.. {
+                let what = format!("{fault} at call {number}");
+                let folder = Folder::new(source)?;
+                let inject = format!("inject={CALLS}:{fault}:when={number}");
+                let mut strace = tool("strace").map_err(|missing| missing.0)?;
+                strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={CALLS}"), "-e", &inject]);
+                let convert = folder.convert(arguments);
+                strace.arg(PROGRAM).args(convert.get_args()).args(RESUME).current_dir(folder.path());
+                if !strace.output().map_err(|e| e.to_string())?.status.success() {
+                    resumed +=
+                        folder.go_on(arguments, &whole).map_err(|failure| format!("{what}: {failure}"))?;
+                } else if folder.files()? != whole {
+                    return Err(format!("{what}: is done, and is not whole"));
+                } else if number > CALLS_AT_MOST {
+                    break;
+                }
             }
         }
-    }
-    for moment in (20..400).step_by(45) {
-        let folder = Folder::new(source)?;
-        let mut convert = folder.convert(arguments);
-        convert.args(RESUME).args(["--rate-limit", "16M"]).stderr(Stdio::null());
-        let mut running = convert.spawn().map_err(|e| e.to_string())?;
-        std::thread::sleep(Duration::from_millis(moment));
-        let killed = running.kill().and_then(|()| running.wait()).map_err(|e| e.to_string())?;
-        if !killed.success() {
-            let went_on = folder.go_on(arguments, &whole);
-            resumed += went_on.map_err(|failure| format!("killed after {moment} ms: {failure}"))?;
+        Way::Kill(moment) => {
+            let folder = Folder::new(source)?;
+            let mut convert = folder.convert(arguments);
+            convert.args(RESUME).args(["--rate-limit", "16M"]).stderr(Stdio::null());
+            let mut running = convert.spawn().map_err(|e| e.to_string())?;
+            std::thread::sleep(Duration::from_millis(*moment));
+            let killed = running.kill().and_then(|()| running.wait()).map_err(|e| e.to_string())?;
+            if !killed.success() {
+                let went_on = folder.go_on(arguments, &whole);
+                resumed += went_on.map_err(|failure| format!("killed after {moment} ms: {failure}"))?;
+            }
         }
     }
     Ok(resumed)

@@ -1,7 +1,7 @@
 //! Writers held against cuts and errors: every state in which a power cut may leave an image after the operations
 //! of small workloads, and every storage call failing in turn.
 //!
-//! `DISKPORT_CRASH=full` tries everything; otherwise a seeded part is tried, of at least [`STATES`] states a format.
+//! A run takes a tenth of each campaign, drawn as [`Campaign`] says; `tests/campaign.sh` runs them whole.
 
 mod bytes;
 #[path = "../common/mod.rs"]
@@ -26,15 +26,17 @@ mod workload;
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use common::campaign::Campaign;
 use common::tools::trial;
 use diskport::Format;
 use libtest_mimic::{Arguments, Failed, Trial};
 use survey::{Effort, Survey};
 
-/// Different states of a format's images that are examined at least.
+/// Different states of a format's images of which a tenth is examined at least.
 const STATES: usize = 100_000;
 
 fn main() {
+    Campaign::from_environment().announce();
     let mut arguments = Arguments::from_args();
     // Each trial uses all processors.
     arguments.test_threads = Some(1);
@@ -67,7 +69,11 @@ fn main() {
     trials.push(trial("a conversion that is killed goes on".to_owned(), || {
         let resumed = killed::check()?;
         eprintln!("{resumed} conversions went on");
-        if resumed < 100 { Err("too few to have meant anything".into()) } else { Ok(()) }
+        if resumed < Campaign::from_environment().part(100) {
+            Err("too few to have meant anything".into())
+        } else {
+            Ok(())
+        }
     }));
     trials.extend(toy::Flaw::ALL.map(|flaw| {
         let name = match flaw {
@@ -80,7 +86,8 @@ fn main() {
 }
 
 fn cuts(format: Format) -> Result<(), Failed> {
-    let effort = Effort::from_environment();
+    let campaign = Campaign::from_environment();
+    let effort = Effort::of(campaign.clone());
     let survey = Survey::run(format, &effort, &|_, _, _| Ok(()))?;
     let distinct = survey.distinct();
     let counts = [&survey.workloads, &survey.cuts, &survey.refusals];
@@ -91,13 +98,7 @@ fn cuts(format: Format) -> Result<(), Failed> {
          {refusals} changes of the size were refused"
     );
     // A raw disk has few: there is nothing but content.
-    let least = if effort.only.is_some() {
-        1
-    } else if format == Format::Raw {
-        STATES / 100
-    } else {
-        STATES
-    };
+    let least = campaign.part(if format == Format::Raw { STATES / 100 } else { STATES });
     if distinct < least {
         return Err(format!("only {distinct} states, expected at least {least}").into());
     }
@@ -105,22 +106,23 @@ fn cuts(format: Format) -> Result<(), Failed> {
 }
 
 fn errors(format: Format) -> Result<(), Failed> {
-    let everything = Effort::from_environment().states == usize::MAX;
-    let errors = errors::run(format, everything)?;
+    let campaign = Campaign::from_environment();
+    let errors = errors::run(format, &campaign)?;
     let [faults, errors] = [&errors.faults, &errors.errors].map(|count| count.load(Relaxed));
     eprintln!("{format}: {faults} failing storage calls, {errors} of them led to errors");
-    if faults < 100 || errors < faults / 4 {
+    if (faults as usize) < campaign.part(100) || errors < faults / 4 {
         return Err("too few for the test to have meant anything".into());
     }
     Ok(())
 }
 
-/// Random sequences a target.
-const SEQUENCES: u32 = 128;
+/// Random sequences a target in a whole campaign.
+const SEQUENCES: usize = 1280;
 
 fn random(format: Format) -> Result<(), Failed> {
-    let everything = Effort::from_environment().states == usize::MAX;
-    let operations = random::run(format, if everything { 100 * SEQUENCES } else { SEQUENCES })?;
+    let campaign = Campaign::from_environment();
+    let sequences = campaign.part(SEQUENCES);
+    let operations = random::run(format, sequences as u32, campaign.seed())?;
     eprintln!("{format}: {operations} random operations");
-    if operations < SEQUENCES as usize { Err("too few to have meant anything".into()) } else { Ok(()) }
+    if operations < sequences { Err("too few to have meant anything".into()) } else { Ok(()) }
 }

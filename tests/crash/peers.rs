@@ -15,6 +15,7 @@ use diskport::Format;
 use sha2::{Digest, Sha256};
 
 use crate::bytes::Bytes;
+use crate::common::campaign::Campaign;
 use crate::common::digest;
 use crate::common::tools::{Finish, Trouble, python, to_raw};
 use crate::expected::content;
@@ -37,7 +38,8 @@ struct Sample {
 /// Has the others read a sample of a format's states; how many they read.
 pub fn run(format: Format) -> Result<usize, Trouble> {
     let samples = Mutex::new(Vec::new());
-    let effort = Effort { states: 0, longest: 1, large: false, per_cut: 40, only: None };
+    let campaign = Campaign::Full;
+    let effort = Effort { states: 0, longest: 1, large: false, per_cut: 40, campaign };
     Survey::run(format, &effort, &|target, examined, digest| {
         let image = examined.image;
         if digest % RARITY == 1 && is_readable(&image) {
@@ -50,13 +52,14 @@ pub fn run(format: Format) -> Result<usize, Trouble> {
     })?;
     let samples = samples.into_inner().map_err(|e| e.to_string())?;
     // Spread over all targets.
-    let chosen: Vec<_> = samples.iter().step_by((samples.len() / SAMPLE).max(1)).collect();
+    let sample = Campaign::from_environment().part(SAMPLE);
+    let chosen: Vec<_> = samples.iter().step_by((samples.len() / sample).max(1)).collect();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     for sample in &chosen {
         sample.read(folder.path())?;
     }
-    if chosen.len() < SAMPLE {
-        return Err(format!("only {} images, expected at least {SAMPLE}", chosen.len()).into());
+    if chosen.len() < sample {
+        return Err(format!("only {} images, expected at least {sample}", chosen.len()).into());
     }
     Ok(chosen.len())
 }

@@ -16,8 +16,8 @@ const LONGEST: usize = 16;
 /// Parts in which the sequences of a target are run.
 const PARTS: u8 = 2;
 
-/// Runs `cases` sequences on each target of `format`; how many operations there were.
-pub fn run(format: Format, cases: u32) -> Result<usize, String> {
+/// Runs `cases` sequences on each target of `format`, drawn by `seed`; how many operations there were.
+pub fn run(format: Format, cases: u32, seed: u64) -> Result<usize, String> {
     let targets = Target::all(format).into_iter().filter(|target| !target.is_large());
     let prepared: Vec<_> = targets.map(|target| target.prepare()).collect::<Result<_, _>>()?;
     let parts: Vec<_> =
@@ -26,7 +26,9 @@ pub fn run(format: Format, cases: u32) -> Result<usize, String> {
     parallel(&parts, |&(prepared, part)| {
         let config =
             Config { cases: cases / u32::from(PARTS), failure_persistence: None, ..Config::default() };
-        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[part; 32]);
+        let mut bytes = [part; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let sequence = proptest::collection::vec(op(&prepared.target), 1..=LONGEST);
         let result = TestRunner::new_with_rng(config, random).run(&sequence, |ops| {
             done.fetch_add(ops.len(), std::sync::atomic::Ordering::Relaxed);

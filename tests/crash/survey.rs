@@ -9,6 +9,7 @@ use diskport::Format;
 use diskport::storage::Faults;
 
 use crate::bytes::Bytes;
+use crate::common::campaign::Campaign;
 use crate::oracle::{Depth, Examined, how};
 use crate::parallel::parallel;
 use crate::states::{Cuts, Random};
@@ -31,20 +32,18 @@ pub struct Effort {
     pub large: bool,
     /// States at one cut: a seeded choice where there are more.
     pub per_cut: usize,
-    /// Only the workload with this name.
-    pub only: Option<String>,
+    /// Which of the workloads.
+    pub campaign: Campaign,
 }
 
 impl Effort {
-    /// Everything where `DISKPORT_CRASH` is `full`; what fits into CI where it is not set; otherwise all states of
-    /// the one workload that it names.
-    pub fn from_environment() -> Self {
-        let all = Self { states: usize::MAX, longest: LONGEST, large: true, per_cut: usize::MAX, only: None };
-        match std::env::var("DISKPORT_CRASH") {
-            Err(_) => Self { states: 110_000, longest: LONGEST, large: true, per_cut: 40, only: None },
-            Ok(full) if full == "full" => all,
-            Ok(name) => Self { only: Some(name), ..all },
-        }
+    /// What is tried of the campaign: of a tenth, a choice of the states at each cut, until there are enough.
+    pub fn of(campaign: Campaign) -> Self {
+        let (states, per_cut) = match campaign {
+            Campaign::Tenth(_) => (campaign.part(110_000), 40),
+            Campaign::Full | Campaign::Only(_) => (usize::MAX, usize::MAX),
+        };
+        Self { states, longest: LONGEST, large: true, per_cut, campaign }
     }
 }
 
@@ -77,12 +76,11 @@ impl Survey {
             .filter(|target| effort.large || !target.is_large())
             .map(Target::prepare)
             .collect::<Result<_, _>>()?;
-        let workloads = workloads(&prepared, effort.longest);
+        let workloads = effort.campaign.draw(workloads(&prepared, effort.longest), Workload::name);
         let survey = Self::default();
         parallel(&workloads, |workload| {
             let enough = workload.ops.len() == LONGEST && survey.distinct() >= effort.states;
-            let chosen = effort.only.as_ref().is_none_or(|only| *only == workload.name());
-            if enough || !chosen {
+            if enough {
                 return Ok(());
             }
             survey.work(workload, effort, each).map_err(|failure| format!("{}: {failure}", workload.name()))

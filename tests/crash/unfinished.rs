@@ -10,11 +10,12 @@ use diskport::storage::MemoryStorage;
 use diskport::{Format, Open};
 
 use crate::bytes::Bytes;
+use crate::common::campaign::Campaign;
 use crate::common::tools::{Finish, Trouble, python, to_raw, tool};
 use crate::expected::pattern;
 use crate::recorder::{Change, Recorder};
 
-/// Cuts that others are shown, evenly over the course of the copy: one at each percent.
+/// Cuts of a whole campaign that others are shown, evenly over the course of the copy: one at each percent.
 const PERCENT: usize = 100;
 /// Changes at the end of which they are shown each.
 const LAST: usize = 16;
@@ -50,8 +51,10 @@ pub fn check() -> Result<usize, Trouble> {
             }
         }
         cuts += unfinished.len();
-        let mut shown: Vec<_> = (0..PERCENT).map(|percent| percent * unfinished.len() / PERCENT).collect();
-        shown.extend(unfinished.len().saturating_sub(2 * LAST)..unfinished.len());
+        let campaign = Campaign::from_environment();
+        let (percent, last) = (campaign.part(PERCENT), campaign.part(LAST));
+        let mut shown: Vec<_> = (0..percent).map(|one| one * unfinished.len() / percent).collect();
+        shown.extend(unfinished.len().saturating_sub(2 * last)..unfinished.len());
         shown.dedup();
         let write = |name: String, bytes: &Bytes| {
             let path = folder.path().join(name);
