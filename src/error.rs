@@ -462,6 +462,29 @@ pub struct Defect {
 }
 
 impl Defect {
+    /// A defect of `file`, without advice of its own.
+    pub(crate) fn new(
+        format: Format,
+        problem: Problem,
+        file: &str,
+        structure: &'static str,
+        offset: u64,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Box<Self> {
+        let (expected, found) = (expected.into(), found.into());
+        Box::new(Self {
+            problem,
+            format,
+            file: file.to_owned(),
+            structure,
+            offset,
+            expected,
+            found,
+            advice: None,
+        })
+    }
+
     /// Adds what the user can do.
     pub(crate) fn advise(mut self: Box<Self>, advice: &'static str) -> Box<Self> {
         self.advice = Some(advice);

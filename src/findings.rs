@@ -173,7 +173,7 @@ impl Findings {
         {
             let found = format!("at least {} more", self.more);
             let expected = format!("at most {MAX_FINDINGS} findings");
-            let defect = file.defect_box(format, Problem::Value, "image", 0, expected, found);
+            let defect = Defect::new(format, Problem::Value, file.name(), "image", 0, expected, found);
             let consequence = "they are not listed".to_owned();
             self.list.push(Finding { severity, defect: *defect, consequence, repair: None });
         }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "digest")]
 mod checkpoint;
+mod destination;
 mod encode;
 mod engine;
 mod gate;
@@ -24,6 +25,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use destination::Destination;
 use gate::Gate;
 pub use plan::Plan;
 #[cfg(feature = "digest")]
@@ -38,7 +40,7 @@ use crate::compare::compare_as;
 use crate::digest::{Beside, Digest};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::output::{self, Destination, Names, OutputOptions};
+use crate::format::output::{self, Names, OutputOptions};
 use crate::job::{Cancel, Progress};
 use crate::sink::Sink;
 use crate::sink::blueprint::{BlockSet, Blueprint};
@@ -279,7 +281,7 @@ impl Copy {
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
         let disk = self.whole_sectors()?;
-        let extent_paths = output::extent_paths(self.format, disk.size(), path)?;
+        let extent_paths = destination::extent_paths(self.format, disk.size(), path)?;
         for path in extent_paths.iter().map(|path| path.as_path()).chain([path]) {
             self.disk.check_not_source(path)?;
         }
@@ -333,7 +335,7 @@ impl Copy {
     ///
     /// [`Error::Unsupported`] for a format that needs more files, and all that reading and writing give rise to.
     pub fn write_storage(&self, storage: Arc<dyn WriteAt>) -> Result<Report> {
-        if !output::extent_paths(self.format, self.disk.size(), Path::new("image"))?.is_empty() {
+        if !destination::extent_paths(self.format, self.disk.size(), Path::new("image"))?.is_empty() {
             let what = format!("a {} is more than one file", self.format);
             return Err(Error::Unsupported { what });
         }
@@ -368,7 +370,7 @@ impl Copy {
     }
 
     fn sink(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Box<dyn Sink>> {
-        output::file(output::shape(self.format, disk, names, &self.options)?, &self.options(), to)
+        destination::file(output::shape(self.format, disk, names, &self.options)?, &self.options(), to)
     }
 
     /// Reads the output back when that is asked for.
@@ -382,7 +384,7 @@ impl Copy {
     /// The output as a disk, while its files have other names.
     fn reopen(&self, names: &Names, written: Destination) -> Result<Disk> {
         let extents = written.extents.into_iter().map(|file| file as _).collect();
-        output::reopen(self.format, written.main, names, extents)
+        destination::reopen(self.format, written.main, names, extents)
     }
 
     /// The options, with as many threads as there are workers.

@@ -1,10 +1,11 @@
 //! Verifying the copy of a stream, which cannot be read again: by its digest, taken on the way.
 
+use super::destination::Destination;
 use super::{Copy, Report};
 use crate::digest::{Digest, of_content};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::output::{Destination, Names};
+use crate::format::output::Names;
 
 impl Copy {
     /// Writes all of the output, reads it back, and compares its digest with that of what came.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::destination;
 use super::source::Source;
 use super::{Copy, Report};
 use crate::disk::Disk;
@@ -52,7 +53,7 @@ impl Plan {
                 let len = blueprint.len(blueprint.count(&blocks));
                 (blocks, Some(len))
             }
-            Shape::Extents(descriptor) => return Err(output::not_one_file(&descriptor)),
+            Shape::Extents(descriptor) => return Err(destination::not_one_file(&descriptor)),
             #[cfg(feature = "digest")]
             Shape::Ova(_) => {
                 disk.check_reads_again("an OVA in a pipe")?;
@@ -84,7 +85,7 @@ impl Plan {
             copy.run(disk, &mut *ova.measure()?, 0..disk.size(), None)?;
         }
         let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
-        let mut sink = output::stream(shape, disk, blocks.clone(), &copy.options(), out)?;
+        let mut sink = destination::stream(shape, disk, blocks.clone(), &copy.options(), out)?;
         copy.run(disk, &mut *sink, 0..disk.size(), None).or_else(|e| copy.cancel.check().and(Err(e)))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::checkpoint::{self, Checkpoint, Head};
+use super::destination::Destination;
 use super::engine::Recorder;
 use super::ledger::Ledger;
 use super::source::fingerprint;
@@ -14,7 +15,7 @@ use super::{Copy, Report};
 use crate::digest::of_content;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::output::{Destination, Names, OutputFormat, OutputOptions};
+use crate::format::output::{Names, OutputFormat, OutputOptions};
 use crate::job::Cancel;
 use crate::sink::{Encoding, Packet, Sink};
 use crate::storage::{OutputFile, WriteAt, partial_of};

@@ -190,6 +190,28 @@ enum Planned {
     Failed(Error),
 }
 
+impl Disk {
+    /// The content as a stream of blocks, in order, read ahead by worker threads.
+    ///
+    /// ```
+    /// use diskport::{Blocks, Data, MIB};
+    /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
+    /// let disk = diskport::open(image)?;
+    /// let (mut bytes, mut zeros) = (0, 0);
+    /// for block in disk.blocks(Blocks::of(2 * MIB).read_ahead(8)) {
+    ///     match block?.data {
+    ///         Data::Bytes(data) => bytes += data.len() as u64,
+    ///         Data::Zero(len) | Data::Absent(len) => zeros += len,
+    ///     }
+    /// }
+    /// assert_eq!(bytes + zeros, disk.size());
+    /// # Ok::<(), diskport::Error>(())
+    /// ```
+    pub fn blocks(&self, options: Blocks) -> BlockReader {
+        BlockReader::new(self.clone(), options)
+    }
+}
+
 impl BlockReader {
     pub(super) fn new(disk: Disk, options: Blocks) -> Self {
         let threads = if options.read_ahead == 0 { 0 } else { options.threads };

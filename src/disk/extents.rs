@@ -1,6 +1,6 @@
 //! The extents of a disk: its layers' maps, laid over each other.
 
-use std::ops::Range;
+use std::ops::{Range, RangeBounds};
 
 use super::layer::{Mapping, MappingKind};
 use super::{Disk, SkipHoles};
@@ -68,6 +68,15 @@ pub struct Extents {
     /// What comes after the extent returned last, found when that one was joined.
     next: Option<Result<Extent>>,
     failed: bool,
+}
+
+impl Disk {
+    /// The extents of a range, in order and without gaps: where its bytes are, through the whole chain.
+    ///
+    /// A range that ends beyond the disk ends with the disk.
+    pub fn extents(&self, range: impl RangeBounds<u64>) -> Extents {
+        Extents::new(self.clone(), self.clip(range))
+    }
 }
 
 impl Extents {

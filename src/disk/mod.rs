@@ -43,6 +43,7 @@ pub use writable::{Compaction, WritableDisk};
 
 use crate::error::{Error, Result};
 use crate::storage::ImageFile;
+use cache::ChunkCache;
 
 /// A virtual disk, ready to be read by any number of threads. A clone is the same disk and costs nothing.
 ///
@@ -63,6 +64,9 @@ pub struct Disk {
     inner: Arc<Inner>,
 }
 
+/// Grains kept inflated.
+const GRAINS: u64 = 4;
+
 struct Inner {
     layers: Vec<Arc<dyn Layer>>,
     size: u64,
@@ -71,7 +75,7 @@ struct Inner {
     /// What is odd about the chain, as opposed to one of its layers.
     warnings: Vec<Warning>,
     /// Grains inflated lately, so that small reads of one grain inflate it once.
-    grains: read::GrainCache,
+    grains: ChunkCache<(u32, FileIndex, u64)>,
 }
 
 impl Disk {
@@ -107,7 +111,7 @@ impl Disk {
         incomplete: Option<Arc<Error>>,
         warnings: Vec<Warning>,
     ) -> Self {
-        let grains = read::GrainCache::default();
+        let grains = ChunkCache::new(GRAINS);
         Self { inner: Arc::new(Inner { layers, size, incomplete, warnings, grains }) }
     }
 
@@ -144,58 +148,6 @@ impl Disk {
             MappingKind::Zero | MappingKind::Absent => return None,
         };
         self.inner.layers.get(extent.depth as usize)?.files().get(file.0 as usize)
-    }
-
-    /// The extents of a range, in order and without gaps: where its bytes are, through the whole chain.
-    ///
-    /// A range that ends beyond the disk ends with the disk.
-    pub fn extents(&self, range: impl RangeBounds<u64>) -> Extents {
-        Extents::new(self.clone(), self.clip(range))
-    }
-
-    /// Fills `buf` with the bytes from the virtual `offset` on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OutOfRange`] when that passes the end of the disk, [`Error::Incomplete`] when a parent is
-    /// missing, and whatever the image's files give rise to.
-    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        read::read_at(self, buf, offset)
-    }
-
-    /// The content as a stream of blocks, in order, read ahead by worker threads.
-    ///
-    /// ```
-    /// use diskport::{Blocks, Data, MIB};
-    /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
-    /// let disk = diskport::open(image)?;
-    /// let (mut bytes, mut zeros) = (0, 0);
-    /// for block in disk.blocks(Blocks::of(2 * MIB).read_ahead(8)) {
-    ///     match block?.data {
-    ///         Data::Bytes(data) => bytes += data.len() as u64,
-    ///         Data::Zero(len) | Data::Absent(len) => zeros += len,
-    ///     }
-    /// }
-    /// assert_eq!(bytes + zeros, disk.size());
-    /// # Ok::<(), diskport::Error>(())
-    /// ```
-    pub fn blocks(&self, options: Blocks) -> BlockReader {
-        BlockReader::new(self.clone(), options)
-    }
-
-    /// This disk with a new size and some bytes replaced or moved; what is added reads as zeros. Nothing is written:
-    /// the change lies over the disk, in memory.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OutOfRange`] for changes beyond the new size or of bytes beyond this one, [`Error::Unsupported`] when two
-    /// of them overlap.
-    pub fn patched(&self, size: u64, changes: impl Into<Changes>) -> Result<Self> {
-        let layer = patch::layer(self, size, changes.into())?;
-        let mut layers = vec![layer];
-        layers.extend(self.inner.layers.iter().cloned());
-        let (incomplete, warnings) = (self.inner.incomplete.clone(), self.inner.warnings.clone());
-        Ok(Self::build(layers, size, incomplete, warnings))
     }
 
     fn clip(&self, range: impl RangeBounds<u64>) -> Range<u64> {

@@ -13,6 +13,23 @@ use crate::storage::{FileRole, ImageFile, MemoryStorage};
 const BELOW: FileIndex = FileIndex(0);
 const PATCHES: u32 = 2;
 
+impl Disk {
+    /// This disk with a new size and some bytes replaced or moved; what is added reads as zeros. Nothing is written:
+    /// the change lies over the disk, in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] for changes beyond the new size or of bytes beyond this one, [`Error::Unsupported`] when two
+    /// of them overlap.
+    pub fn patched(&self, size: u64, changes: impl Into<Changes>) -> Result<Self> {
+        let layer = layer(self, size, changes.into())?;
+        let mut layers = vec![layer];
+        layers.extend(self.inner.layers.iter().cloned());
+        let (incomplete, warnings) = (self.inner.incomplete.clone(), self.inner.warnings.clone());
+        Ok(Self::build(layers, size, incomplete, warnings))
+    }
+}
+
 /// The top layer that holds `changes` and is otherwise absent.
 pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn Layer>> {
     let memory = |bytes| ImageFile::new(Arc::new(MemoryStorage::new(bytes)), "(memory)", FileRole::Memory);

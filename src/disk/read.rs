@@ -3,28 +3,27 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::cache::ChunkCache;
 use super::extents::resolve;
-use super::layer::{Codec, FileIndex, MappingKind, Packed};
+use super::layer::{Codec, MappingKind, Packed};
 use super::{Disk, Extent};
 use crate::deflate::inflate;
-use crate::error::{Error, Problem, Result};
+use crate::error::{Defect, Error, Problem, Result};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
 
-/// Grains kept inflated.
-const GRAINS: u64 = 4;
-
-/// Grains inflated lately.
-pub(super) struct GrainCache(ChunkCache<(u32, FileIndex, u64)>);
-
-impl Default for GrainCache {
-    fn default() -> Self {
-        Self(ChunkCache::new(GRAINS))
+impl Disk {
+    /// Fills `buf` with the bytes from the virtual `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when that passes the end of the disk, [`Error::Incomplete`] when a parent is
+    /// missing, and whatever the image's files give rise to.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        read_at(self, buf, offset)
     }
 }
 
-pub(super) fn read_at(disk: &Disk, buf: &mut [u8], offset: u64) -> Result<()> {
+fn read_at(disk: &Disk, buf: &mut [u8], offset: u64) -> Result<()> {
     let (len, size) = (buf.len() as u64, disk.size());
     let end =
         offset.checked_add(len).filter(|&end| end <= size).ok_or(Error::OutOfRange { offset, len, size })?;
@@ -58,7 +57,7 @@ pub(crate) fn read_extent(disk: &Disk, extent: &Extent, buf: &mut [u8]) -> Resul
                 return grain.unpack(buf);
             }
             let key = (extent.depth, packed.file, packed.offset);
-            let bytes: Arc<Vec<u8>> = disk.inner.grains.0.get_at(packed.offset / 512, key, || {
+            let bytes: Arc<Vec<u8>> = disk.inner.grains.get_at(packed.offset / 512, key, || {
                 let mut bytes = vec![0; packed.unpacked as usize];
                 grain.unpack(&mut bytes)?;
                 Ok(bytes)
@@ -101,7 +100,9 @@ impl Grain<'_> {
     fn bad(&self, found: impl Into<String>) -> Error {
         let Packed { offset, len, unpacked, .. } = self.packed;
         let expected = format!("a zlib stream of {len} bytes that inflates to {unpacked}");
-        self.file.defect(self.format, Problem::Compression, "compressed grain", offset, expected, found)
+        let name = self.file.name();
+        Defect::new(self.format, Problem::Compression, name, "compressed grain", offset, expected, found)
+            .into()
     }
 }
 

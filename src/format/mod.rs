@@ -2,7 +2,7 @@
 //!
 //! This file is the one place that lists them all.
 
-mod container;
+pub(crate) mod container;
 pub(crate) mod foreign;
 pub(crate) mod output;
 pub mod raw;
@@ -11,46 +11,15 @@ pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
 
+pub use tools::allocation::Allocation;
+pub(crate) use tools::context::{ChildOptions, Choices, OpenContext};
+
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
 use crate::findings::{Findings, Repairs};
 pub use crate::leaves::Format;
-use crate::storage::{ImageFile, Resolver, WritableFile};
-
-/// Whether a disk's file has room for all of it from the start: what VHD and VHDX call fixed and dynamic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Allocation {
-    /// All of the disk has its place in the file.
-    Fixed,
-    /// Only blocks that hold data do.
-    Dynamic,
-}
-
-impl Allocation {
-    /// The name, as in the specifications.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Dynamic => "dynamic",
-        }
-    }
-}
-
-/// What a format needs to open an image beside the image's own file.
-pub(crate) struct OpenContext<'a> {
-    /// Opens the extents that the image names.
-    pub(crate) resolver: &'a dyn Resolver,
-    /// The choices that the caller made.
-    pub(crate) choices: Choices,
-}
-
-/// How to read what an image leaves open.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Choices {
-    pub(crate) vhd_size: vhd::SizeField,
-    pub(crate) grain_tables: vmdk::GrainTables,
-}
+use crate::storage::{ImageFile, WritableFile};
 
 /// The formats whose signature `file` bears. Raw has none.
 pub(crate) fn probe(file: &ImageFile) -> Result<Vec<Format>> {
@@ -122,15 +91,6 @@ pub(crate) fn repair(
         Format::Vhdx => vhdx::repair(file, repairs),
         Format::Vmdk => vmdk::repair(file, context, repairs),
     }
-}
-
-/// What can be chosen of a differencing child.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ChildOptions {
-    /// Virtual size in bytes: the parent's, or more where the format allows it.
-    pub(crate) size: u64,
-    /// Bytes of a block; `None`: the parent's where it has one of the kind, else the format's default.
-    pub(crate) block_size: Option<u64>,
 }
 
 /// Writes a new, empty child of `parent` into `file`, which is empty.

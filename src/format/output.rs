@@ -1,21 +1,18 @@
-//! The formats that can be written, and how each begins.
+//! The formats that can be written, and what an output of each consists of.
 
 use std::fmt;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 #[cfg(feature = "digest")]
-use super::container::{Inside, Ova, disk_inside};
-use super::container::{TarGz, disk_in_tar_gz};
+use super::container::{Inside, Ova};
+pub(crate) use super::tools::context::OutputOptions;
 use super::vmdk::{Subformat, create};
 use super::{Allocation, Format, vhd, vhdx};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
-use crate::sink::blueprint::{BlockSet, Blueprint, BlueprintFile, BlueprintStream};
+use crate::sink::blueprint::Blueprint;
 use crate::sink::{Sink, SinkStream};
-use crate::storage::{Explicit, FileRole, ReadAt, WritableFile, WriteAt};
 
 /// A format that can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,19 +118,6 @@ impl fmt::Display for OutputFormat {
     }
 }
 
-/// What can be chosen of an output beside its format.
-#[derive(Debug, Clone)]
-pub(crate) struct OutputOptions {
-    /// Level of deflate, 0 to 9, that was asked for.
-    pub(crate) level: Option<u32>,
-    /// Bytes of a block.
-    pub(crate) block_size: Option<u64>,
-    /// What identifiers and times follow from, so that the output is the same each time.
-    pub(crate) seed: Option<u64>,
-    /// Threads that compress, where the sink does that itself.
-    pub(crate) threads: usize,
-}
-
 /// The names that an output records of its own files.
 pub(crate) struct Names {
     /// The files that hold the data.
@@ -147,33 +131,6 @@ impl Names {
         let path = path.filter(|_| options.seed.is_none());
         Self { extents: vec![path.map_or_else(|| create::NAMELESS.to_owned(), recorded_name)] }
     }
-}
-
-/// The files of an output.
-#[derive(Clone)]
-pub(crate) struct Destination {
-    pub(crate) main: Arc<dyn WriteAt>,
-    /// Those that hold the data, where the main one does not.
-    pub(crate) extents: Vec<Arc<dyn WriteAt>>,
-    /// How messages call it.
-    pub(crate) name: String,
-}
-
-/// Where the data of a disk of `size` bytes go that do not go into the file at `path` itself.
-pub(crate) fn extent_paths(format: OutputFormat, size: u64, path: &Path) -> Result<Vec<PathBuf>> {
-    let OutputFormat::Vmdk(subformat) = format else { return Ok(Vec::new()) };
-    let endings = subformat.extents(size.div_ceil(512))?;
-    if endings.is_empty() {
-        return Ok(Vec::new());
-    }
-    // No other ending is taken away, lest disks called alike share an extent.
-    let is_vmdk = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vmdk"));
-    let stem = if is_vmdk { path.file_stem() } else { path.file_name() };
-    let stem = stem.and_then(|stem| stem.to_str()).filter(|stem| !stem.contains(create::UNQUOTABLE));
-    let stem = stem.ok_or_else(|| Error::Unsupported {
-        what: format!("{}: a descriptor cannot record such a name", path.display()),
-    })?;
-    Ok(endings.iter().map(|ending| path.with_file_name(format!("{stem}-{ending}.vmdk"))).collect())
 }
 
 /// The name that the file at `path` is recorded by.
@@ -271,79 +228,4 @@ impl Inside for StreamOptimized {
     fn begin<'w>(&self, out: SinkStream<'w>) -> Result<Box<dyn Sink + 'w>> {
         Ok(Box::new(create::Stream::new(out, &self.descriptor, self.level)?))
     }
-}
-
-/// Begins an output into files.
-pub(crate) fn file(shape: Shape, options: &OutputOptions, to: Destination) -> Result<Box<dyn Sink>> {
-    let file = |storage| WritableFile::new(storage, &to.name);
-    Ok(match shape {
-        Shape::Blueprint(blueprint) => Box::new(BlueprintFile::new(file(to.main), blueprint)?),
-        Shape::Stream(descriptor) => {
-            let out = SinkStream::to_file(file(to.main));
-            Box::new(create::Stream::new(out, &descriptor, options.level)?)
-        }
-        Shape::Extents(descriptor) => {
-            let extents = to.extents.into_iter().map(file).collect();
-            Box::new(create::Extents::new(file(to.main), extents, descriptor)?)
-        }
-        Shape::TarGz(disk) => Box::new(TarGz::new(SinkStream::to_file(file(to.main)), &disk, options)?),
-        #[cfg(feature = "digest")]
-        Shape::Ova(ova) => ova.file(to.main, &to.name)?,
-    })
-}
-
-/// Begins an output into a pipe. `blocks` are those that hold data, as far as they decide on the layout.
-pub(crate) fn stream<'w>(
-    shape: Shape,
-    disk: &Disk,
-    blocks: BlockSet,
-    options: &OutputOptions,
-    out: Box<dyn Write + Send + 'w>,
-) -> Result<Box<dyn Sink + 'w>> {
-    const NAME: &str = "the output stream";
-    let pipe = |out| SinkStream::new(out, NAME);
-    match shape {
-        #[cfg(feature = "digest")]
-        Shape::Ova(ova) => ova.stream(out, NAME),
-        Shape::TarGz(disk) => Ok(Box::new(TarGz::new(pipe(out), &disk, options)?)),
-        Shape::Blueprint(blueprint) => {
-            Ok(Box::new(BlueprintStream::new(pipe(out), blueprint, blocks, source_name(disk))?))
-        }
-        Shape::Stream(descriptor) => {
-            Ok(Box::new(create::Stream::new(pipe(out), &descriptor, options.level)?))
-        }
-        Shape::Extents(descriptor) => Err(not_one_file(&descriptor)),
-    }
-}
-
-/// How messages call the source.
-pub(crate) fn source_name(disk: &Disk) -> String {
-    let files = || disk.chain().iter().flat_map(|layer| layer.files());
-    let file = files()
-        .find(|file| !matches!(file.role(), FileRole::Memory | FileRole::Disk))
-        .or_else(|| files().next());
-    file.map_or_else(|| "the source".to_owned(), |file| file.name().to_owned())
-}
-
-/// The error for an output of several files where there is place for one.
-pub(crate) fn not_one_file(descriptor: &create::Descriptor) -> Error {
-    Error::Unsupported { what: format!("a {} VMDK is more than one file", descriptor.subformat) }
-}
-
-/// Opens what was written, while its files still have other names.
-pub(crate) fn reopen(
-    format: OutputFormat,
-    main: Arc<dyn ReadAt>,
-    names: &Names,
-    extents: Vec<Arc<dyn ReadAt>>,
-) -> Result<Disk> {
-    #[cfg(feature = "digest")]
-    if format == OutputFormat::Ova {
-        return crate::Open::new().format(Format::Vmdk).open(disk_inside(main)?);
-    }
-    if format == OutputFormat::TarGz {
-        return disk_in_tar_gz(&main);
-    }
-    let resolver: Explicit = names.extents.iter().cloned().zip(extents).collect();
-    crate::Open::new().format(format.format()).resolver(resolver).open(main)
 }

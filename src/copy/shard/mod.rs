@@ -16,9 +16,9 @@ use self::files::Files;
 use self::record::{Job, blueprint};
 use self::units::{PartFile, Units};
 use super::{Copy, Report};
+use crate::copy::destination;
 use crate::disk::{Blocks, Data};
 use crate::error::{Error, Result};
-use crate::format::output;
 use crate::leaves::Format;
 use crate::sink::blueprint::{BlueprintStream, Part};
 use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
@@ -138,7 +138,7 @@ impl Job {
         }
         clear(&file, part.file.clone())?;
         let out = PartFile { file: file.clone(), at: part.file.start, units: Units::new() };
-        let source = output::source_name(disk);
+        let source = destination::source_name(disk);
         let mut sink = BlueprintStream::part(out, blueprint, blocks.clone(), &part, source);
         let report = copy.run(disk, &mut sink, part.disk, None)?;
         if copy.sync {

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::super::plan::{Plan, shape};
 use super::super::source::fingerprint;
 use super::super::{Copy, OutputFormat};
+use crate::copy::destination;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::output::{self, Shape};
+use crate::format::output::Shape;
 use crate::leaves::Format;
 use crate::sink::blueprint::{BlockSet, Blueprint};
 
@@ -80,7 +81,7 @@ impl PlanRecord {
         copy.verify = false;
         let disk = copy.whole_sectors()?;
         let stale = |reason: &str| {
-            let path = output::source_name(&disk);
+            let path = destination::source_name(&disk);
             Err(Error::StalePlan { path, reason: reason.to_owned() })
         };
         if self.version != env!("CARGO_PKG_VERSION") {
@@ -109,7 +110,7 @@ impl PlanRecord {
 pub(super) fn blueprint(copy: &Copy, disk: &Disk) -> Result<Blueprint> {
     match shape(copy, disk)? {
         Shape::Blueprint(blueprint) => Ok(blueprint),
-        Shape::Extents(descriptor) => Err(output::not_one_file(&descriptor)),
+        Shape::Extents(descriptor) => Err(destination::not_one_file(&descriptor)),
         _ => Err(Error::Unsupported {
             what: format!(
                 "a {} is not written in shards: where its parts lie depends on how well the others compress",

@@ -10,7 +10,7 @@ use super::sparse::{GRAIN, Stored};
 use super::tar;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::format::output::OutputOptions;
+use crate::format::tools::context::OutputOptions;
 use crate::sink::{Encoding, Packet, Sink, SinkStream};
 
 /// The name that Google demands.

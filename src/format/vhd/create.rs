@@ -6,7 +6,7 @@ use super::layout::{DYNAMIC, DynamicHeader, FIXED, Footer, SECTOR, UNUSED};
 use super::pending::ALIGNMENT;
 use super::skeleton;
 use crate::error::{Error, Result};
-use crate::format::Allocation;
+use crate::format::tools::allocation::Allocation;
 use crate::leaves::Ids;
 use crate::sink::blueprint::{Blueprint, HOLE, Metadata, Places, Put, put_table};
 

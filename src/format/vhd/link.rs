@@ -9,7 +9,7 @@ use super::write::Writer;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::ChildOptions;
+use crate::format::tools::context::ChildOptions;
 use crate::leaves::Format;
 use crate::storage::WritableFile;
 

@@ -31,12 +31,4 @@ pub(crate) use open::{open, open_writable};
 pub(crate) use repair::repair;
 pub(crate) use skeleton::DEFAULT_BLOCK_SIZE;
 
-/// Which field gives the size of a VHD whose footer disagrees with itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum SizeField {
-    /// The current size: it never loses sectors.
-    #[default]
-    Current,
-    /// The product of cylinders, heads and sectors, as Virtual PC took it.
-    Chs,
-}
+pub use super::tools::context::SizeField;

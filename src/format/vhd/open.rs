@@ -17,7 +17,7 @@ use crate::disk::write::WriteLayer;
 use crate::disk::{Geometry, Identity, Layer, LayerInfo, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::findings::Findings;
-use crate::format::OpenContext;
+use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 

@@ -9,7 +9,7 @@ use super::open::{self, Image};
 use super::{displaced, fixed, footer};
 use crate::error::{Error, Result};
 use crate::findings::Repairs;
-use crate::format::OpenContext;
+use crate::format::tools::context::OpenContext;
 use crate::storage::{FileRole, WritableFile};
 
 /// Repairs the image as far as `repairs` allows. What cannot be repaired stays as it is.

@@ -7,7 +7,7 @@ use super::write;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::ChildOptions;
+use crate::format::tools::context::ChildOptions;
 use crate::storage::WritableFile;
 
 /// Writes a new child of `parent` into `file`, which is empty.

@@ -6,7 +6,7 @@ use super::bat::PRESENT;
 use super::layout::FileFlags;
 use super::skeleton::{BAT_OFFSET, Guids, Skeleton};
 use crate::error::Result;
-use crate::format::Allocation;
+use crate::format::tools::allocation::Allocation;
 use crate::leaves::Ids;
 use crate::leaves::MIB;
 use crate::sink::blueprint::{Blueprint, HOLE, Metadata, Places, Put, put_table};

@@ -13,7 +13,7 @@ use super::write::{DescriptorText, HOME, mark, open_files};
 use crate::disk::{Layer, MappingKind};
 use crate::error::{Error, Problem, Result};
 use crate::findings::{Findings, Repair, Repairs, Severity};
-use crate::format::OpenContext;
+use crate::format::tools::context::OpenContext;
 use crate::format::tools::space::Space;
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};

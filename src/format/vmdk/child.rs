@@ -6,7 +6,7 @@ use super::write::identify;
 use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::format::ChildOptions;
+use crate::format::tools::context::ChildOptions;
 use crate::leaves::Format;
 use crate::sink::Sink;
 use crate::sink::blueprint::BlueprintFile;

@@ -16,7 +16,7 @@ use super::sesparse::SeSparse;
 use super::{GrainTables, cowd, hosted, sesparse};
 use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Problem, Result};
-use crate::format::OpenContext;
+use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
 use crate::leaves::ReferenceKind;
 use crate::storage::{FileIdentity, FileRole, ImageFile, Reference};

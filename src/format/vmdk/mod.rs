@@ -31,24 +31,13 @@ pub use stream::StreamReader;
 
 pub use create::Subformat;
 
-use super::{ChildOptions, OpenContext};
+pub use super::tools::context::GrainTables;
+use super::tools::context::{ChildOptions, OpenContext};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer};
 use crate::error::Result;
 use crate::findings::{Findings, Repairs};
 use crate::storage::{ImageFile, WritableFile};
-
-/// Which grain table is read where the two copies differ.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum GrainTables {
-    /// Neither: reading such a grain is refused.
-    #[default]
-    MustAgree,
-    /// The primary table, as qemu and 7-Zip do.
-    Primary,
-    /// The redundant table.
-    Redundant,
-}
 
 pub(crate) fn probe(file: &ImageFile) -> Result<bool> {
     open::probe(file)

@@ -10,7 +10,7 @@ use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
 use super::{cowd, hosted, sesparse};
 use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, ParentRef, WarningKind};
 use crate::error::{Problem, Result};
-use crate::format::OpenContext;
+use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
 use crate::storage::ImageFile;
 

@@ -270,8 +270,8 @@ mod tests {
     use super::*;
     use crate::copy::{Copy, OutputFormat};
     use crate::findings::Repairs;
+    use crate::format::tools::context::{Choices, OpenContext};
     use crate::format::vmdk::Subformat;
-    use crate::format::{Choices, OpenContext};
     use crate::storage::{Fault, FaultyStorage, FileStorage, SameDirectory};
     use crate::{Disk, MIB, Open};
 

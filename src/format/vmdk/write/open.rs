@@ -13,7 +13,7 @@ use super::sparse::Sparse;
 use crate::disk::{Disk, FileIndex};
 use crate::error::{Error, Result};
 use crate::findings::{Findings, Repairs};
-use crate::format::OpenContext;
+use crate::format::tools::context::OpenContext;
 use crate::leaves::ReferenceKind;
 use crate::storage::{FileRole, Reference, WritableFile};
 
