@@ -5,15 +5,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use diskport::job::Progress;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use serde::Serialize;
 
-use crate::args::ProgressMode;
-use crate::failure::Failure;
-
 /// Prints one JSON document.
-pub fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+pub fn print_json(document: &impl Serialize) -> io::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, document)?;
     writeln!(out)?;
@@ -22,7 +20,7 @@ pub fn print_json(document: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// Prints text.
-pub fn print(text: &str) -> Result<(), Failure> {
+pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
@@ -67,6 +65,19 @@ pub fn input(len: usize) -> Receiver<io::Result<Vec<u8>>> {
         }
     });
     received
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, nothing elsewhere
+    Auto,
+    /// A bar
+    Bar,
+    /// A line of JSON for each update
+    Json,
+    /// Nothing
+    None,
 }
 
 /// Shows the progress of an operation until it is dropped.

@@ -34,7 +34,10 @@ fn main() -> ExitCode {
         Command::Merge(args) => commands::merge::run(&args, mode),
         Command::Rebase(args) => commands::rebase::run(&args, mode),
         Command::Check(args) => commands::check::run(&args),
-        Command::Convert(args) => commands::convert::run(&args, mode),
+        Command::Convert(args) => match &args.plan {
+            Some(plan) => commands::plan::carry_out(&args, plan, mode),
+            None => commands::convert::run(&args, mode),
+        },
         Command::Plan(args) => commands::plan::run(&args, mode),
         Command::Update(args) => commands::update::run(&args, mode),
         Command::EbsBlocks(args) => commands::ebs_blocks::run(&args, mode),

@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use std::sync::OnceLock;
 
 use super::capacity;
-use super::extents::ExtentSource;
+use super::extent_source::ExtentSource;
 use super::grain_map::GrainMap;
 use super::layout::{COWD, COWD_GTES_PER_GT, CowdHeader, SECTOR};
 use crate::error::{Problem, Result};

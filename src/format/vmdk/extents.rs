@@ -8,29 +8,19 @@ use std::sync::Arc;
 use super::capacity::MAX_SECTORS;
 use super::descriptor::Descriptor;
 use super::extent_line::{ExtentKind, ExtentLine};
+use super::extent_source::ExtentSource;
 use super::grain_map::GrainMap;
 use super::grain_table::TablePages;
 use super::layout::SECTOR;
 use super::open::{Kind, describe, describe_hosted, warn_sesparse, warn_unclean};
 use super::sesparse::SeSparse;
-use super::{GrainTables, cowd, hosted, sesparse};
+use super::{cowd, hosted, sesparse};
 use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
 use crate::error::{Error, Problem, Result};
 use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
 use crate::leaves::ReferenceKind;
 use crate::storage::{FileIdentity, FileRole, ImageFile, Reference};
-
-/// One sparse extent that is about to be opened.
-pub(super) struct ExtentSource<'a> {
-    /// Its number in the layer.
-    pub(super) extent: u32,
-    pub(super) file: &'a ImageFile,
-    pub(super) index: FileIndex,
-    /// Its sectors as the descriptor has them, where there is one.
-    pub(super) declared: Option<u64>,
-    pub(super) choice: GrainTables,
-}
 
 /// A VMDK as a layer.
 pub(super) struct Vmdk {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::GrainTables;
 use super::capacity;
-use super::extents::ExtentSource;
+use super::extent_source::ExtentSource;
 use super::grain_map::GrainMap;
 use super::grain_table::{Grain, TablePages};
 use super::layout::{

@@ -13,6 +13,7 @@ pub(crate) mod create;
 mod ddb;
 mod descriptor;
 mod extent_line;
+mod extent_source;
 mod extents;
 mod footer;
 mod grain_map;

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::descriptor::{self, Descriptor, NO_PARENT};
 use super::extent_line::{ExtentKind, ExtentLine};
-use super::extents::{Content, Extent, ExtentSource, Vmdk, open_extents};
+use super::extent_source::ExtentSource;
+use super::extents::{Content, Extent, Vmdk, open_extents};
 use super::grain_table::TablePages;
 use super::layout::{COWD, KDMV, KDMV_UNFINISHED, SECTOR, SESPARSE};
 use super::{cowd, hosted, sesparse};

@@ -5,7 +5,7 @@
 use std::mem::offset_of;
 
 use super::capacity;
-use super::extents::ExtentSource;
+use super::extent_source::ExtentSource;
 use super::grain_table::{Grain, PAGE, Table, TablePages, run};
 use super::layout::{
     SECTOR, SESPARSE, SESPARSE_VERSION, SESPARSE_VOLATILE, SeSparseArea, SeSparseHeader,

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::no_room;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::leaves::Rule;
 use crate::{GIB, KIB, MIB};
 
 /// "If it is less than 65525, then the volume is FAT16": with fewer clusters it would not be read as a FAT32 (section "FAT Type Determination").
@@ -81,4 +81,9 @@ fn usual_cluster(size: u64) -> u64 {
     let larger = [(16 * GIB, 8 * KIB), (32 * GIB, 16 * KIB)];
     let mut known = limits.into_iter().chain(larger);
     known.find(|(limit, _)| size <= *limit).map_or(32 * KIB, |(_, cluster)| cluster)
+}
+
+/// The error for a partition that cannot hold the volume.
+pub(super) fn no_room(reason: String) -> Error {
+    Error::NotConvertible { rule: Rule::SystemPartitionRoom, reason }
 }

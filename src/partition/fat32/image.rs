@@ -3,11 +3,10 @@
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::geometry::{Geometry, TABLES};
-use super::name::{self, Short};
+use super::geometry::{Geometry, TABLES, no_room};
+use super::name::{self, LABEL, Short};
 use super::time::DosTime;
 use super::tree::{Directory, Node};
-use super::{LABEL, no_room};
 use crate::error::{Error, Result};
 
 /// The end of a file's clusters.

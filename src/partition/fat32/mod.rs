@@ -14,15 +14,12 @@ use std::time::SystemTime;
 
 use geometry::Geometry;
 use image::Image;
+use name::LABEL;
 use time::DosTime;
 use tree::Directory;
 
 use crate::disk::Patch;
-use crate::error::{Error, Result};
-use crate::leaves::Rule;
-
-/// Bytes of a volume label.
-const LABEL: usize = 11;
+use crate::error::Result;
 
 /// A FAT32 volume to be made in a partition.
 ///
@@ -70,7 +67,7 @@ impl Fat32 {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for one of no or more than 11 characters, and for those that FAT does not allow.
+    /// [`crate::Error::Unsupported`] for one of no or more than 11 characters, and for those that FAT does not allow.
     pub fn label(mut self, label: &str) -> Result<Self> {
         self.label = name::label(label)?;
         Ok(self)
@@ -85,7 +82,7 @@ impl Fat32 {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for a path that FAT does not allow, or that is taken, whether in upper or in lower case.
+    /// [`crate::Error::Unsupported`] for a path that FAT does not allow, or that is taken, whether in upper or in lower case.
     pub fn add_file(&mut self, path: &str, bytes: Vec<u8>) -> Result<()> {
         self.root.add(path, bytes)
     }
@@ -94,7 +91,7 @@ impl Fat32 {
     ///
     /// # Errors
     ///
-    /// [`Error::NotConvertible`] with [`Rule::SystemPartitionRoom`] when the partition is too small for a FAT32, or for the files, or too
+    /// [`crate::Error::NotConvertible`] with [`crate::Rule::SystemPartitionRoom`] when the partition is too small for a FAT32, or for the files, or too
     /// large.
     pub fn into_patches(self) -> Result<Vec<Patch>> {
         let geometry = Geometry::of(&self.partition, self.sector_size)?;
@@ -110,8 +107,4 @@ impl Fat32 {
     fn has_label(&self) -> bool {
         self.label != *b"NO NAME    "
     }
-}
-
-fn no_room(reason: String) -> Error {
-    Error::NotConvertible { rule: Rule::SystemPartitionRoom, reason }
 }

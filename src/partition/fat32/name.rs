@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::LABEL;
 use crate::error::{Error, Result};
+
+/// Bytes of a volume label.
+pub(super) const LABEL: usize = 11;
 
 /// UTF-16 units of a long name at most.
 const MAX_LONG: usize = 255;

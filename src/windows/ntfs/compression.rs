@@ -1,6 +1,6 @@
 //! NTFS compression: units of 16 clusters, each stored as it is, as LZNT1 in fewer clusters, or as a hole.
 
-use super::file::refused;
+use super::flaw::refused;
 use super::lznt1;
 use super::record::flag;
 use super::runs::Run;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bitmap::Bitmap;
-use super::file::refused;
-use super::flaw::flaw;
+use super::flaw::{flaw, refused};
 use super::record::{NonResident, Record, Reference, Value, kind};
 use super::runs::{self, Run};
 use super::volume::{Volume, system_file};

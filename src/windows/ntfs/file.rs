@@ -2,13 +2,13 @@
 
 use super::compression;
 use super::directory::{self, Entry};
-use super::flaw::flaw;
-use super::record::{Record, flag, kind};
+use super::flaw::{flaw, refused};
+use super::record::{Record, Reference, flag, kind};
 use super::stream::{Place, Stream};
-use super::volume::Volume;
+use super::volume::{Volume, system_file};
 use super::wof;
 use crate::disk::Patch;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Directories within each other that are followed.
 const MAX_DEPTH: usize = 64;
@@ -22,6 +22,46 @@ pub struct File<'v> {
     pub(super) record: Record,
 }
 
+impl Volume {
+    /// The file or directory at a path; its names are parted by `\` or `/` and are the same in both cases.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Damaged`] for directories that cannot be read, and what reading the disk gives rise to.
+    pub fn find(&self, path: &str) -> Result<Option<File<'_>>> {
+        let mut file = self.root()?;
+        for name in path.split(['\\', '/']).filter(|name| !name.is_empty()) {
+            match directory::find(&file, name, &self.upcase)? {
+                Some(reference) => file = self.file(reference)?,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(file))
+    }
+
+    /// The root directory.
+    ///
+    /// # Errors
+    ///
+    /// As for [`find`](Self::find).
+    pub fn root(&self) -> Result<File<'_>> {
+        Ok(File::new(self, self.record(system_file::ROOT)?))
+    }
+
+    /// The file that a directory's entry refers to.
+    pub(super) fn file(&self, reference: Reference) -> Result<File<'_>> {
+        let record = self.record(reference.number())?;
+        self.in_record(&record, |record| {
+            let stale = record.sequence()? != reference.sequence() || !record.in_use()?;
+            match stale || record.base()?.is_some() {
+                true => Err(flaw(format!("the file that {:#x} refers to", reference.0), "another one")),
+                false => Ok(()),
+            }
+        })?;
+        Ok(File::new(self, record))
+    }
+}
+
 impl<'v> File<'v> {
     pub(super) fn new(volume: &'v Volume, record: Record) -> Self {
         Self { volume, record }
@@ -31,7 +71,7 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`].
+    /// [`crate::Error::Damaged`].
     pub fn is_directory(&self) -> Result<bool> {
         self.volume.in_record(&self.record, Record::is_directory)
     }
@@ -40,7 +80,7 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] when this is no directory or cannot be read, [`Error::Layout`] when it is a link, and what
+    /// [`crate::Error::Damaged`] when this is no directory or cannot be read, [`crate::Error::Layout`] when it is a link, and what
     /// reading the disk gives rise to.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         match wof::reparse(self)? {
@@ -53,7 +93,7 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`], and what reading the disk gives rise to.
+    /// [`crate::Error::Damaged`], and what reading the disk gives rise to.
     pub fn open(&self, entry: &Entry) -> Result<File<'v>> {
         self.volume.file(entry.reference)
     }
@@ -63,7 +103,7 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// As for [`entries`](Self::entries); [`Error::Layout`] for a tree beyond all measure, such as one that loops.
+    /// As for [`entries`](Self::entries); [`crate::Error::Layout`] for a tree beyond all measure, such as one that loops.
     pub fn tree(&self) -> Result<Vec<(String, Entry)>> {
         let mut found = Vec::new();
         self.collect("", 0, &mut found)?;
@@ -95,8 +135,8 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// [`Error::Layout`] for a file that is encrypted or a link, or compressed in a way that is not known here;
-    /// [`Error::Damaged`], and what reading the disk gives rise to.
+    /// [`crate::Error::Layout`] for a file that is encrypted or a link, or compressed in a way that is not known here;
+    /// [`crate::Error::Damaged`], and what reading the disk gives rise to.
     pub fn read(&self, limit: u64) -> Result<Vec<u8>> {
         let data = self.data()?;
         data.check_size(limit)?;
@@ -122,8 +162,8 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// [`Error::Layout`] where the bytes do not lie in the file's clusters as they are: in a file that is compressed,
-    /// encrypted or sparse there, lies in its FILE record or ends before; [`Error::Damaged`].
+    /// [`crate::Error::Layout`] where the bytes do not lie in the file's clusters as they are: in a file that is compressed,
+    /// encrypted or sparse there, lies in its FILE record or ends before; [`crate::Error::Damaged`].
     pub fn overwrite(&self, offset: u64, bytes: &[u8]) -> Result<Vec<Patch>> {
         let data = self.data()?;
         let end = offset.checked_add(bytes.len() as u64);
@@ -150,8 +190,4 @@ impl<'v> File<'v> {
             }
         }
     }
-}
-
-pub(super) fn refused(reason: &str) -> Error {
-    Error::Layout { reason: reason.to_owned() }
 }

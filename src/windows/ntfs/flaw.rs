@@ -18,3 +18,8 @@ impl Flaw {
         Error::Damaged { structure, offset, expected, found }
     }
 }
+
+/// The error for a file of a kind that is not taken.
+pub(super) fn refused(reason: &str) -> Error {
+    Error::Layout { reason: reason.to_owned() }
+}

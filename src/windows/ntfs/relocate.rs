@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::edit::{Edit, name};
-use super::file::refused;
-use super::flaw::Flaw;
+use super::flaw::{Flaw, refused};
 use super::record::{Record, SIGNATURE, Value, kind};
 use super::runs::{self, Run};
 use super::shrink::no_room;

@@ -1,13 +1,11 @@
-//! A volume: its boot sector, its master file table, and its files by number and by path.
+//! A volume: its boot sector, and its master file table with the records in it.
 
 use std::fmt;
 use std::ops::Range;
 
 use super::boot::Boot;
-use super::directory;
-use super::file::File;
 use super::flaw::{Flaw, flaw};
-use super::record::{Record, Reference, kind};
+use super::record::{Record, kind};
 use super::runs::{self, Run};
 use super::stream::{Place, Stream};
 use super::upcase::Upcase;
@@ -45,7 +43,7 @@ pub struct Volume {
     pub(super) boot: Boot,
     /// The clusters of the master file table.
     pub(super) mft: Stream,
-    upcase: Upcase,
+    pub(super) upcase: Upcase,
 }
 
 impl Volume {
@@ -104,44 +102,6 @@ impl Volume {
     /// Bytes of the volume: its sectors and the one behind them, which holds the boot sector's copy.
     pub fn size(&self) -> u64 {
         (self.boot.sectors + 1) * self.boot.sector_size
-    }
-
-    /// The file or directory at a path; its names are parted by `\` or `/` and are the same in both cases.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Damaged`] for directories that cannot be read, and what reading the disk gives rise to.
-    pub fn find(&self, path: &str) -> Result<Option<File<'_>>> {
-        let mut file = self.root()?;
-        for name in path.split(['\\', '/']).filter(|name| !name.is_empty()) {
-            match directory::find(&file, name, &self.upcase)? {
-                Some(reference) => file = self.file(reference)?,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(file))
-    }
-
-    /// The root directory.
-    ///
-    /// # Errors
-    ///
-    /// As for [`find`](Self::find).
-    pub fn root(&self) -> Result<File<'_>> {
-        Ok(File::new(self, self.record(system_file::ROOT)?))
-    }
-
-    /// The file that a directory's entry refers to.
-    pub(super) fn file(&self, reference: Reference) -> Result<File<'_>> {
-        let record = self.record(reference.number())?;
-        self.in_record(&record, |record| {
-            let stale = record.sequence()? != reference.sequence() || !record.in_use()?;
-            match stale || record.base()?.is_some() {
-                true => Err(flaw(format!("the file that {:#x} refers to", reference.0), "another one")),
-                false => Ok(()),
-            }
-        })?;
-        Ok(File::new(self, record))
     }
 
     /// The record of a number.

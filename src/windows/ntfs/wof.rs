@@ -4,8 +4,8 @@
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::file::{File, refused};
-use super::flaw::{Flaw, flaw};
+use super::file::File;
+use super::flaw::{Flaw, flaw, refused};
 use super::record::kind;
 use super::stream::Stream;
 use super::xpress;

@@ -2,21 +2,14 @@
 
 use zerocopy::IntoBytes;
 
-use super::hive::{Hive, HiveState, MIN_CELL, bin, damaged};
+use super::bins::{MIN_CELL, bin, damaged};
+use super::hive::{Hive, HiveState};
 use super::key::Key;
 use super::layout::{BIN_HEADER, BINS, INLINE, NIL, SEGMENT};
+use super::sectors::Edit;
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::leaves::Rule;
-
-/// Bytes of a hive's file that change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
-    /// The first byte in the file.
-    pub offset: u64,
-    /// The new bytes: whole sectors of 512 bytes.
-    pub bytes: Vec<u8>,
-}
 
 impl Hive {
     /// Gives a value other data; its type stays. Answers `false`, with nothing changed, when the key has no such

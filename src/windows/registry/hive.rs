@@ -2,26 +2,19 @@
 
 use std::sync::Arc;
 
-use zerocopy::FromBytes;
-
-use super::key::Key;
-use super::layout::{BIN_HEADER, BIN_UNIT, BINS, BaseBlock, BinHeader, Record};
+use super::bins::{MAX_BINS, MIN_CELL, damaged, show};
+use super::layout::{BIN_UNIT, BINS, BaseBlock, Record};
 use super::sectors::Sectors;
 use super::{log, name};
 use crate::error::{Error, Result};
 use crate::storage::ReadAt;
-
-/// Bytes of the bins that are accepted. Windows' own largest hives have some hundreds of MiB.
-pub(super) const MAX_BINS: u32 = 1 << 30;
-/// The shortest cell.
-pub(super) const MIN_CELL: u32 = 8;
 
 /// A registry hive, read on demand.
 pub struct Hive {
     pub(super) sectors: Sectors,
     pub(super) bins_size: u32,
     pub(super) minor: u32,
-    root: u32,
+    pub(super) root: u32,
     state: HiveState,
 }
 
@@ -75,23 +68,6 @@ impl Hive {
     /// Whether the file is whole.
     pub fn state(&self) -> &HiveState {
         &self.state
-    }
-
-    /// The root key.
-    pub fn root(&self) -> Result<Key<'_>> {
-        Key::read(self, self.root)
-    }
-
-    /// The key with this path below the root, its parts separated by `\`; `None` when there is none.
-    pub fn key(&self, path: &str) -> Result<Option<Key<'_>>> {
-        let mut key = self.root()?;
-        for part in path.split('\\') {
-            match key.subkey(part)? {
-                Some(subkey) => key = subkey,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(key))
     }
 
     /// Bytes of an allocated cell's data, checked to lie in the hive.
@@ -190,37 +166,4 @@ fn check(base: &BaseBlock, sectors: &Sectors, state: &HiveState) -> Result<()> {
         return fail(&expected, format!("{size} bytes"));
     }
     Ok(())
-}
-
-/// The header of the bin at `offset`, which lies within `bins_size`.
-pub(super) fn bin(sectors: &Sectors, offset: u32, bins_size: u32) -> Result<BinHeader> {
-    let mut bytes = [0; BIN_HEADER as usize];
-    sectors.read(&mut bytes, BINS + u64::from(offset))?;
-    let bin =
-        BinHeader::read_from_bytes(&bytes).map_err(|_| damaged("hive bin", offset, "a header", "none"))?;
-    let size = bin.size.get();
-    if bin.signature != *b"hbin" || bin.offset != offset {
-        let found = format!("{} and {}", show(&bin.signature), bin.offset);
-        return Err(damaged("hive bin", offset, "the signature hbin and its own offset", found));
-    }
-    if size == 0 || !size.is_multiple_of(BIN_UNIT) || bins_size - offset < size {
-        let expected = format!("a multiple of {BIN_UNIT} bytes up to {}", bins_size - offset);
-        return Err(damaged("hive bin", offset, expected, format!("{size} bytes")));
-    }
-    Ok(bin)
-}
-
-/// Damage at an offset that counts from the end of the base block.
-pub(super) fn damaged(
-    structure: &'static str,
-    offset: u32,
-    expected: impl Into<String>,
-    found: impl Into<String>,
-) -> Error {
-    let offset = BINS + u64::from(offset);
-    Error::Damaged { structure, offset, expected: expected.into(), found: found.into() }
-}
-
-fn show(bytes: &[u8]) -> String {
-    format!("\"{}\"", bytes.escape_ascii())
 }

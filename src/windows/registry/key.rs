@@ -1,6 +1,7 @@
 //! Keys.
 
-use super::hive::{Hive, damaged};
+use super::bins::damaged;
+use super::hive::Hive;
 use super::layout::{KEY_COMP_NAME, KEY_SECURITY, KeyNode, KeySecurity, NIL};
 use super::list;
 use super::name::same_name;
@@ -14,6 +15,25 @@ pub struct Key<'h> {
     pub(super) offset: u32,
     pub(super) node: KeyNode,
     name: String,
+}
+
+impl Hive {
+    /// The root key.
+    pub fn root(&self) -> Result<Key<'_>> {
+        Key::read(self, self.root)
+    }
+
+    /// The key with this path below the root, its parts separated by `\`; `None` when there is none.
+    pub fn key(&self, path: &str) -> Result<Option<Key<'_>>> {
+        let mut key = self.root()?;
+        for part in path.split('\\') {
+            match key.subkey(part)? {
+                Some(subkey) => key = subkey,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(key))
+    }
 }
 
 impl<'h> Key<'h> {

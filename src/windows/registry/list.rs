@@ -1,6 +1,7 @@
 //! Lists of subkeys: "lf", "lh", "li", and "ri" over them.
 
-use super::hive::{Hive, damaged};
+use super::bins::damaged;
+use super::hive::Hive;
 use super::layout::KEY_NODE;
 use crate::error::Result;
 

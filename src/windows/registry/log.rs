@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::hive::{MAX_BINS, bin};
+use super::bins::{MAX_BINS, bin};
 use super::layout::{BIN_UNIT, BINS, BaseBlock, LOG_ENTRY, LogEntry, PageReference};
 use super::marvin;
 use super::sectors::{SECTOR, Sectors};

@@ -18,6 +18,7 @@
 //! # Ok::<(), diskport::Error>(())
 //! ```
 
+mod bins;
 mod edit;
 mod hive;
 mod key;
@@ -31,10 +32,10 @@ mod tree;
 mod value;
 mod write;
 
-pub use edit::Edit;
 pub use hive::{Hive, HiveState};
 pub use key::Key;
 pub(crate) use name::decode_utf16;
+pub use sectors::Edit;
 pub use tree::{Tree, TreeValue};
 pub use value::Value;
 

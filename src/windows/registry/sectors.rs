@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::edit::Edit;
 use crate::error::{Error, Result};
 use crate::storage::ReadAt;
 
 pub(super) const SECTOR: usize = 512;
+
+/// Bytes of a hive's file that change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The first byte in the file.
+    pub offset: u64,
+    /// The new bytes: whole sectors of 512 bytes.
+    pub bytes: Vec<u8>,
+}
 
 #[derive(Clone)]
 pub(super) struct Sectors {

@@ -2,7 +2,8 @@
 
 use zerocopy::IntoBytes;
 
-use super::hive::{Hive, damaged};
+use super::bins::damaged;
+use super::hive::Hive;
 use super::kind;
 use super::layout::{BigData, INLINE, KeyValue, Record, SEGMENT, VALUE_COMP_NAME};
 use super::name::decode_utf16;

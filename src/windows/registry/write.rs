@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
-use super::hive::MIN_CELL;
+use super::bins::MIN_CELL;
 use super::layout::{
     BIN_HEADER, BIN_UNIT, BINS, BaseBlock, BinHeader, INLINE, KEY_COMP_NAME, KEY_NODE, KEY_SECURITY, KeyNode,
     KeySecurity, KeyValue, NIL, VALUE_COMP_NAME,

@@ -4,11 +4,12 @@ mod change;
 mod delta;
 mod format_name;
 mod open;
+mod output;
 mod partition;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use diskport::copy::Shard;
 use diskport::digest::Digest;
 use diskport::ops::Target;
@@ -18,8 +19,10 @@ pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Writ
 pub use delta::{EbsBlocks, Update};
 pub use format_name::FormatName;
 pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
+pub use output::{OutputArgs, Zeros};
 pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, OutputKind, Partitions};
 
+pub use crate::console::ProgressMode;
 use crate::failure::Failure;
 use crate::size::{self, NewSize};
 
@@ -78,19 +81,6 @@ pub enum Command {
     ConvertToUefi(ConvertToUefi),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
     ReverseImage(ReverseImage),
-}
-
-/// How progress is shown.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressMode {
-    /// A bar on a terminal, nothing elsewhere
-    Auto,
-    /// A bar
-    Bar,
-    /// A line of JSON for each update
-    Json,
-    /// Nothing
-    None,
 }
 
 #[derive(Args)]
@@ -164,56 +154,6 @@ pub struct Read {
     /// How many bytes
     #[arg(long, value_parser = size::parse)]
     pub length: u64,
-}
-
-/// Which zeros an output leaves out.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Zeros {
-    /// Those that are found by reading, too
-    Scan,
-    /// Those that the source's map knows of
-    Map,
-}
-
-/// How an output is written.
-#[derive(Args)]
-pub struct OutputArgs {
-    /// Level of compression, 0 to 9. Without one it is 6, and grains that are compressed already stay as they are
-    #[arg(long, value_parser = parse_level)]
-    pub level: Option<u32>,
-    /// Take identifiers and times from this number, so that the same source gives the same bytes each time
-    #[arg(long, value_name = "N", value_parser = size::number::<u64>)]
-    pub seed: Option<u64>,
-    /// Which zeros are left out
-    #[arg(long, value_enum, default_value_t = Zeros::Scan)]
-    pub zeros: Zeros,
-    /// Threads that read and compress
-    #[arg(long, value_name = "N", value_parser = size::number::<usize>)]
-    pub threads: Option<usize>,
-    /// Bytes of data a second at most
-    #[arg(long, value_name = "BYTES", value_parser = size::parse_positive)]
-    pub rate_limit: Option<u64>,
-    /// Go on with the same copy that was interrupted, and keep what is needed to go on with this one
-    #[arg(long)]
-    pub resume: bool,
-    /// How many bytes are written from one checkpoint to the next
-    #[arg(long, value_name = "BYTES", value_parser = size::parse, requires = "resume", default_value = "256M")]
-    pub checkpoint_interval: u64,
-    /// Read the output back and compare it with the source before it gets its name
-    #[arg(long)]
-    pub verify: bool,
-    /// Compute the digest of the virtual content on the way, and report it: sha256, md5 or blake3; several by commas
-    #[arg(long, value_name = "ALGORITHM", value_delimiter = ',')]
-    pub digest: Vec<Digest>,
-    /// Leave out making the output durable, to measure beside tools that do not
-    #[arg(long)]
-    pub no_sync: bool,
-    /// Replace an existing output
-    #[arg(long)]
-    pub overwrite: bool,
-    /// Print a report as one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What a plan has decided, or what makes no sense of a part of an output.
@@ -298,13 +238,6 @@ pub struct ReverseImage {
     pub open: OpenArgs,
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-fn parse_level(text: &str) -> Result<u32, String> {
-    size::number(text)
-        .ok()
-        .filter(|level| (0..=9).contains(level))
-        .ok_or_else(|| "expected 0 to 9".to_owned())
 }
 
 #[cfg(test)]

@@ -9,16 +9,13 @@ use diskport::format::{raw, vmdk};
 use diskport::ops::{Choices, grow};
 use diskport::{Disk, Format};
 
-use super::{output, plan};
+use super::output;
 use crate::args::{Convert, FormatName, ProgressMode};
 use crate::console;
 use crate::failure::Failure;
 use crate::size::NewSize;
 
 pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    if let Some(plan) = &args.plan {
-        return plan::carry_out(args, plan, mode);
-    }
     let (_, destination) = ends(args)?;
     let (copy, adjustments) = copy(args)?;
     output::write(copy, destination, &args.output, mode, &adjustments)
