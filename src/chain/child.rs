@@ -133,7 +133,11 @@ impl Child {
         let group = GROUP * u64::from(link.info.logical_sector_size);
         let mut written = 0;
         for range in MayDiffer::new(&self.parent, changed, self.size) {
-            for extent in changed.extents(range?) {
+            let (range, differs) = range?;
+            if !differs {
+                continue;
+            }
+            for extent in changed.extents(range) {
                 let extent = extent?;
                 let start = (extent.start / group * group).max(written);
                 let end = extent.end().next_multiple_of(group).min(changed.size()).max(start);

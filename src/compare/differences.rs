@@ -130,7 +130,11 @@ impl Differences {
     fn piece(&mut self) -> Result<Option<Range<u64>>> {
         let grain = self.work.grain;
         while self.range.is_empty() {
-            let Some(range) = self.plan.next().transpose()? else { return Ok(None) };
+            self.cancel.check()?;
+            let Some((range, differs)) = self.plan.next().transpose()? else { return Ok(None) };
+            if !differs {
+                continue;
+            }
             // Grains that an earlier range had a part of were compared with it.
             let start = (range.start / grain * grain).max(self.range.end);
             let end = range.end.next_multiple_of(grain).min(self.size);

@@ -2,9 +2,14 @@
 
 use std::ops::{Range, RangeBounds};
 
-use super::layer::{Mapping, MappingKind};
+use super::layer::{Layer, Mapping, MappingKind};
 use super::{Disk, SkipHoles};
 use crate::error::Result;
+
+/// Blocks of which a layer is asked at once at most.
+const BLOCKS: u64 = 4096;
+/// Questions to layers after which a run is cut, though more of it may follow.
+const QUESTIONS: u32 = 8;
 
 /// A run of a disk, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +41,8 @@ impl Extent {
         Self { start: self.start + skip, len: mapping.len.min(limit), kind: mapping.kind, depth: self.depth }
     }
 
-    /// Takes in `next`, which begins where this run ends, if the two are one run.
-    pub(crate) fn join(&mut self, next: &Self) -> bool {
+    /// Takes in `next`, which begins where this run ends, if the two are one run; says whether they are.
+    pub fn join(&mut self, next: &Self) -> bool {
         let joins = self.depth == next.depth
             && match (self.kind, next.kind) {
                 (MappingKind::Zero, MappingKind::Zero) | (MappingKind::Absent, MappingKind::Absent) => true,
@@ -58,6 +63,9 @@ impl Extent {
 ///
 /// Each layer's current run is kept until it ends, so that a layer is asked once a run and not once an extent:
 /// many layers cost little more than one.
+///
+/// One step takes bounded work, whatever the image says: a long run may come in parts, which [`Extent::join`] puts
+/// together, so that who goes through a map can stop between them.
 #[derive(Debug)]
 pub struct Extents {
     disk: Disk,
@@ -67,6 +75,8 @@ pub struct Extents {
     runs: Vec<Option<(u64, Mapping)>>,
     /// What comes after the extent returned last, found when that one was joined.
     next: Option<Result<Extent>>,
+    /// Questions to layers since the last extent was returned.
+    asked: u32,
     failed: bool,
 }
 
@@ -82,7 +92,7 @@ impl Disk {
 impl Extents {
     pub(super) fn new(disk: Disk, range: Range<u64>) -> Self {
         let runs = vec![None; disk.chain().len()];
-        Self { disk, at: range.start, end: range.end, runs, next: None, failed: false }
+        Self { disk, at: range.start, end: range.end, runs, next: None, asked: 0, failed: false }
     }
 
     /// The disk.
@@ -101,34 +111,51 @@ impl Extents {
             return Ok(None);
         }
         self.disk.check_complete()?;
-        let extent = resolve(&self.disk, self.at, self.end, |depth, limit| {
-            let layer = &self.disk.chain()[depth];
-            let known = self.runs[depth].filter(|(start, run)| self.at < start + run.len);
+        let Self { disk, at, end, runs, asked, .. } = self;
+        let at = *at;
+        let extent = resolve(disk, at, *end, |depth, limit| {
+            let layer = &*disk.chain()[depth];
+            let known = runs[depth].filter(|(start, run)| at < start + run.len);
             let (start, run) = match known {
                 Some(known) => known,
-                None => *self.runs[depth].insert((self.at, layer.map(self.at, limit)?)),
+                None => {
+                    *asked += 1;
+                    *runs[depth].insert((at, layer.map(at, limit.min(reach(layer, at)))?))
+                }
             };
-            Ok(run.advance(self.at - start))
+            Ok(run.advance(at - start))
         })?;
         self.at += extent.len;
         Ok(Some(extent))
     }
 
     fn joined(&mut self) -> Result<Option<Extent>> {
+        self.asked = 0;
         let first = match self.next.take() {
             Some(next) => Some(next?),
             None => self.step()?,
         };
         let Some(mut extent) = first else { return Ok(None) };
         // What fails after this extent is said when its turn comes.
-        self.next = loop {
+        while self.asked < QUESTIONS {
             match self.step() {
                 Ok(Some(next)) if extent.join(&next) => {}
-                next => break next.transpose(),
+                next => {
+                    self.next = next.transpose();
+                    break;
+                }
             }
-        };
+        }
         Ok(Some(extent))
     }
+}
+
+/// How far a layer is asked from `at` on: an image of a few bytes may claim more blocks than can be looked at in an hour.
+fn reach(layer: &dyn Layer, at: u64) -> u64 {
+    let Some(unit) = layer.info().block_size.and_then(|block| block.checked_mul(BLOCKS)) else {
+        return u64::MAX;
+    };
+    unit - at % unit.max(1)
 }
 
 impl Iterator for Extents {
@@ -173,9 +200,10 @@ pub(super) fn resolve(
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::disk::{Layer, LayerInfo};
+    use crate::disk::LayerInfo;
     use crate::error::Error;
     use crate::leaves::Format;
     use crate::storage::ImageFile;
@@ -194,6 +222,58 @@ mod tests {
 
         fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
             if offset >= 30 { Err(Error::Cancelled) } else { Ok(Mapping::zero(limit.min(10))) }
+        }
+    }
+
+    /// Nothing, in blocks of 512 bytes: a block an answer, or as many as are asked for. It counts the questions.
+    struct Empty {
+        info: LayerInfo,
+        at_once: u64,
+        asked: AtomicU32,
+    }
+
+    impl Layer for Empty {
+        fn info(&self) -> &LayerInfo {
+            &self.info
+        }
+
+        fn files(&self) -> &[ImageFile] {
+            &[]
+        }
+
+        fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
+            assert!(limit <= BLOCKS * 512, "{limit} bytes are asked for");
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Ok(Mapping::absent(limit.min(self.at_once - offset % self.at_once)))
+        }
+    }
+
+    #[test]
+    fn one_step_asks_few_questions() {
+        for (layers, at_once) in [(1, 512), (1, u64::MAX), (3, 512), (3, u64::MAX)] {
+            let size = 64 * BLOCKS * 512 + 700;
+            let layer = || {
+                let mut info = LayerInfo::new(Format::Raw, "raw", size);
+                info.block_size = Some(512);
+                Arc::new(Empty { info, at_once, asked: AtomicU32::new(0) })
+            };
+            let layers: Vec<_> = (0..layers).map(|_| layer()).collect();
+            let asked = || layers.iter().map(|layer| layer.asked.load(Ordering::Relaxed)).sum::<u32>();
+            let chain = layers.iter().map(|layer| layer.clone() as Arc<dyn Layer>).collect();
+            let mut extents = Disk::new(chain, None, Vec::new()).extents(300..);
+            let mut whole: Option<Extent> = None;
+            loop {
+                let before = asked();
+                let Some(extent) = extents.next() else { break };
+                assert!(asked() - before < QUESTIONS + layers.len() as u32);
+                let extent = extent.expect("maps");
+                assert_eq!(extent.start, whole.map_or(300, |whole| whole.end()));
+                match &mut whole {
+                    Some(whole) => assert!(whole.join(&extent)),
+                    None => whole = Some(extent),
+                }
+            }
+            assert_eq!(whole.map(|whole| whole.end()), Some(size));
         }
     }
 

@@ -80,18 +80,14 @@ fn is_same((a, in_a): (&Disk, &Extent), (b, in_b): (&Disk, &Extent), at: u64) ->
 }
 
 impl Iterator for MayDiffer {
-    type Item = Result<Range<u64>>;
+    /// A range, and whether the disks may differ there.
+    type Item = Result<(Range<u64>, bool)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.step().transpose()? {
-                Ok((range, true)) => return Some(Ok(range)),
-                Ok((_, false)) => {}
-                Err(e) => {
-                    self.at = self.size;
-                    return Some(Err(e));
-                }
-            }
+        let step = self.step();
+        if step.is_err() {
+            self.at = self.size;
         }
+        step.transpose()
     }
 }

@@ -134,7 +134,9 @@ impl Plan {
         Ok(Some(if parts.iter().any(Extent::is_data) {
             Item::Span(Span { start, len, parts })
         } else {
-            Item::Run(Run { start, len, absent: false })
+            // Parts that are too small by themselves, of which all may be absent.
+            let absent = parts.iter().all(|part| part.kind == MappingKind::Absent);
+            Item::Run(Run { start, len, absent })
         }))
     }
 

@@ -1,6 +1,7 @@
 //! Checking and repairing a disk.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::allocator::Allocator;
 use super::audit::Audit;
@@ -225,21 +226,40 @@ fn check_header(header: &hosted::Header, file: &ImageFile, findings: &mut Findin
 /// Looks at every grain of an extent that is only read.
 fn walk(layer: &Vmdk, index: usize, findings: &mut Findings) -> Result<()> {
     let extent = &layer.extents[index];
-    let end = extent.start + extent.len;
-    let unit = layer.info.block_size.unwrap_or(SECTOR);
-    let mut at = extent.start;
-    while at < end {
-        match layer.map(at, end - at) {
+    let Content::Grains(map) = &extent.content else {
+        return walk_part(layer, extent, 0..extent.len, 8 * SECTOR, findings);
+    };
+    // Where there is no table there is nothing to look at.
+    let table_len = map.grain * map.gtes_per_gt;
+    let file = &layer.files[map.file.0 as usize];
+    for located in table_copies::tables(&table_copies::of(map), file, map) {
+        let start = located?.table * table_len;
+        walk_part(layer, extent, start..extent.len.min(start + table_len), map.grain, findings)?;
+    }
+    Ok(())
+}
+
+/// The same of a part of it, in grains of `grain` bytes.
+fn walk_part(
+    layer: &Vmdk,
+    extent: &Extent,
+    part: Range<u64>,
+    grain: u64,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut at = part.start;
+    while at < part.end {
+        match layer.map(extent.start + at, part.end - at) {
             Ok(run) => {
                 at += match run.kind {
                     // Grains that are packed are looked at one by one.
-                    MappingKind::Packed(_) => run.len.min(unit),
+                    MappingKind::Packed(_) => run.len.min(grain),
                     _ => run.len,
                 };
             }
             Err(e) => {
                 findings.catch(e, "the grain cannot be read", None)?;
-                at = extent.start + ((at - extent.start) / unit + 1) * unit;
+                at = (at / grain + 1) * grain;
             }
         }
     }

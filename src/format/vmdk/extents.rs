@@ -12,7 +12,7 @@ use super::extent_source::ExtentSource;
 use super::grain_map::GrainMap;
 use super::grain_table::TablePages;
 use super::layout::SECTOR;
-use super::open::{Kind, describe, describe_hosted, warn_sesparse, warn_unclean};
+use super::open::{Kind, describe, describe_hosted, note_grain, warn_sesparse, warn_unclean};
 use super::sesparse::SeSparse;
 use super::{cowd, hosted, sesparse};
 use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
@@ -145,7 +145,7 @@ impl Header {
             if header.unclean {
                 warn_unclean(info, file);
             }
-            info.block_size.get_or_insert(header.grain);
+            note_grain(info, header.grain);
             return Ok(Self::Cowd(header));
         }
         let header = hosted::Header::read(file)?;

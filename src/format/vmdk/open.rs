@@ -140,7 +140,7 @@ fn source<'a>(file: &'a ImageFile, declared: Option<u64>, context: &OpenContext<
 
 /// What the header of a hosted extent says of the disk.
 pub(super) fn describe_hosted(header: &hosted::Header, file: &ImageFile, info: &mut LayerInfo) {
-    info.block_size.get_or_insert(header.grain);
+    note_grain(info, header.grain);
     info.compressed |= header.compressed;
     if header.unclean {
         warn_unclean(info, file);
@@ -149,6 +149,11 @@ pub(super) fn describe_hosted(header: &hosted::Header, file: &ImageFile, info: &
 
 pub(super) fn warn_unclean(info: &mut LayerInfo, file: &ImageFile) {
     info.warn(file, WarningKind::Unclean, "header", "the disk was not closed after it was last written to");
+}
+
+/// Takes note of an extent's grains: the smallest of all extents are the disk's blocks.
+pub(super) fn note_grain(info: &mut LayerInfo, grain: u64) {
+    info.block_size = Some(info.block_size.map_or(grain, |other| other.min(grain)));
 }
 
 /// A COWD extent without its descriptor.
@@ -194,7 +199,7 @@ fn warn_bare(info: &mut LayerInfo, file: &ImageFile) {
 }
 
 pub(super) fn warn_sesparse(info: &mut LayerInfo, file: &ImageFile) {
-    info.block_size.get_or_insert(8 * SECTOR);
+    note_grain(info, 8 * SECTOR);
     let what = "grains that the guest unmapped read as zeros, not as the parent's";
     if !info.warnings.iter().any(|warning| warning.message == what) {
         info.warn(file, WarningKind::Irregular, "grain table", what);

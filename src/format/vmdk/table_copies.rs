@@ -65,12 +65,29 @@ pub(super) fn tables<'a>(
     map: &GrainMap,
 ) -> impl Iterator<Item = Result<Located>> + use<'a> {
     let (copies, end) = (copies.to_vec(), map.tables());
-    (0..end).step_by(PART as usize).flat_map(move |first| {
-        match tables_within(&copies, file, first..end.min(first + PART)) {
-            Ok(tables) => tables.into_iter().map(Ok).collect(),
-            Err(e) => vec![Err(e)],
-        }
+    let mut next = 0;
+    let parts = std::iter::from_fn(move || {
+        next = skip_hole(&copies, file, next).min(end);
+        let part = next..end.min(next + PART);
+        next = part.end;
+        (!part.is_empty()).then(|| tables_within(&copies, file, part))
+    });
+    parts.flat_map(|tables| match tables {
+        Ok(tables) => tables.into_iter().map(Ok).collect(),
+        Err(e) => vec![Err(e)],
     })
+}
+
+/// The first table from `table` on whose entry is not in a hole of the file in all copies: there are none in holes, and a
+/// small file may have a directory of any size in one.
+fn skip_hole(copies: &[TableCopy], file: &ImageFile, table: u64) -> u64 {
+    let data = copies.iter().map(|copy| match file.storage().next_data(copy.entry_at(table)) {
+        Ok(Some(data)) => table + data.start.saturating_sub(copy.entry_at(table)) / 4,
+        Ok(None) => u64::MAX,
+        // It cannot tell.
+        Err(_) => table,
+    });
+    data.min().unwrap_or(table)
 }
 
 fn tables_within(copies: &[TableCopy], file: &ImageFile, range: Range<u64>) -> Result<Vec<Located>> {

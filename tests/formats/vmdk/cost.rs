@@ -223,3 +223,83 @@ fn opening_for_writing_reads_each_table_once() {
         drop(opened);
     }
 }
+
+/// A directory of a quarter of a million tables of one entry, all of them one table that says nothing.
+#[test]
+fn one_step_through_a_map_takes_bounded_work() {
+    let tables = 1 << 18;
+    let text = Text::new("monolithicSparse", [format!("RW {} SPARSE \"a\"", tables * 8)]).render();
+    let header = Header { version: 1, flags: 1, compression: 0, ..compressed(tables * 8, (1, 20), 22) };
+    let mut bytes = header.bytes();
+    bytes.resize(22 * SECTOR + tables as usize * 4, 0);
+    put(&mut bytes, SECTOR, text.as_bytes());
+    (0..tables as usize).for_each(|table| put32(&mut bytes, 22 * SECTOR + table * 4, 21));
+    let size = bytes.len() as u64;
+    let file = Counted::new(bytes, size);
+    let disk = Open::new().open(file.clone()).expect("opens");
+    let (mut extents, mut end) = (disk.extents(..), 0);
+    loop {
+        let before = file.calls();
+        let Some(extent) = extents.next() else { break };
+        assert!(file.calls() - before <= 40_000, "{} reads", file.calls() - before);
+        end = extent.expect("maps").end();
+    }
+    assert_eq!(end, disk.size());
+}
+
+/// 64 TiB in grains of 4 KiB, one a table: a directory of 64 GiB, in a hole of the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn directories_in_holes_are_not_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("disk.vmdk");
+    for (flags, compression) in [(1, 0), (3, 0), (0x3_0001, 1)] {
+        let kind = if compression == 1 { "streamOptimized" } else { "monolithicSparse" };
+        let text = Text::new(kind, [format!("RW {} SPARSE \"a\"", 1_u64 << 37)]).render();
+        let rgd = if flags == 3 { 21 + (128 << 20) } else { 0 };
+        let header = Header { flags, compression, rgd, ..compressed(1 << 37, (1, 20), 21) };
+        let mut bytes = header.bytes();
+        bytes.extend(text.into_bytes());
+        std::fs::write(&path, bytes).expect("writes");
+        let file = std::fs::File::options().write(true).open(&path).expect("opens");
+        if file.set_len((128 << 30) + (1 << 20)).is_err() {
+            return;
+        }
+        drop(file);
+        let checked = within_limits(|| Open::new().check(&path).expect("checks"));
+        assert!(checked.is_clean(), "{flags:#x}: {:#?}", checked.findings);
+    }
+}
+
+/// A parent that says of no grain but its last that it is there: its map is gone through once.
+#[test]
+fn zeroing_a_child_asks_the_parents_map_once() {
+    let count = 128 * 1024_u64;
+    let text = |parent| {
+        let mut text = Text::new("monolithicSparse", [format!("RW {} SPARSE \"a\"", count * 8)]);
+        text.parent = parent;
+        text
+    };
+    let mut grains = vec![super::Grain::Absent; count as usize];
+    let child = |grains| super::Hosted::new(count * 8, 8, grains);
+    let parent = Some((text(None).cid, "base".to_owned()));
+    let top = child(grains.clone()).monolithic(&text(parent)).build().bytes;
+    let (first, last) = (0, count as usize - 1);
+    (grains[first], grains[last]) = (super::Grain::Data(pattern(1, 8)), super::Grain::Data(pattern(2, 8)));
+    let base = child(grains).monolithic(&text(None)).build().bytes;
+    let size = base.len() as u64;
+    let base = Counted::new(base, size);
+    let open = Open::new().resolver(Explicit::from([("base", base.clone() as Arc<dyn ReadAt>)]));
+    let file = crate::support::Shared::new(top);
+    let disk = open.open_writable_storage(file.clone()).expect("opens");
+    let before = base.calls();
+    disk.write_zeroes(0, disk.size()).expect("zeros");
+    assert!(base.calls() - before < 1000, "{} reads", base.calls() - before);
+    disk.close().expect("closes");
+    let disk = open.open(file).expect("opens");
+    for grain in [0, 1, count - 1] {
+        let mut found = [1; 4096];
+        disk.read_at(&mut found, grain * 4096).expect("reads");
+        assert!(found == [0; 4096], "grain {grain}");
+    }
+}

@@ -28,8 +28,16 @@ pub fn run(args: &Map) -> Result<ExitCode, Failure> {
         writeln!(out, "{:>16} {:>16}  {:<6} {:>5}  FILE", "START", "LENGTH", "KIND", "DEPTH")?;
     }
     let mut separator = "[\n";
-    for extent in disk.extents(..) {
-        let extent = extent?;
+    let mut extents = disk.extents(..);
+    let mut next = extents.next().transpose()?;
+    while let Some(mut extent) = next {
+        // A long run comes in parts.
+        let after = loop {
+            match extents.next() {
+                Some(Ok(part)) if extent.join(&part) => {}
+                after => break after,
+            }
+        };
         let row = row(&disk, &extent);
         if args.json {
             // Streamed: a map may have more rows than memory holds.
@@ -44,6 +52,7 @@ pub fn run(args: &Map) -> Result<ExitCode, Failure> {
             }
             writeln!(out)?;
         }
+        next = after.transpose()?;
     }
     if args.json {
         out.write_all(if separator == "[\n" { b"[]\n" } else { b"\n]\n" })?;
