@@ -239,6 +239,11 @@ impl Open {
         top.close()
     }
 
+    /// The files of the image in `file` that are written when it is, `file` first, the others opened for that and locked.
+    pub(crate) fn own_files(&self, file: &WritableFile, format: Format) -> Result<Vec<WritableFile>> {
+        format::own_files(format, file, &self.context(&SameDirectory))
+    }
+
     /// One image, by itself, at `path`, whatever its name ends in: headers only.
     pub(crate) fn layer(&self, path: &Path) -> Result<Box<dyn Layer>> {
         let file = image_at(path)?;
@@ -261,6 +266,11 @@ impl Open {
     /// The format of `file`: as it was said, or as its content shows.
     pub(crate) fn format_of(&self, file: &ImageFile) -> Result<Format> {
         self.format.map_or_else(|| detect(file), Ok)
+    }
+
+    /// Who opens what images at paths name.
+    pub(crate) fn policy(&self) -> &dyn Resolver {
+        self.resolver.as_deref().unwrap_or(&SameDirectory)
     }
 
     /// What formats need of these options.

@@ -16,6 +16,8 @@ pub(super) struct Layers {
     pub(super) base: Disk,
     /// The top's file, when it is to be written to.
     top: Option<WritableFile>,
+    /// Those of the layers between the top and the base, when they are to be removed.
+    pub(super) between: Vec<WritableFile>,
     _locks: Vec<FileStorage>,
 }
 
@@ -26,17 +28,21 @@ impl Layers {
         let locks = above.chain().iter().map(|layer| lock(&**layer)).collect::<Result<Vec<_>>>()?;
         // A writer may have been at work until the locks were held.
         let (above, base) = cut(&open.open_path(top)?, base)?;
-        Ok(Self { above, base, top: None, _locks: locks })
+        Ok(Self { above, base, top: None, between: Vec::new(), _locks: locks })
     }
 
-    /// The same, where the top is to be written to: nobody else can until this value is gone.
-    pub(super) fn open_writable(open: &Open, top: &Path, base: Option<&Path>) -> Result<Self> {
+    /// The same, where the top is to be written to, and with `remove` the others to be removed: nobody else can write to them until this
+    /// value is gone.
+    pub(super) fn open_writable(open: &Open, top: &Path, base: Option<&Path>, remove: bool) -> Result<Self> {
         let (above, _) = cut(&open.open_path(top)?, base)?;
         let file = WritableFile::open(top)?;
-        let below = above.chain().iter().skip(1);
-        let locks = below.map(|layer| lock(&**layer)).collect::<Result<Vec<_>>>()?;
+        let below = above.chain().iter().skip(1).map(|layer| &**layer);
+        let (mut between, mut locks) = (Vec::new(), Vec::new());
+        for layer in below {
+            if remove { between.push(own_file(layer)?) } else { locks.push(lock(layer)?) }
+        }
         let (above, base) = cut(&open.open_held(&file)?, base)?;
-        Ok(Self { above, base, top: Some(file), _locks: locks })
+        Ok(Self { above, base, top: Some(file), between, _locks: locks })
     }
 
     /// The top's file, for writing.
@@ -107,6 +113,18 @@ pub(super) fn split(chain: &Disk, layers: usize) -> Result<(Disk, Disk)> {
     let part = |layers: &[Arc<dyn Layer>]| Disk::new(layers.to_vec(), None, Vec::new());
     let (above, below) = chain.chain().split_at(layers);
     Ok((part(above), part(below)))
+}
+
+/// The file of `layer`, for writing, and locked.
+fn own_file(layer: &dyn Layer) -> Result<WritableFile> {
+    let file = &layer.files()[0];
+    let what = || Error::Unsupported { what: format!("{}: lies in no folder", file.name()) };
+    let found = WritableFile::open(file.path().ok_or_else(what)?)?;
+    match found.storage().identity() == file.storage().identity() {
+        true => Ok(found),
+        // Another has taken its place since it was read.
+        false => Err(Error::Locked { file: file.name().to_owned() }),
+    }
 }
 
 /// Locks the file of `layer` against writers.

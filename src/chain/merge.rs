@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::child::Child;
-use super::family::{folder_of, images_in, refuse_children};
+use super::family::{Sought, folder_of, images_in, refuse_children};
 use super::layers::Layers;
 use super::link::set_parent;
 use super::pour::{pour_and_close, take_data_id};
+use super::removal::Removal;
 use crate::copy::{Copy, OutputFormat};
-use crate::disk::Layer;
 use crate::error::{Error, Result};
 use crate::format::Allocation;
 use crate::format::vmdk::Subformat;
@@ -89,8 +89,9 @@ impl Merge {
         Self { overwrite, ..self }
     }
 
-    /// Whether [`commit`](Self::commit) removes the files of the merged layers in the end; they are kept by default. Of a
-    /// layer that was named by a symlink, it is the file that goes.
+    /// Whether [`commit`](Self::commit) removes the merged layers in the end; they are kept by default. What goes is their own
+    /// files, which were open for writing and locked: the images, and the extents that their descriptors give for writing.
+    /// [`removals`](Self::removals) lists them before. Of a layer that was named by a symlink, it is the file that goes.
     pub fn delete(self, delete: bool) -> Self {
         Self { delete, ..self }
     }
@@ -128,7 +129,10 @@ impl Merge {
     /// [`Error::Locked`] when any of them is open for writing; [`Error::NotWritable`]; [`Error::SizeLimit`];
     /// [`Error::Cancelled`]; and all that reading and writing give rise to.
     pub fn commit(&self) -> Result<Merged> {
-        let layers = Layers::open_writable(&self.open, &self.top, self.base.as_deref())?;
+        let layers = Layers::open_writable(&self.open, &self.top, self.base.as_deref(), self.delete)?;
+        // What cannot be had for writing is known before anything is changed.
+        let removal = if self.delete { Some(Removal::of(&self.open, &layers)?) } else { None };
+        removal.as_ref().map(Removal::paths).transpose()?;
         if !self.children_ignored {
             self.check_children(&layers)?;
         }
@@ -150,8 +154,18 @@ impl Merge {
         let base = open.open_path(base)?;
         layers.check_base(&base)?;
         set_parent(&self.open, layers.top_file()?, layers.top().info().format, &base)?;
-        let deleted = if self.delete { remove(layers.above.chain())? } else { Vec::new() };
+        let deleted = removal.map_or_else(|| Ok(Vec::new()), Removal::run)?;
         Ok(Merged { layers: layers.above.chain().len(), data_written, deleted })
+    }
+
+    /// The files that [`commit`](Self::commit) would [remove](Self::delete), in that order. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn removals(&self) -> Result<Vec<PathBuf>> {
+        let layers = Layers::open_writable(&self.open, &self.top, self.base.as_deref(), true)?;
+        Removal::of(&self.open, &layers)?.paths()
     }
 
     /// Writes what the layers hold into a new image at `path`, where it appears when it is whole: a child of the base, or,
@@ -198,15 +212,16 @@ impl Merge {
 
     /// Looks for images outside of the chain that lie on a layer whose content changes: the base, and those in between.
     fn check_children(&self, layers: &Layers) -> Result<()> {
-        let mut changed: Vec<&dyn Layer> = vec![&*layers.base.chain()[0]];
-        changed.extend(layers.above.chain().iter().skip(usize::from(!self.delete)).map(|layer| &**layer));
+        let below = layers.above.chain().iter().skip(usize::from(!self.delete));
+        let changed = layers.base.chain().iter().take(1).chain(below);
+        let changed: Vec<_> = changed.filter_map(|layer| Sought::new(&**layer)).collect();
         let folders = [folder_of(&self.top), folder_of(layers.base_path()?)];
         let same = folders[0].canonicalize().ok() == folders[1].canonicalize().ok();
         let folders = if same { &folders[..1] } else { &folders };
         let mut children = vec![Vec::new(); changed.len()];
         for folder in folders {
-            for found in images_in(folder)?.filter(|found| !layers.contain(&found.path)) {
-                let parent = changed.iter().position(|layer| found.is_child_of(*layer));
+            for found in images_in(folder, &self.open)?.filter(|found| !layers.contain(&found.path)) {
+                let parent = changed.iter().position(|layer| found.is_child_of(layer));
                 // One that no longer knows its parent is lost already: a layer of an earlier merge.
                 if let Some(parent) = parent.filter(|&parent| found.knows(changed[parent].info())) {
                     children[parent].push(found.path);
@@ -214,21 +229,8 @@ impl Merge {
             }
         }
         for (layer, children) in changed.iter().zip(children) {
-            refuse_children(layer.files()[0].name(), &children)?;
+            refuse_children(layer.name(), &children)?;
         }
         Ok(())
     }
-}
-
-/// Removes the files of `layers`, not links to them: the top, which alone is still good, last.
-fn remove(layers: &[std::sync::Arc<dyn Layer>]) -> Result<Vec<PathBuf>> {
-    let mut removed = Vec::new();
-    for file in layers.iter().rev().flat_map(|layer| layer.files()) {
-        if let Some(path) = file.path() {
-            let path = path.canonicalize().map_err(|e| Error::io("find", file.name(), e))?;
-            std::fs::remove_file(&path).map_err(|e| Error::io("remove", file.name(), e))?;
-            removed.push(path);
-        }
-    }
-    Ok(removed)
 }

@@ -11,6 +11,7 @@ mod link;
 mod merge;
 mod pour;
 mod rebase;
+mod removal;
 
 pub use child::Child;
 pub use family::{check_no_children, children_of, find_parents};

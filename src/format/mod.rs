@@ -63,6 +63,19 @@ pub(crate) fn open_writable(
     }
 }
 
+/// The files of the image in `file` that are written when it is, `file` first, the others opened for that and locked. It need
+/// not be of a kind that is written.
+pub(crate) fn own_files(
+    format: Format,
+    file: &WritableFile,
+    context: &OpenContext<'_>,
+) -> Result<Vec<WritableFile>> {
+    match format {
+        Format::Raw | Format::Vhd | Format::Vhdx => Ok(vec![file.clone()]),
+        Format::Vmdk => vmdk::own_files(file, context),
+    }
+}
+
 /// Looks for everything that is wrong with `file`, an image of `format`, without changing it.
 pub(crate) fn check(
     format: Format,

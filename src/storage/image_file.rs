@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{FileStorage, ReadAt};
+use super::{FileIdentity, ReadAt};
 use crate::error::{Error, Result};
 
 /// A file that belongs to an image: its storage, its name, and what it is for.
@@ -67,13 +67,15 @@ impl ImageFile {
         self.path.as_deref()
     }
 
-    /// Whether it is the file at `path`, by whatever name.
+    /// Whether it is the file at `path`, by whatever name. That file is not opened.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        let there = FileStorage::open(path).ok().and_then(|file| file.identity());
-        let identity = self.storage.identity();
-        let canonical = |path: &Path| path.canonicalize().ok();
-        identity.is_some() && identity == there
-            || self.path().and_then(canonical).is_some_and(|own| canonical(path) == Some(own))
+        match self.storage.identity() {
+            Some(own) => FileIdentity::at(path) == Some(own),
+            None => {
+                let canonical = |path: &Path| path.canonicalize().ok();
+                self.path().and_then(canonical).is_some_and(|own| canonical(path) == Some(own))
+            }
+        }
     }
 
     /// Whether it is a block device.

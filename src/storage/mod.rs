@@ -196,3 +196,19 @@ pub struct FileIdentity {
     /// The file's number there.
     pub file: u64,
 }
+
+impl FileIdentity {
+    /// That of the file at `path`, where the system tells it.
+    pub(crate) fn at(path: &std::path::Path) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            path.metadata().ok().map(|found| Self { device: found.dev(), file: found.ino() })
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = path;
+            None
+        }
+    }
+}

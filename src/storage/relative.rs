@@ -28,6 +28,25 @@ pub(crate) fn way(from: &Path, to: &Path) -> Option<String> {
     Some(ups.chain(downs).collect::<Option<Vec<_>>>()?.join("/"))
 }
 
+/// Whether `name`, as an image in `folder` gives it, leads to the file at `path` where no symlink is in its way; both are from
+/// the root and free of symlinks. Nothing is looked at.
+pub(crate) fn leads_to(folder: &Path, name: &str, path: &Path) -> bool {
+    // A VHD writes all absolute names as Windows does, wherever it was made.
+    let parts = |name: &str| name.split(['/', '\\']).map(str::to_owned).collect::<Vec<_>>();
+    let mut found = if name.starts_with(['/', '\\']) { PathBuf::from("/") } else { folder.to_path_buf() };
+    if Path::new(name).is_absolute() && cfg!(windows) {
+        return Path::new(name) == path;
+    }
+    for part in parts(name) {
+        match part.as_str() {
+            "" | "." => {}
+            ".." => drop(found.pop()),
+            part => found.push(part),
+        }
+    }
+    found == path
+}
+
 /// The path as everyone writes it: Windows' own canonical form has a prefix that few programs read.
 pub(crate) fn plain(path: &str) -> String {
     match (path.strip_prefix(r"\\?\UNC\"), path.strip_prefix(r"\\?\")) {

@@ -245,7 +245,7 @@ fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<Im
 }
 
 /// Where the file lies that an image in `folder` calls `name`, whatever that leads to.
-pub(crate) fn named(folder: &Path, name: &str) -> PathBuf {
+fn named(folder: &Path, name: &str) -> PathBuf {
     if Path::new(name).is_absolute() {
         PathBuf::from(name)
     } else if cfg!(not(windows)) && is_windows_absolute(name) {

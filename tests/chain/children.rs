@@ -72,7 +72,7 @@ fn a_base_has_a_thousand_children() {
         for number in [0, 999] {
             assert_eq!(open(&chain.path(&format!("child{number}"))).chain().len(), 2);
         }
-        let found = diskport::chain::children_of(&parent, chain.folder.path()).expect("lists");
+        let found = diskport::chain::children_of(&parent, chain.folder.path(), &Open::new()).expect("lists");
         assert_eq!(found.len(), 1000, "{format}");
     }
 }

@@ -84,19 +84,31 @@ fn children_are_found_by_name_and_by_identity() {
         fs::write(chain.path("damaged"), b"conectix and nothing else").expect("writes");
         fs::write(folder.join("notes.txt"), b"").expect("writes");
         let base = open(&chain.images[0]);
-        assert_eq!(children_of(&base, folder).expect("lists"), [chain.images[1].clone()], "{format}");
-        assert!(matches!(check_no_children(&base), Err(Error::HasChildren { .. })));
+        assert_eq!(
+            children_of(&base, folder, &Open::new()).expect("lists"),
+            [chain.images[1].clone()],
+            "{format}"
+        );
+        assert!(matches!(check_no_children(&base, &Open::new()), Err(Error::HasChildren { .. })));
         let top = open(chain.top());
-        assert_eq!(children_of(&top, folder).expect("lists"), [] as [PathBuf; 0], "{format}");
-        check_no_children(&top).expect("has none");
+        assert_eq!(children_of(&top, folder, &Open::new()).expect("lists"), [] as [PathBuf; 0], "{format}");
+        check_no_children(&top, &Open::new()).expect("has none");
         let (away, _) = child_in(&chain, "sub");
-        assert_eq!(children_of(&base, folder.join("sub")).expect("lists"), [away], "{format}: by its name");
+        assert_eq!(
+            children_of(&base, folder.join("sub"), &Open::new()).expect("lists"),
+            [away],
+            "{format}: by its name"
+        );
         // Renamed, the base is still known by its identity.
         let renamed = chain.path("renamed");
         fs::rename(&chain.images[0], &renamed).expect("moves");
         let base = open(&renamed);
-        assert_eq!(children_of(&base, folder).expect("lists"), [chain.images[1].clone()], "{format}");
-        assert!(matches!(children_of(&base, folder.join("no folder")), Err(Error::Io { .. })));
+        assert_eq!(
+            children_of(&base, folder, &Open::new()).expect("lists"),
+            [chain.images[1].clone()],
+            "{format}"
+        );
+        assert!(matches!(children_of(&base, folder.join("no folder"), &Open::new()), Err(Error::Io { .. })));
     }
 }
 
@@ -106,7 +118,7 @@ fn a_copy_beside_the_parent_has_no_children() {
         let chain = Chain::with(format, &LAYERS[..1]);
         let copy = chain.path("copy");
         fs::copy(&chain.images[0], &copy).expect("copies");
-        check_no_children(&open(&copy)).expect("the child names the original");
+        check_no_children(&open(&copy), &Open::new()).expect("the child names the original");
     }
 }
 

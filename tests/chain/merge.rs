@@ -1,14 +1,17 @@
 //! Merging: what the top reads as stays, what is below it becomes the same.
 
+use std::path::Path;
+
 use diskport::chain::{Merge, Rebase};
 use diskport::copy::OutputFormat;
+use diskport::format::vmdk::Subformat;
 use diskport::{Child, Disk, Error, Format, KIB, MIB, Open};
 
 use crate::model::{
     Chain,
     Change::{self, Data, Zeros},
-    FORMATS, SIZE, VHD, VHDX, assert_clean, assert_reads, assert_same, bond_warnings, open, tells_changes,
-    write, write_by,
+    FORMATS, SIZE, VHD, VHDX, assert_clean, assert_reads, assert_same, bond_warnings, make, open,
+    tells_changes, write, write_by,
 };
 
 /// Four layers that lie over each other and over the base in every way: data over data, zeros over data, data over zeros, parts of
@@ -291,4 +294,48 @@ fn no_write_falls_between_a_merge_and_its_end() {
         open(&chain.images[0]).read_at(&mut found, 0).expect("reads");
         assert!(written == 0 || found == [written; 512], "{format}: {written}, but {}", found[0]);
     }
+}
+
+/// A VMDK at `path` in two halves, the second of which it may only read, over the image of this content id.
+fn halves(path: &Path, extents: [&str; 2], (parent, cid): (&str, &str)) {
+    let sectors = SIZE / 1024;
+    let text = format!(
+        "# Disk DescriptorFile\nversion=1\nCID=11111111\nparentCID={cid}\ncreateType=\"twoGbMaxExtentFlat\"\n\
+         parentFileNameHint=\"{parent}\"\nRW {sectors} FLAT \"{}\" 0\nRDONLY {sectors} FLAT \"{}\" 0\n\
+         ddb.adapterType = \"ide\"\n",
+        extents[0], extents[1]
+    );
+    std::fs::write(path, text).expect("writes");
+}
+
+/// A descriptor can name any file beside it: only what a merged layer may write to is its own to remove.
+#[test]
+fn what_is_removed_is_the_layers_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let half = |byte: u8| vec![byte; SIZE as usize / 2];
+    for (name, byte) in [("own.raw", 2), ("neighbour.raw", 3)] {
+        std::fs::write(path(name), half(byte)).expect("writes");
+    }
+    let base = OutputFormat::Vmdk(Subformat::MonolithicSparse);
+    make(&[half(1), half(1)].concat(), base, &path("base.vmdk"));
+    let cid = open(&path("base.vmdk")).chain()[0].info().data_id.expect("a CID").to_string();
+    halves(&path("top.vmdk"), ["own.raw", "neighbour.raw"], ("base.vmdk", &cid));
+
+    let merge = Merge::of(path("top.vmdk")).delete(true);
+    let named = merge.removals().expect("lists");
+    assert_eq!(named, [path("top.vmdk"), path("own.raw")].map(|path| path.canonicalize().expect("is there")));
+    let before = std::fs::read(path("base.vmdk")).expect("reads");
+    assert!(std::fs::read(path("base.vmdk")).expect("reads") == before && path("own.raw").exists());
+    // What another has open is not removed, and nothing is merged then.
+    let held = diskport::storage::FileStorage::open_writable(path("own.raw")).expect("opens");
+    assert!(held.try_lock().expect("locks"));
+    assert!(matches!(merge.commit(), Err(Error::Locked { .. })));
+    assert!(std::fs::read(path("base.vmdk")).expect("reads") == before);
+    drop(held);
+    let merged = merge.commit().expect("merges");
+    assert_eq!(merged.deleted, named);
+    assert!(!path("top.vmdk").exists() && !path("own.raw").exists());
+    assert!(std::fs::read(path("neighbour.raw")).expect("stays") == half(3));
+    assert_reads(&path("base.vmdk"), &[half(2), half(3)].concat());
 }

@@ -80,7 +80,7 @@ fn a_moved_parent_is_found_and_recorded() {
         // Its own parent does not lie beside it any more, and is not needed to find it.
         assert!(matches!(diskport::open(chain.top()), Err(Error::ParentMissing { .. })));
         let child = Open::new().allow_missing_parent(true).open_path(chain.top()).expect("opens");
-        let found = find_parents(&child, [chain.folder.path(), &elsewhere]).expect("looks");
+        let found = find_parents(&child, [chain.folder.path(), &elsewhere], &Open::new()).expect("looks");
         assert_eq!(found, std::slice::from_ref(&moved), "{format}");
         fs::rename(&chain.images[0], elsewhere.join(chain.images[0].file_name().expect("a name")))
             .expect("moves");
@@ -163,5 +163,8 @@ fn a_child_of_a_raw_disk_gets_another() {
     Rebase::of(&top).onto(&other).open(over(chain.top())).run().expect("rebases");
     let child = over(&other).open_path(&top).expect("opens");
     assert_same(&child, &expected, "the child");
-    assert!(matches!(find_parents(&child, [chain.folder.path()]), Err(Error::Unsupported { .. })));
+    assert!(matches!(
+        find_parents(&child, [chain.folder.path()], &Open::new()),
+        Err(Error::Unsupported { .. })
+    ));
 }

@@ -12,6 +12,8 @@ mod place;
 mod readers;
 #[cfg(target_os = "linux")]
 mod signals;
+#[cfg(target_os = "linux")]
+mod touched;
 mod vhd_images;
 mod vhdx_images;
 mod vmdk_images;
@@ -48,6 +50,8 @@ fn main() {
         containers::trials(),
         #[cfg(target_os = "linux")]
         signals::trials(),
+        #[cfg(target_os = "linux")]
+        touched::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }

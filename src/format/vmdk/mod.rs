@@ -38,7 +38,7 @@ use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer};
 use crate::error::Result;
 use crate::findings::{Findings, Repairs};
-use crate::storage::{ImageFile, WritableFile};
+use crate::storage::{FileRole, ImageFile, WritableFile};
 
 pub(crate) fn probe(file: &ImageFile) -> Result<bool> {
     open::probe(file)
@@ -54,6 +54,12 @@ pub(crate) fn open_writable(
     context: &OpenContext<'_>,
 ) -> Result<Box<dyn WriteLayer>> {
     write::open(file, parent, context).map(|disk| Box::new(disk) as _)
+}
+
+/// The image's own file, and the extents that its descriptor gives for writing.
+pub(crate) fn own_files(file: &WritableFile, context: &OpenContext<'_>) -> Result<Vec<WritableFile>> {
+    let loaded = open::load(file.image(FileRole::Image)?, context)?;
+    Ok(write::open_files(file, &loaded, context)?.into_iter().flatten().collect())
 }
 
 pub(crate) fn check(file: &ImageFile, context: &OpenContext<'_>, findings: &mut Findings) -> Result<()> {

@@ -58,7 +58,7 @@ impl ChangeArgs {
     /// Opens the image for writing, after it was looked at without changing anything.
     pub fn open(&self) -> Result<WritableDisk, Failure> {
         let disk = self.image.open()?;
-        match check_no_children(&disk) {
+        match check_no_children(&disk, &self.image.options.policy.options(None)) {
             Err(problem) if self.check_children => return Err(problem.into()),
             Err(problem @ Error::HasChildren { .. }) => {
                 say(&format!("diskport: warning: {problem}: what they read as changes too"));
@@ -122,9 +122,12 @@ pub struct Merge {
     /// Replace an existing output
     #[arg(long, requires = "output")]
     pub overwrite: bool,
-    /// Remove the merged images in the end
+    /// Remove the merged images in the end: the files that are written when they are, no others that their descriptors name
     #[arg(long, conflicts_with = "output")]
     pub delete: bool,
+    /// Say which files would be removed, and change nothing
+    #[arg(long, requires = "delete")]
+    pub dry_run: bool,
     /// Go on when other images need one that is changed or removed: they are lost
     #[arg(long)]
     pub ignore_children: bool,

@@ -35,6 +35,10 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
     if let Some(block_size) = args.block_size {
         merge = merge.block_size(block_size);
     }
+    if args.dry_run {
+        merge.removals()?.iter().for_each(|path| say(&format!("would remove {}", path.display())));
+        return Ok(ExitCode::SUCCESS);
+    }
     let merged = {
         let _watch = Watch::start(mode, &progress);
         match &args.output {

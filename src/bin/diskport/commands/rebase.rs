@@ -44,7 +44,7 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
 /// The one image in the folders that the image can have had as its parent.
 fn find(args: &Rebase, open: &Open) -> Result<PathBuf, Failure> {
     let child = open.clone().allow_missing_parent(true).open_path(&args.image)?;
-    let mut found = find_parents(&child, &args.find)?;
+    let mut found = find_parents(&child, &args.find, &args.policy.options(None))?;
     match (found.pop(), found.is_empty()) {
         (Some(parent), true) => Ok(parent),
         (Some(parent), false) => {

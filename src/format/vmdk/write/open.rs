@@ -6,6 +6,7 @@ use super::super::extents::{Content, Vmdk};
 use super::super::grain_map::GrainMap;
 use super::super::layout::GTES_PER_GT;
 use super::super::open::Loaded;
+use super::super::sesparse::SeSparse;
 use super::beneath::Beneath;
 use super::descriptor::DescriptorText;
 use super::disk::{Part, WritableVmdk, Writer};
@@ -115,10 +116,11 @@ pub(in super::super) fn open_files(
     let mut files = vec![None; layer.files.len()];
     files[0] = Some(file.clone());
     for (extent, line) in layer.extents.iter().zip(lines) {
-        let (Content::Flat { file: index, .. } | Content::Grains(GrainMap { file: index, .. })) =
-            &extent.content
-        else {
-            continue;
+        let index = match &extent.content {
+            Content::Zero => continue,
+            Content::Flat { file, .. }
+            | Content::Grains(GrainMap { file, .. })
+            | Content::SeSparse(SeSparse { file, .. }) => file,
         };
         let slot = &mut files[index.0 as usize];
         if slot.is_none() && line.access == Access::ReadWrite {
