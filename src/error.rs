@@ -1,12 +1,12 @@
 //! What can go wrong, typed so that a caller can match the cause and a person can act on the text.
 
-mod advice;
+mod hint;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::leaves::{Format, ReferenceKind, Rule, UnknownFormat};
+use crate::leaves::{Format, Hint, ReferenceKind, Rule, UnknownFormat};
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong.
 ///
 /// [`Error::class`] folds the variants into the few cases that most callers tell apart, and
-/// [`Error::advice`] says what the user can do.
+/// [`Error::hint`] says what can be done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -57,7 +57,7 @@ pub enum Error {
         /// What a file of that format is called.
         format: &'static str,
         /// What makes a disk of it.
-        advice: &'static str,
+        hint: Hint,
     },
 
     /// A name that an image gives for another file may not be opened under the caller's policy.
@@ -457,12 +457,12 @@ pub struct Defect {
     pub expected: String,
     /// What the file says.
     pub found: String,
-    /// What the user can do, where there is something.
-    pub advice: Option<&'static str>,
+    /// What can be done, where there is something of its own.
+    pub hint: Option<Hint>,
 }
 
 impl Defect {
-    /// A defect of `file`, without advice of its own.
+    /// A defect of `file`, without a hint of its own.
     pub(crate) fn new(
         format: Format,
         problem: Problem,
@@ -481,13 +481,13 @@ impl Defect {
             offset,
             expected,
             found,
-            advice: None,
+            hint: None,
         })
     }
 
-    /// Adds what the user can do.
-    pub(crate) fn advise(mut self: Box<Self>, advice: &'static str) -> Box<Self> {
-        self.advice = Some(advice);
+    /// Adds what can be done.
+    pub(crate) fn advise(mut self: Box<Self>, hint: Hint) -> Box<Self> {
+        self.hint = Some(hint);
         self
     }
 }

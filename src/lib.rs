@@ -47,7 +47,7 @@ pub mod windows;
 pub use chain::Child;
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
-pub use leaves::{Format, GIB, Ids, KIB, MIB, ReferenceKind, Rule, UnknownFormat};
+pub use leaves::{Format, GIB, Hint, Ids, KIB, MIB, ReferenceKind, Rule, UnknownFormat};
 pub use open::{Open, open};
 
 /// The README's example is run with the others.

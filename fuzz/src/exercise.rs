@@ -75,7 +75,7 @@ impl Read for Forwards<'_> {
 
 fn look_at(error: &Error) {
     assert!(!error.to_string().is_empty());
-    let _ = (error.class(), error.advice());
+    let _ = (error.class(), error.hint());
 }
 
 fn read(disk: &Disk) -> diskport::Result<()> {

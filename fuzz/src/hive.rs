@@ -90,5 +90,5 @@ pub fn exercise_store(input: Input) {
 
 fn look_at(error: &Error) {
     assert!(!error.to_string().is_empty());
-    let _ = (error.class(), error.advice());
+    let _ = (error.class(), error.hint());
 }

@@ -1,6 +1,7 @@
 //! Names that everything shares, and that know nothing of each other: formats, references, rules, identities.
 
 mod format;
+mod hint;
 mod ids;
 mod reference;
 mod rule;
@@ -8,6 +9,7 @@ mod units;
 mod zero;
 
 pub use format::{Format, UnknownFormat};
+pub use hint::Hint;
 pub use ids::Ids;
 pub use reference::ReferenceKind;
 pub use rule::Rule;

@@ -1,5 +1,7 @@
 //! The rules that a disk must keep to be converted to GPT and UEFI.
 
+use super::Hint;
+
 /// A rule of the conversion that a disk breaks; [`Error::NotConvertible`](crate::Error::NotConvertible) says where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -67,23 +69,19 @@ impl Rule {
         }
     }
 
-    /// What the user can do, in one sentence.
-    pub(crate) fn advice(self) -> Option<&'static str> {
+    /// What can be done about a disk that breaks it.
+    pub(crate) fn hint(self) -> Option<Hint> {
         match self {
-            Rule::PartitionType => Some(
-                "say what the partition is in a GPT, with --map and the type as it stands here: --map 0x83=GUID",
-            ),
-            Rule::DynamicDisk => Some("convert it to a basic disk first"),
-            Rule::LogicalPartitions => Some("move its content into primary partitions first"),
-            Rule::RoomBehind => Some("shrink the last partition, or grow the disk"),
-            Rule::Encrypted => Some("decrypt the volume first"),
-            Rule::SystemPartitionRoom => Some(
-                "free space on the last NTFS volume, or let a copy, or a VHDX child, grow with --esp grow",
-            ),
-            Rule::BootFiles => Some("name a folder with the boot files with --boot-files"),
-            Rule::Hibernated => Some("start Windows and shut it down with shutdown /s /t 0"),
-            Rule::DirtyVolume => Some("start Windows and run chkdsk"),
-            Rule::DirtyHive => Some("start Windows once and shut it down"),
+            Rule::PartitionType => Some(Hint::MapType),
+            Rule::DynamicDisk => Some(Hint::BasicDisk),
+            Rule::LogicalPartitions => Some(Hint::PrimaryPartitions),
+            Rule::RoomBehind => Some(Hint::RoomBehind),
+            Rule::Encrypted => Some(Hint::Decrypt),
+            Rule::SystemPartitionRoom => Some(Hint::SystemPartitionRoom),
+            Rule::BootFiles => Some(Hint::BringBootFiles),
+            Rule::Hibernated => Some(Hint::ShutDownWindows),
+            Rule::DirtyVolume => Some(Hint::RunChkdsk),
+            Rule::DirtyHive => Some(Hint::RestartWindows),
             Rule::PartitionTable
             | Rule::AlreadyGpt
             | Rule::Overlap

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::format::{self, foreign, vhd};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 /// Endings of names under which a file without any signature is taken for a raw disk.
@@ -35,7 +36,7 @@ pub(super) fn refuse_foreign(file: &ImageFile) -> Result<()> {
         Some(foreign) => Err(Error::ForeignFormat {
             file: file.name().to_owned(),
             format: foreign.name,
-            advice: foreign.advice,
+            hint: Hint::Elsewhere(foreign.advice),
         }),
         None => Ok(()),
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use diskport::{Error, ErrorClass};
 
 use crate::console::say;
+use crate::hint;
 
 /// Why a command failed.
 pub enum Failure {
@@ -23,8 +24,8 @@ impl Failure {
         let code = match self {
             Failure::Library(error) => {
                 say(&format!("diskport: {error}"));
-                if let Some(advice) = error.advice() {
-                    say(&format!("  {advice}"));
+                if let Some(hint) = error.hint() {
+                    say(&format!("  {}", hint::words(hint)));
                 }
                 match error.class() {
                     ErrorClass::Usage => 2,

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod console;
 mod failure;
+mod hint;
 mod limits;
 mod signals;
 mod size;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use byteorder::{BigEndian, ByteOrder};
 
-use super::footer::{Found, PIECES};
+use super::footer::Found;
 use super::header::{HEADER, Header};
 use super::layout::*;
 use crate::disk::{LayerInfo, WarningKind};
@@ -13,6 +13,7 @@ use crate::error::{Error, Problem, Result};
 use crate::format::tools::space::Space;
 use crate::format::tools::table::{PagedTable, TableCursor};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 pub(super) const BAT: &str = "BAT";
@@ -153,7 +154,7 @@ impl Bat {
             let defect = file.defect_box(Format::Vhd, Problem::OutOfFile, BAT, at, expected, place);
             // Where the footer is whole, so is the file.
             let cut = self.data_end == file.size();
-            return if cut { defect.advise(PIECES) } else { defect }.into();
+            return if cut { defect.advise(Hint::JoinPieces) } else { defect }.into();
         }
         let taken = |range: &Range<u64>| block.start < range.end && range.start < block.end;
         let structure = self.structures.iter().find(|(_, range)| taken(range));

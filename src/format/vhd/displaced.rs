@@ -9,6 +9,7 @@ use super::footer::{FOOTER, PIECE, is_good, is_zeros};
 use super::layout::{FIXED, FOOTER_COOKIE, Footer, SECTOR};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 /// Bytes at the end of what a file holds that are searched, where most files are none that are looked for.
@@ -45,14 +46,9 @@ pub(super) fn displaced(file: &ImageFile, within: u64) -> Result<Option<Error>> 
         Some(behind) => (format!("one at {}, and {behind} bytes behind it", lost.at), Problem::Value),
         None => (format!("one at {} that is cut", lost.at), Problem::Truncated),
     };
-    let advice = if lost.followed_by_nothing {
-        "check --format vhd --repair ends the file with it; a raw disk that only looks so is read with --format raw"
-    } else {
-        "check --format vhd --repair --allow-loss ends the file with it, and cuts off what is behind; a raw disk that only \
-         looks so is read with --format raw"
-    };
+    let hint = if lost.followed_by_nothing { Hint::EndWithFooter } else { Hint::CutBehindFooter };
     let expected = "a fixed disk's footer at the file's end";
-    Ok(Some(file.defect_box(Format::Vhd, problem, FOOTER, lost.at, expected, found).advise(advice).into()))
+    Ok(Some(file.defect_box(Format::Vhd, problem, FOOTER, lost.at, expected, found).advise(hint).into()))
 }
 
 fn lost_from(file: &ImageFile, from: u64) -> Result<Option<Lost>> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::footer::{self, Found, PIECES};
+use super::footer::{self, Found};
 use super::footer_pair::FooterPair;
 use super::layout::{Footer, SECTOR};
 use super::skeleton;
@@ -13,6 +13,7 @@ use crate::error::{Error, Problem, Result};
 use crate::findings::Repairs;
 use crate::format::tools::flat::FlatLayer;
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
 pub(super) fn open(file: ImageFile, found: &Found, mut info: LayerInfo) -> Result<FlatLayer> {
@@ -28,7 +29,7 @@ pub(super) fn check(file: &ImageFile, found: &Found, info: &mut LayerInfo) -> Re
         let bytes = format!("{stored} bytes");
         return Err(file
             .defect_box(Format::Vhd, Problem::Truncated, "data", 0, expected, bytes)
-            .advise(PIECES)
+            .advise(Hint::JoinPieces)
             .into());
     }
     let current = found.footer.current_size.get();

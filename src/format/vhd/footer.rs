@@ -10,16 +10,12 @@ use super::layout::*;
 use crate::disk::{Geometry, Warning, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::leaves::is_zero;
 use crate::storage::ImageFile;
 
 pub(super) const FOOTER: &str = "footer";
 pub(super) const COPY: &str = "copy of the footer";
-
-/// What to do about a file that holds only a part of the disk. Virtual PC split images into such pieces; only the
-/// last of them has a footer, and none says that there are others.
-pub(super) const PIECES: &str = "the file was cut, or is one piece of a split disk (.vhd, .v01, .v02, …): \
-     join the pieces in this order into one file";
 
 /// Bytes that are searched at once.
 pub(super) const PIECE: u64 = 1 << 20;
@@ -82,7 +78,7 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
             let cookie = "\"v_poison\", which XenServer's vhd-util writes while it changes the size";
             return Err(file
                 .defect_box(Format::Vhd, Problem::Unsupported, FOOTER, candidate.offset, expected, cookie)
-                .advise("let vhd-util finish or revert the change with its journal")
+                .advise(Hint::FinishWithVhdUtil)
                 .into());
         }
     }
@@ -115,14 +111,14 @@ pub(super) fn find(file: &ImageFile) -> Result<Found> {
             let cookie = end.footer.cookie.escape_ascii();
             Err(file
                 .defect_box(Format::Vhd, Problem::Signature, FOOTER, at, expected, format!("\"{cookie}\""))
-                .advise(PIECES)
+                .advise(Hint::JoinPieces)
                 .into())
         }
         (State::Missing, State::Good) => {
             let expected = "a fixed disk's footer in the last sector";
             Err(file
                 .defect_box(Format::Vhd, Problem::Truncated, FOOTER, file.size(), expected, "only one at 0")
-                .advise(PIECES)
+                .advise(Hint::JoinPieces)
                 .into())
         }
         (state, _) => {
@@ -285,7 +281,7 @@ fn contradiction(
 ) -> Error {
     let expected = format!("the {field} of the footer at {}, {}", end.offset, at_end.to_string());
     file.defect_box(Format::Vhd, Problem::Ambiguous, COPY, copy.offset, expected, at_begin.to_string())
-        .advise("a change of the disk was cut off, or the file was tampered with: finish the change with the tool that made it")
+        .advise(Hint::FinishChange)
         .into()
 }
 

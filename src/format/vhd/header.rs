@@ -3,11 +3,12 @@
 use std::mem::offset_of;
 use std::ops::Range;
 
-use super::footer::{Found, PIECES};
+use super::footer::Found;
 use super::layout::*;
 use crate::disk::{LayerInfo, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 pub(super) const HEADER: &str = "dynamic disk header";
@@ -70,7 +71,7 @@ impl Header {
             let cookie = format!("\"{}\"", fields.cookie.escape_ascii());
             let defect =
                 file.defect_box(Format::Vhd, problem, HEADER, self.offset, "the cookie \"cxsparse\"", cookie);
-            return Err(if found.has_copy { defect } else { defect.advise(PIECES) }.into());
+            return Err(if found.has_copy { defect } else { defect.advise(Hint::JoinPieces) }.into());
         }
         if fields.computed_checksum() != fields.checksum.get() {
             let expected = format!("{:#010x}", fields.computed_checksum());

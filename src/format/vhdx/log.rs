@@ -15,6 +15,7 @@ use super::header::{Current, HEADER_SECTION};
 use super::layout::LogEntryHeader;
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::Hint;
 use crate::leaves::MIB;
 use crate::storage::ImageFile;
 
@@ -24,9 +25,6 @@ pub(crate) const SECTOR: u64 = 4096;
 const MAX_LOG: u64 = 256 * MIB;
 /// How much of the log is read at once.
 const PIECE: u64 = 256 << 10;
-
-pub(crate) const ADVICE: &str = "the image was not closed cleanly and its log is damaged: attach it once where it was \
-                                 last written, or go back to a backup; its content cannot be trusted";
 
 /// Where the log lies.
 pub(crate) fn place(file: &ImageFile, current: &Current) -> Result<Range<u64>> {
@@ -220,6 +218,6 @@ impl<'a> Log<'a> {
     /// The error for a defect in a sector of the log.
     pub(crate) fn defect(&self, sector: u64, expected: impl Into<String>, found: impl Into<String>) -> Error {
         let at = self.at(sector);
-        self.file.defect_box(Vhdx, Problem::Log, "log", at, expected, found).advise(ADVICE).into()
+        self.file.defect_box(Vhdx, Problem::Log, "log", at, expected, found).advise(Hint::AttachOnce).into()
     }
 }

@@ -12,6 +12,7 @@ use super::locator;
 use crate::disk::ParentRef;
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 use crate::{GIB, MIB};
 
@@ -316,6 +317,6 @@ fn incomplete(file: &ImageFile, at: u64) -> Error {
         "a finished file",
         "the item INCOMPLETE_FILE: whoever made the file did not finish it",
     )
-    .advise("make the image anew: it was left in the middle of being created or converted")
+    .advise(Hint::MakeAnew)
     .into()
 }

@@ -4,10 +4,11 @@ use zerocopy::FromBytes;
 
 use super::allocation::MAX_FILE;
 use super::layout::{LogDataSector, LogDescriptor, LogEntryHeader};
-use super::log::{ADVICE, Entry, Log, SECTOR, Sequence};
+use super::log::{Entry, Log, SECTOR, Sequence};
 use super::overlay::{Overlay, Source};
 use crate::error::{Problem, Result};
 use crate::leaves::Format::Vhdx;
+use crate::leaves::Hint;
 use crate::leaves::KIB;
 
 /// The headers, at the beginning of the file, are written without the log and cannot be part of it.
@@ -34,7 +35,7 @@ pub(crate) fn replay(log: &Log<'_>, sequence: &Sequence) -> Result<Overlay> {
                     format!("a file of at least {} bytes (FlushedFileOffset)", head.flushed_file_offset),
                     format!("{} bytes", file.size()),
                 )
-                .advise(ADVICE)
+                .advise(Hint::AttachOnce)
                 .into());
         }
         if head.last_file_offset > MAX_FILE {

@@ -3,6 +3,7 @@
 use super::layout::{KDMV, MARKER_FOOTER, Marker, SECTOR};
 use crate::error::{Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::leaves::is_zero;
 use crate::storage::ImageFile;
 
@@ -13,7 +14,7 @@ const TAIL: u64 = 128 * 1024;
 pub(super) fn find(file: &ImageFile) -> Result<u64> {
     let truncated = |structure, offset, expected: &str, found: String| {
         file.defect_box(Format::Vmdk, Problem::Truncated, structure, offset, expected, found)
-            .advise("the file was cut, or its writer did not finish: obtain the whole file")
+            .advise(Hint::WholeFile)
             .into()
     };
     let sectors = file.size() / SECTOR;

@@ -10,6 +10,7 @@ use super::reconcile;
 use crate::disk::{FileIndex, Mapping, MappingKind};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::leaves::is_zero;
 use crate::storage::ImageFile;
 
@@ -388,10 +389,7 @@ impl Cursor<'_> {
         let expected = "the same in both copies";
         self.file
             .defect_box(Format::Vmdk, Problem::Ambiguous, structure, at, expected, found)
-            .advise(
-                "repair the image with vmware-vdiskmanager -R, or say with --grain-table primary or \
-                 --grain-table redundant which copy counts",
-            )
+            .advise(Hint::ChooseGrainTable)
             .into()
     }
 }

@@ -16,6 +16,7 @@ use super::layout::{
 use super::packed::Packing;
 use crate::error::{Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 /// Sectors of a grain, by policy: what writers have used. The specification allows any power of two above 8, which
@@ -83,7 +84,7 @@ impl Header {
                     format!("the newline test bytes {NEWLINE_TEST:02x?}"),
                     format!("{:02x?}", raw.newline_test),
                 )
-                .advise("the file was transferred in text mode, which damages it: transfer it again in binary mode")
+                .advise(Hint::TransferBinary)
                 .into());
         }
         let version = raw.version.get();

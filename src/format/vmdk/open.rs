@@ -13,6 +13,7 @@ use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Linkage, ParentRef, War
 use crate::error::{Problem, Result};
 use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 /// What a file is, by its first bytes.
@@ -104,7 +105,7 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Loaded> {
     if len == 0 {
         return Err(file
             .defect_box(Format::Vmdk, Problem::Descriptor, "header", 0, "an embedded descriptor", "none")
-            .advise("this is one extent of a disk: open the descriptor that names it")
+            .advise(Hint::OpenDescriptor)
             .into());
     }
     let text = file.read_vec(Format::Vmdk, "descriptor", start, len, descriptor::MAX_BYTES)?;
@@ -169,7 +170,7 @@ fn open_bare_cowd(file: ImageFile, context: &OpenContext<'_>) -> Result<Vmdk> {
                 "a disk without a parent",
                 "a child",
             )
-            .advise("open the descriptor that names this extent: it says which parent the disk has")
+            .advise(Hint::OpenDescriptorOfChild)
             .into());
     }
     let mut info = LayerInfo::new(Format::Vmdk, "vmfsSparse", 0);

@@ -14,6 +14,7 @@ use super::layout::{
 use crate::disk::{FileIndex, Mapping};
 use crate::error::{Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::ImageFile;
 
 /// Sectors of a grain, and of a grain table: the only values seen, and those that qemu takes.
@@ -128,7 +129,7 @@ fn check_journal(file: &ImageFile, at: u64) -> Result<()> {
                 "no journal to be replayed",
                 raw.replay_journal.to_string(),
             )
-            .advise("open the disk once with ESXi, which replays the journal")
+            .advise(Hint::ReplayWithEsxi)
             .into());
     }
     Ok(())

@@ -18,6 +18,7 @@ use crate::deflate::inflate;
 use crate::disk::{Block, Buffer, Data, Disk, LayerInfo};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format;
+use crate::leaves::Hint;
 use crate::storage::{FileRole, ImageFile, MemoryStorage};
 
 /// Reads a streamOptimized VMDK strictly forwards and yields the disk's blocks in order.
@@ -368,10 +369,7 @@ impl<R> Source<R> {
         let (expected, found) = ("more of the stream", "its end");
         self.name
             .defect_box(Format::Vmdk, Problem::Truncated, structure, at, expected, found)
-            .advise(
-                "obtain the whole stream; if it is whole, its tables lie in front and it has no end marker: \
-                 open it as a file",
-            )
+            .advise(Hint::WholeStream)
             .into()
     }
 }

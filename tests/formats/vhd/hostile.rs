@@ -195,7 +195,7 @@ fn footers_that_make_two_disks_of_one() {
         (16, &1024_u64.to_be_bytes()),
     ] {
         let defect = refused(dynamic().set_footer(at, value), Problem::Ambiguous, "copy of the footer");
-        assert!(defect.advice.is_some());
+        assert!(defect.hint.is_some());
     }
     // A guest that writes a footer into its first sector.
     let mut image = fixed();
@@ -222,7 +222,7 @@ fn unknown_and_refused_features() {
     let poison = b"v_poison";
     refused(dynamic().set_footers(0, poison), Problem::Unsupported, "footer");
     refused(dynamic().set_footer(0, poison), Problem::Unsupported, "footer");
-    assert!(refused(dynamic().set_copy(0, poison), Problem::Unsupported, "footer").advice.is_some());
+    assert!(refused(dynamic().set_copy(0, poison), Problem::Unsupported, "footer").hint.is_some());
     // Its first version had bitmaps of its own kind.
     let early = dynamic().set_footers(28, b"tap\0").set_footers(32, &1_u32.to_be_bytes()).take();
     assert!(defect(early).found.contains("0.1"));
@@ -252,18 +252,18 @@ fn parts_of_a_disk() {
     let mut last_piece_of_fixed = fixed();
     last_piece_of_fixed.bytes.drain(..SECTOR);
     let found = refused(&mut last_piece_of_fixed, Problem::Truncated, "data");
-    assert!(found.advice.is_some_and(|advice| advice.contains("split")));
+    assert!(found.hint == Some(diskport::Hint::JoinPieces));
 
     let mut last_piece_of_dynamic = dynamic();
     last_piece_of_dynamic.bytes.drain(..4 * SECTOR);
     let found = refused(&mut last_piece_of_dynamic, Problem::Truncated, "dynamic disk header");
-    assert!(found.advice.is_some_and(|advice| advice.contains("split")));
+    assert!(found.hint == Some(diskport::Hint::JoinPieces));
 
     let mut first_piece = dynamic();
     let half = first_piece.bytes.len() / 2;
     first_piece.bytes.truncate(half);
     let found = refused(&mut first_piece, Problem::OutOfFile, "BAT");
-    assert!(found.advice.is_some_and(|advice| advice.contains("split")));
+    assert!(found.hint == Some(diskport::Hint::JoinPieces));
 
     let mut footer_in_front = fixed();
     let footer = footer_in_front.footer;

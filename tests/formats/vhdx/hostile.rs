@@ -236,7 +236,7 @@ fn required_items() {
 fn an_unfinished_file() {
     let file = with_items(|items| items.push((guid("71cc85f0-1b69-4e28-9558-c3bf83ae75d3"), 4, Vec::new())));
     let defect = refused(file, Problem::Truncated, "metadata table entry");
-    assert!(defect.advice.is_some() && defect.found.contains("INCOMPLETE_FILE"));
+    assert!(defect.hint.is_some() && defect.found.contains("INCOMPLETE_FILE"));
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn refused(file: Vec<u8>, problem: Problem, structure: &str) -> Defect {
 #[track_caller]
 fn bad_log(file: Vec<u8>) -> Defect {
     let defect = refused(file, Problem::Log, "log");
-    assert!(defect.advice.is_some());
+    assert!(defect.hint.is_some());
     defect
 }
 
@@ -141,7 +141,7 @@ fn a_file_shorter_than_what_was_flushed() {
     for flushed in [len + 1, 1 << 63, u64::MAX] {
         let defect =
             refused(with(&Entry { flushed, ..entry(vec![data()]) }), Problem::Truncated, "log entry");
-        assert!(defect.advice.is_some());
+        assert!(defect.hint.is_some());
     }
     read_all(&Open::new(), with(&Entry { flushed: len, ..entry(vec![data()]) })).expect("all is there");
 }

@@ -102,7 +102,7 @@ fn versions_flags_and_algorithms() {
 fn transferred_as_text() {
     let damaged = edited(|b| put(&mut b.bytes, field::NEWLINES, b"\n \n\n"));
     is(&damaged, Problem::Truncated, "header");
-    assert!(damaged.advice.expect("advice").contains("binary"));
+    assert_eq!(damaged.hint, Some(diskport::Hint::TransferBinary));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn differing_tables() {
     let table = monolithic().build().redundant_tables[0] as usize * SECTOR;
     let differs = edited(|b| put32(&mut b.bytes, table + 4, 0));
     is(&differs, Problem::Ambiguous, "grain table");
-    assert!(differs.advice.expect("advice").contains("--grain-table"));
+    assert_eq!(differs.hint, Some(diskport::Hint::ChooseGrainTable));
     let built = monolithic().build();
     assert_eq!(differs.offset, built.tables[0] * SECTOR as u64 + 4);
     for directory in [built.gd, built.rgd] {
@@ -274,7 +274,7 @@ fn a_piece_is_not_a_disk() {
     disk.descriptor = None;
     let alone = defect(disk.build().bytes);
     is(&alone, Problem::Descriptor, "header");
-    assert!(alone.advice.expect("advice").contains("descriptor"));
+    assert_eq!(alone.hint, Some(diskport::Hint::OpenDescriptor));
 }
 
 /// The defect of a disk of one extent beside its descriptor.
@@ -373,7 +373,7 @@ fn sesparse_headers_and_tables() {
     is(&edited(VOLATILE, 1), Problem::Signature, "seSparse volatile header");
     let replay = edited(VOLATILE + 24, 1);
     is(&replay, Problem::Log, "seSparse volatile header");
-    assert!(replay.advice.is_some());
+    assert!(replay.hint.is_some());
     is(&edited(DIRECTORY, 5), Problem::Value, "grain directory");
     is(&edited(DIRECTORY, 0x1000_0000_ffff_ffff), Problem::OutOfFile, "grain directory");
     for entry in [1, 0x4000_0000_0000_0000, u64::MAX] {

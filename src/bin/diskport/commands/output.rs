@@ -12,6 +12,7 @@ use diskport::job::{Cancel, Progress};
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
 use crate::failure::Failure;
+use crate::hint;
 use crate::signals;
 use crate::size::show;
 
@@ -39,7 +40,7 @@ pub fn warn_of_place(path: &Path, policy: PolicyArgs) {
     let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy };
     if let Err(problem) = policy.options(None).open_path(path) {
         say(&format!("diskport: warning: {}: does not open by itself: {problem}", path.display()));
-        problem.advice().iter().for_each(|advice| say(&format!("  {advice}")));
+        problem.hint().iter().for_each(|hint| say(&format!("  {}", hint::words(*hint))));
     }
 }
 
