@@ -200,9 +200,13 @@ impl Bat {
 
     /// Where the sector bitmap block lies that covers a PARTIALLY_PRESENT block.
     pub(super) fn bitmap(&self, cursor: &mut TableCursor<'_, u64>, block: u64) -> Result<u64> {
-        let index = self.bitmap_index(block);
-        let entry = BatEntry(cursor.get(index)?);
-        self.bitmap_at(cursor, index, entry)
+        let entry = self.bitmap_entry(cursor, block)?;
+        self.bitmap_at(cursor, self.bitmap_index(block), entry)
+    }
+
+    /// The entry of the sector bitmap block that covers a payload block.
+    pub(super) fn bitmap_entry(&self, cursor: &mut TableCursor<'_, u64>, block: u64) -> Result<BatEntry> {
+        cursor.get(self.bitmap_index(block)).map(BatEntry)
     }
 
     /// Where the sector bitmap block lies whose entry is at `index`.

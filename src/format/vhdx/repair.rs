@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::bat_check;
+use super::bat_check::{self, Mend};
 use super::contents::{Contents, Replayed};
 use super::header;
 use super::region;
@@ -10,10 +10,10 @@ use super::write::headers::Headers;
 use super::write::journal::{Journal, Session};
 use super::write::recover;
 use crate::error::{Error, Result};
-use crate::findings::{Repair, Repairs};
+use crate::findings::Repairs;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
-/// Entries of the BAT that are repaired between two walks through it.
+/// Entries of the BAT that are repaired at once.
 const BATCH: usize = 1 << 16;
 
 /// Repairs `file` as far as `repairs` allows. What cannot be repaired is left as it is: a check tells.
@@ -52,7 +52,7 @@ fn repair_all(file: &WritableFile, repairs: Repairs) -> Result<()> {
         let table = region::moved(&view, &contents.regions, region::BAT, &contents.regions.bat)?;
         file.write_all_at(&table, bad)?;
     }
-    repair_bat(&mut journal, &contents, repairs)?;
+    repair_bat(file, &mut journal, &contents, repairs)?;
     journal.close(file.size()?)
 }
 
@@ -65,32 +65,69 @@ fn clear_log(file: &WritableFile, image: &ImageFile) -> Result<()> {
     })
 }
 
-/// Repairs entry by entry, until a walk through the BAT finds nothing that may be repaired.
-fn repair_bat(journal: &mut Journal, contents: &Contents, repairs: Repairs) -> Result<()> {
-    let allowed = |repair: &Option<Repair>| {
-        repair.as_ref().is_some_and(|it| it.loses.is_none() || repairs == Repairs::All)
-    };
-    loop {
+/// Repairs entry by entry, until a walk through the BAT changes nothing.
+///
+/// A walk may bring to light what an entry that is no more has hidden. There are few walks: what is repaired has no
+/// place that the next one could find fault with.
+fn repair_bat(
+    file: &WritableFile,
+    journal: &mut Journal,
+    contents: &Contents,
+    repairs: Repairs,
+) -> Result<()> {
+    let mut changed = true;
+    while changed {
+        changed = false;
         let view = journal.view()?;
-        let mut changes = Vec::new();
+        let mut entries = Vec::new();
         bat_check::walk(&view, contents, |fault| {
-            if allowed(&fault.repair) && changes.len() < BATCH {
-                let lossless = fault.repair.is_some_and(|repair| repair.loses.is_none());
-                changes.push((fault.index, fault.entry, lossless));
+            let loses = fault.repair.map(|repair| repair.loses.is_some());
+            match (loses, fault.mend) {
+                (None, _) => {}
+                (Some(true), _) if repairs != Repairs::All => {}
+                (Some(loses), Mend::Entry { index, entry }) => entries.push((index, entry, loses)),
+                (Some(_), Mend::Length(size)) => {
+                    // No byte that could be read is another now: children still know the disk.
+                    journal.begin(Session::FileChanged)?;
+                    file.set_size(size)?;
+                    changed = true;
+                }
+            }
+            if entries.len() == BATCH {
+                changed |= replace(journal, contents, &view, &mut entries)?;
             }
             Ok(())
         })?;
-        if changes.is_empty() {
-            return Ok(());
+        changed |= replace(journal, contents, &view, &mut entries)?;
+        if changed {
+            journal.publish()?;
         }
-        for (index, entry, lossless) in changes {
-            journal.begin(if lossless { Session::FileChanged } else { Session::DataChanged })?;
-            if journal.room() == 0 {
-                journal.publish()?;
-            }
-            journal.patch(contents.bat.table.entry_offset(index), &entry.to_le_bytes())?;
-            contents.bat.table.forget(index);
-        }
-        journal.publish()?;
     }
+    Ok(())
+}
+
+/// Gives entries of the BAT the values that they are to have, and says whether any of them had another.
+fn replace(
+    journal: &mut Journal,
+    contents: &Contents,
+    view: &ImageFile,
+    entries: &mut Vec<(u64, u64, bool)>,
+) -> Result<bool> {
+    let table = &contents.bat.table;
+    let mut cursor = table.cursor(view);
+    let mut changed = false;
+    for &(index, entry, loses) in &*entries {
+        if cursor.get(index)? == entry {
+            continue;
+        }
+        changed = true;
+        journal.begin(if loses { Session::DataChanged } else { Session::FileChanged })?;
+        if journal.room() == 0 {
+            journal.publish()?;
+        }
+        journal.patch(table.entry_offset(index), &entry.to_le_bytes())?;
+    }
+    // Only now, so that a page is not read again for each of its entries.
+    entries.drain(..).for_each(|(index, ..)| table.forget(index));
+    Ok(changed)
 }

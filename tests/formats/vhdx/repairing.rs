@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use diskport::check::{Checked, Repairs, Severity};
+use diskport::storage::{Faults, FaultyStorage};
 use diskport::{Error, Open, Problem};
 
 use super::builder::{
@@ -11,7 +12,7 @@ use super::builder::{
 };
 use super::model::noise;
 use super::writing::{assert_clean, open};
-use crate::support::assert_reads_as;
+use crate::support::{Shared, assert_reads_as};
 
 /// A disk of four blocks, two of them full.
 fn image() -> (Image, Vec<u8>) {
@@ -257,4 +258,122 @@ fn headers_that_cannot_count_on() {
     case.finds(Severity::Error, Problem::Value, "header");
     case.refuses_or_cannot_be_read();
     reads(&case.path(), &model);
+}
+
+/// What the file has of a block is kept, and what it lacks becomes zeros; a block of which it has nothing is given up.
+#[test]
+fn a_block_that_was_cut_with_the_file() {
+    let (image, model) = image();
+    let whole = image.build();
+    for missing in [1, 511, 4096, (1 << 19) + 7, (1 << 20) - 1] {
+        let case = Case::new(whole[..whole.len() - missing].to_vec());
+        case.finds(Severity::Error, Problem::OutOfFile, "BAT entry");
+        let mut model = model.clone();
+        model[(3 << 20) - missing..3 << 20].fill(0);
+        case.is_mended_with_loss(&model);
+        let size = std::fs::metadata(case.path()).expect("a file").len();
+        assert_eq!(size, whole.len() as u64);
+        let mut mended = std::fs::read(case.path()).expect("read");
+        mended.truncate(whole.len() - missing);
+        assert!(mended[BAT..] == case.bytes[BAT..], "nothing else is changed");
+        // Its children still know it: no byte that they could read is another.
+        let data_guid = |bytes: &[u8]| bytes[HEADERS[0] + 32..HEADERS[0] + 48].to_vec();
+        assert_eq!(data_guid(&mended), data_guid(&case.bytes));
+    }
+    let case = Case::new(whole[..whole.len() - (1 << 20)].to_vec());
+    let mut model = model;
+    model[2 << 20..3 << 20].fill(0);
+    case.is_mended_with_loss(&model);
+    assert_eq!(std::fs::metadata(case.path()).expect("a file").len(), case.bytes.len() as u64);
+}
+
+/// Of two blocks that claim a place, the one that is whole keeps it, whichever comes first.
+#[test]
+fn a_block_that_was_cut_and_is_not_alone() {
+    for (cut, kept) in [(0, 1), (1, 0)] {
+        let mut image = Image::empty(8 * MIB, 2 * MIB, 512);
+        image.blocks[kept as usize] = Block::Full(noise(2 << 20, 1));
+        let mut bytes = image.build();
+        let place = get_u64(&bytes, image.entry_at(kept)) + MIB;
+        put(&mut bytes, image.entry_at(cut), &place.to_le_bytes());
+        let case = Case::new(bytes);
+        let mut model = vec![0; 8 << 20];
+        model[(kept as usize) << 21..][..2 << 20].copy_from_slice(&noise(2 << 20, 1));
+        case.is_mended_with_loss(&model);
+        assert_eq!(std::fs::metadata(case.path()).expect("a file").len(), case.bytes.len() as u64);
+    }
+}
+
+/// The last block may be shorter on the disk than in the file, and what the disk lacks may be missing.
+#[test]
+fn a_last_block_that_was_cut() {
+    let mut image = Image::empty(3 * MIB + 4096, MIB, 512);
+    image.blocks[3] = Block::Full(noise(4096, 1));
+    image.cut = true;
+    let whole = image.build();
+    let case = Case::new(whole.clone());
+    assert!(case.check().is_clean());
+    let case = Case::new(whole[..whole.len() - 100].to_vec());
+    let mut model = vec![0; (3 << 20) + 4096];
+    model[3 << 20..].copy_from_slice(&noise(4096, 1));
+    model[(3 << 20) + 3996..].fill(0);
+    case.is_mended_with_loss(&model);
+}
+
+/// The bits that are there still say which sectors are the child's.
+#[test]
+fn a_sector_bitmap_that_was_cut() {
+    let parent = Image::empty(4 * MIB, MIB, 512);
+    let linkage = uuid::Uuid::from_bytes_le(parent.data_guid).to_string();
+    let mut child = Image::child(4 * MIB, MIB, 512, &linkage);
+    child.blocks[1] = Block::Partial(noise(1 << 20, 1), vec![true; 2048]);
+    let mut bytes = child.build();
+    // The bitmap behind the payload, at the file's end.
+    let (bitmap, payload) = (child.bitmap_entry_at(0), child.entry_at(1));
+    let (first, second) = (get_u64(&bytes, bitmap) & !7, get_u64(&bytes, payload) & !7);
+    let (a, b) = (first as usize, second as usize);
+    assert_eq!(b, a + (1 << 20));
+    let (front, back) = bytes[a..].split_at_mut(1 << 20);
+    front.swap_with_slice(back);
+    put(&mut bytes, bitmap, &(second | 6).to_le_bytes());
+    put(&mut bytes, payload, &(first | 7).to_le_bytes());
+    bytes.truncate(bytes.len() - 100_000);
+    let case = Case::new(bytes);
+    std::fs::write(case.folder.path().join("parent.vhdx"), parent.build()).expect("written");
+    case.finds(Severity::Error, Problem::OutOfFile, "BAT entry");
+    let mut model = vec![0; 4 << 20];
+    model[1 << 20..2 << 20].copy_from_slice(&noise(1 << 20, 1));
+    case.is_mended_with_loss(&model);
+}
+
+/// A disk without a parent has no sector bitmaps: whatever stands in their entries is taken away, and the repair ends.
+#[test]
+fn sector_bitmaps_of_a_disk_without_a_parent() {
+    let image = Image::empty(4097 * MIB, MIB, 512);
+    for entry in [1, 2, 3, 4, 5, 6, 7, 8, 0xf_fff8, (64 * MIB) | 1, (64 * MIB) | 6, 5 * MIB, u64::MAX] {
+        let mut bytes = image.build();
+        put(&mut bytes, image.bitmap_entry_at(0), &entry.to_le_bytes());
+        let case = Case::new(bytes);
+        case.finds(Severity::Warning, Problem::Value, "BAT entry");
+        let checked = case.repair(Repairs::Lossless);
+        assert!(checked.findings.is_empty(), "{entry:#x}: {:#?}", checked.findings);
+        assert_eq!(std::fs::read(case.path()).expect("read")[BAT..], image.build()[BAT..]);
+    }
+}
+
+/// A repair is not longer than the table: each entry is changed once.
+#[test]
+fn a_table_full_of_bad_entries() {
+    let image = Image::empty(100_000 * MIB, MIB, 512);
+    let mut bytes = image.build();
+    for block in 0..100_000 {
+        let entry = [5_u64, (64 * MIB) | 6, (64 * MIB) | 2, 9 << 3][block as usize % 4];
+        put(&mut bytes, image.entry_at(block), &entry.to_le_bytes());
+    }
+    let case = Shared::new(bytes);
+    let counted = FaultyStorage::with(case, Faults::none());
+    let checked = Open::new().repair_storage(counted.clone(), Repairs::All).expect("repairs");
+    assert_clean(&checked);
+    // 800 KB in sectors of 4 KiB, 126 of them to an entry of the log; twice read, and some for the rest.
+    assert!(counted.calls() < 3 * 200 + 200, "{} calls", counted.calls());
 }
