@@ -12,7 +12,7 @@ use detect::detect;
 use parents::Chain;
 
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Disk, Layer, WritableDisk};
+use crate::disk::{Disk, Layer, Losses, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, Choices, OpenContext, vhd::SizeField, vmdk::GrainTables};
 use crate::leaves::Format;
@@ -74,6 +74,7 @@ pub struct Open {
     missing_parent_allowed: bool,
     max_depth: usize,
     choices: Choices,
+    losses: Option<Losses>,
 }
 
 impl Default for Open {
@@ -103,6 +104,7 @@ impl Open {
             missing_parent_allowed: false,
             max_depth: DEFAULT_DEPTH,
             choices: Choices::default(),
+            losses: None,
         }
     }
 
@@ -157,6 +159,18 @@ impl Open {
         self
     }
 
+    /// Opens a damaged image for reading, as far as it can be read; see [`Disk::salvaged`]. What cannot be is added to
+    /// `losses`. Beside what other disks lose, these do:
+    /// - what the log of a VHDX holds, when it cannot be replayed,
+    /// - what lies beyond the end of a file that was cut,
+    /// - what a missing parent or extent holds, or one that is another, may not be opened, or cannot be read at all.
+    ///
+    /// Headers, and what else says how large the disk is and where its tables are, must be sound. Nothing else than reading
+    /// is changed by it: [`check`](Self::check) finds what it finds, and damaged images are not written to.
+    pub fn salvage(self, losses: &Losses) -> Self {
+        Self { losses: Some(losses.clone()), ..self }
+    }
+
     /// Opens the image in `storage`.
     ///
     /// # Errors
@@ -196,7 +210,7 @@ impl Open {
     }
 
     fn writable(&self, file: WritableFile, default: &dyn Resolver) -> Result<WritableDisk> {
-        let disk = self.open_file(file.image(FileRole::Image)?, default)?;
+        let disk = self.open_sound(file.image(FileRole::Image)?, default)?;
         disk.check_complete()?;
         merging::check_not_merging(disk.chain())?;
         let Some(top) = disk.chain().first() else {
@@ -279,9 +293,17 @@ impl Open {
         OpenContext { resolver, choices: self.choices }
     }
 
+    /// Opens `file` for reading.
     fn open_file(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
-        let context = self.context(default);
-        Chain::new(self, context).open(file)
+        let Some(losses) = &self.losses else { return self.open_sound(file, default) };
+        let mut context = self.context(default);
+        context.choices.salvage = true;
+        Chain::new(self, context).open(file)?.salvaged(losses)
+    }
+
+    /// The same, of an image without damage.
+    fn open_sound(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
+        Chain::new(self, self.context(default)).open(file)
     }
 }
 

@@ -153,6 +153,8 @@ pub struct LayerInfo {
     pub dirty_log: bool,
     /// What is odd but does not hinder reading.
     pub warnings: Vec<Warning>,
+    /// What is lost of the image without a place on the disk, when it is salvaged.
+    pub(crate) unplaced_loss: Option<String>,
 }
 
 impl LayerInfo {
@@ -173,6 +175,7 @@ impl LayerInfo {
             compressed: false,
             dirty_log: false,
             warnings: Vec::new(),
+            unplaced_loss: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod patch;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
 mod read;
+mod salvage;
 mod slice;
 mod storage;
 mod warning;
@@ -37,6 +38,7 @@ pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
 };
 pub(crate) use may_differ::MayDiffer;
+pub use salvage::{Loss, Losses};
 pub use slice::Window;
 pub use warning::{Warning, WarningKind};
 pub use writable::{Compaction, WritableDisk};

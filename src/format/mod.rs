@@ -41,7 +41,7 @@ pub(crate) fn open(format: Format, file: ImageFile, context: &OpenContext<'_>) -
     match format {
         Format::Raw => raw::open(file),
         Format::Vhd => vhd::open(file, context),
-        Format::Vhdx => vhdx::open(file),
+        Format::Vhdx => vhdx::open(file, context),
         Format::Vmdk => vmdk::open(file, context),
     }
 }

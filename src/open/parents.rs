@@ -51,7 +51,10 @@ impl<'a> Chain<'a> {
                     problem,
                     Error::ParentMissing { .. } | Error::ParentMismatch { .. } | Error::NotAllowed { .. }
                 );
-                return if missing && self.open.missing_parent_allowed {
+                let damaged =
+                    matches!(problem, Error::Defect(_) | Error::Io { .. } | Error::ExtentMissing { .. });
+                let salvage = self.context.choices.salvage;
+                return if missing && self.open.missing_parent_allowed || (missing || damaged) && salvage {
                     Ok(Some(problem))
                 } else {
                     Err(problem)

@@ -14,6 +14,7 @@ mod partitions;
 mod pipes;
 mod place;
 mod recognising;
+mod salvage;
 mod shards;
 mod sizes;
 mod targets;

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod salvage;
 mod support;
 mod vhd;
 mod vhdx;

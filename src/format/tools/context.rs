@@ -15,6 +15,8 @@ pub(crate) struct OpenContext<'a> {
 pub(crate) struct Choices {
     pub(crate) vhd_size: SizeField,
     pub(crate) grain_tables: GrainTables,
+    /// Whether a damaged image is opened as far as it can be read.
+    pub(crate) salvage: bool,
 }
 
 /// Which field gives the size of a VHD whose footer disagrees with itself.

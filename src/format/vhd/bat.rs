@@ -32,6 +32,8 @@ pub(super) struct Bat {
     data_end: u64,
     /// XenServer's batmap, if there is one: header and map.
     pub(super) batmap: Vec<Range<u64>>,
+    /// Whether a block that the data end in is read up to there; else it is refused.
+    pub(super) reads_cut_blocks: bool,
 }
 
 impl Bat {
@@ -87,6 +89,7 @@ impl Bat {
             structures,
             data_end: found.data_end,
             batmap,
+            reads_cut_blocks: false,
         })
     }
 
@@ -114,10 +117,33 @@ impl Bat {
         let Some(start) = place(cursor.get(index)?) else { return Ok(None) };
         let block = self.extent(index, start);
         let taken = |range: &Range<u64>| block.start < range.end && range.start < block.end;
-        if block.end > self.data_end || self.structures.iter().any(|(_, range)| taken(range)) {
+        let there = if self.reads_cut_blocks { start + self.bitmap_size } else { block.end };
+        if there > self.data_end || self.structures.iter().any(|(_, range)| taken(range)) {
             return Err(self.misplaced(file, index, block));
         }
         Ok(Some(start))
+    }
+
+    /// What block `index` takes of the file, if it was cut with the file, and lies over no structure.
+    pub(super) fn cut_block(
+        &self,
+        cursor: &mut TableCursor<'_, u32>,
+        index: u64,
+    ) -> Result<Option<Range<u64>>> {
+        let block = place(cursor.get(index)?).map(|start| self.extent(index, start));
+        let is_cut = |block: &Range<u64>| block.start < self.data_end && self.data_end < block.end;
+        let taken =
+            |block: &Range<u64>, range: &Range<u64>| block.start < range.end && range.start < block.end;
+        let apart = |block: &Range<u64>| !self.structures.iter().any(|(_, range)| taken(block, range));
+        Ok(block.filter(|block| is_cut(block) && apart(block)))
+    }
+
+    /// How many of `len` bytes at `offset`, data of block `index`, are there: all of them, but for a salvage.
+    pub(super) fn reach(&self, file: &ImageFile, index: u64, offset: u64, len: u64) -> Result<u64> {
+        match self.data_end.saturating_sub(offset) {
+            0 => Err(self.misplaced(file, index, offset..offset + len)),
+            there => Ok(len.min(there)),
+        }
     }
 
     /// What block `index`, which begins at `start`, takes of the file with its bitmap.

@@ -142,10 +142,27 @@ fn check_blocks(
     findings: &mut Findings,
 ) -> Result<()> {
     let mut space = bat.structures();
-    for_misplaced(file, bat, &mut space, |index, defect| {
+    for_misplaced(file, bat, &mut space, |index, defect, cut| {
         let start = index * bat.block_size;
-        let loses = format!("the bytes {start} to {} of the disk", start + bat.used(index));
-        let repair = Repair::losing(format!("take block {index} out of the BAT"), loses);
+        let end = start + bat.used(index);
+        let (action, loses) = match cut {
+            Some(block) => {
+                let data = block.start + bat.bitmap_size;
+                let missing = start + found.data_end.saturating_sub(data);
+                let longer = block.end - found.data_end;
+                (
+                    format!("make the file {longer} bytes longer, as it was before it was cut"),
+                    format!(
+                        "the bytes {missing} to {end} of the disk, which the file lacks: they become zeros"
+                    ),
+                )
+            }
+            None => (
+                format!("take block {index} out of the BAT"),
+                format!("the bytes {start} to {end} of the disk"),
+            ),
+        };
+        let repair = Repair::losing(action, loses);
         findings.add(Severity::Error, defect, "what the block reads as is in doubt", Some(repair));
         Ok(if findings.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
@@ -197,14 +214,16 @@ fn check_blocks(
 }
 
 /// Calls `each` for every block that lies out of the file, or over something that comes before it, until it
-/// breaks off; `space` is what structures take.
+/// breaks off; `space` is what structures take. At last comes the block that was cut with the file, with the place that it
+/// had, if nothing else lies there.
 pub(super) fn for_misplaced(
     file: &ImageFile,
     bat: &Bat,
     space: &mut Space,
-    mut each: impl FnMut(u64, Box<Defect>) -> Result<ControlFlow<()>>,
+    mut each: impl FnMut(u64, Box<Defect>, Option<Range<u64>>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let mut cursor = bat.cursor(file);
+    let mut cut = None;
     for index in 0..bat.blocks() {
         let defect = match bat.block(file, &mut cursor, index) {
             Ok(None) => continue,
@@ -215,12 +234,23 @@ pub(super) fn for_misplaced(
                 let at = bat.entry_offset(index);
                 file.defect_box(Format::Vhd, Problem::Overlap, BAT, at, expected, what)
             }
-            Err(Error::Defect(defect)) => defect,
+            Err(Error::Defect(defect)) => match bat.cut_block(&mut cursor, index)? {
+                // Only then is it known what else lies there.
+                Some(block) if cut.is_none() => {
+                    cut = Some((index, defect, block));
+                    continue;
+                }
+                _ => defect,
+            },
             Err(error) => return Err(error),
         };
-        if each(index, defect)?.is_break() {
-            break;
+        if each(index, defect, None)?.is_break() {
+            return Ok(());
         }
+    }
+    if let Some((index, defect, block)) = cut {
+        let place = space.take(block.clone()).is_ok().then_some(block);
+        let _ = each(index, defect, place)?;
     }
     Ok(())
 }

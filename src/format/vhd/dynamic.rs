@@ -105,7 +105,13 @@ impl Layer for Dynamic {
         self.join(offset, limit, |offset, end| {
             let index = offset / self.bat.block_size;
             match self.bat.block(&self.files[0], &mut cursor, index)? {
-                Some(place) => Ok(self.run_in_block(&self.bitmap(index, place)?, place, offset, end)),
+                Some(place) => {
+                    let mut run = self.run_in_block(&self.bitmap(index, place)?, place, offset, end);
+                    if let MappingKind::Stored { offset, .. } = run.kind {
+                        run.len = self.bat.reach(&self.files[0], index, offset, run.len)?;
+                    }
+                    Ok(run)
+                }
                 None => Ok(self.absent(offset, end)),
             }
         })

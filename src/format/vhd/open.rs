@@ -46,7 +46,10 @@ pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn
     let Image { found, info, blocks } = read(&file, context)?;
     match blocks {
         None => Ok(Box::new(fixed::open(file, &found, info)?)),
-        Some((_, bat)) => Ok(Box::new(Dynamic::new(file, bat, info))),
+        Some((_, mut bat)) => {
+            bat.reads_cut_blocks = context.choices.salvage;
+            Ok(Box::new(Dynamic::new(file, bat, info)))
+        }
     }
 }
 

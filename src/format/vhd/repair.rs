@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::check;
+use super::footer::Found;
 use super::footer_pair::FooterPair;
 use super::layout::*;
 use super::open::{self, Image};
@@ -10,7 +11,7 @@ use super::{displaced, fixed, footer};
 use crate::error::{Error, Result};
 use crate::findings::Repairs;
 use crate::format::tools::context::OpenContext;
-use crate::storage::{FileRole, WritableFile};
+use crate::storage::{FileRole, ImageFile, WritableFile};
 
 /// Repairs the image as far as `repairs` allows. What cannot be repaired stays as it is.
 pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Repairs) -> Result<()> {
@@ -28,6 +29,9 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
         }
         found => found?,
     };
+    if repairs != Repairs::All && ends_in_a_sector(&file.image(FileRole::Image)?, &found, context)? {
+        return Ok(());
+    }
     let mut footers = FooterPair::new(file.clone(), &found);
     footers.restore()?;
 
@@ -43,13 +47,24 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
     if repairs != Repairs::All {
         return Ok(());
     }
-    check::for_misplaced(&image, &bat, &mut bat.structures(), |index, _| {
-        file.write_all_at(&UNUSED.to_be_bytes(), bat.entry_offset(index))?;
-        bat.forget(index);
+    check::for_misplaced(&image, &bat, &mut bat.structures(), |index, _, cut| {
+        match cut {
+            // The footer goes behind it. Where that lay, and between the two, there are zeros.
+            Some(block) => footers.make_room(block.end.next_multiple_of(SECTOR))?,
+            None => {
+                file.write_all_at(&UNUSED.to_be_bytes(), bat.entry_offset(index))?;
+                bat.forget(index);
+            }
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     file.sync()?;
     if !is_child {
+        let image = file.image(FileRole::Image)?;
+        let bat = match open::read(&image, context)?.blocks {
+            Some((_, bat)) => bat,
+            None => return Ok(()),
+        };
         check::for_hidden_data(&image, &bat, |index, _| {
             let Some(place) = bat.block(&image, &mut bat.cursor(&image), index)? else {
                 return Ok(ControlFlow::Continue(()));
@@ -64,4 +79,24 @@ pub(crate) fn repair(file: &WritableFile, context: &OpenContext<'_>, repairs: Re
         file.sync()?;
     }
     Ok(())
+}
+
+/// Whether the file ends in a sector of a block: a footer behind it would make zeros of what is missing, and nobody would
+/// know any more that it is.
+fn ends_in_a_sector(file: &ImageFile, found: &Found, context: &OpenContext<'_>) -> Result<bool> {
+    if found.data_end.is_multiple_of(SECTOR) {
+        return Ok(false);
+    }
+    let bat = match open::read(file, context) {
+        Ok(Image { blocks: Some((_, bat)), .. }) => bat,
+        Ok(_) | Err(Error::Defect(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut cursor = bat.cursor(file);
+    for index in 0..bat.blocks() {
+        if bat.cut_block(&mut cursor, index)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -42,6 +42,8 @@ pub(crate) struct Bat {
     /// What no block may touch, in order.
     reserved: Vec<Reserved>,
     pub(super) bitmaps: ChunkCache,
+    /// Whether a block that the file ends in is read up to there; else it is refused.
+    pub(super) reads_cut_blocks: bool,
 }
 
 /// An entry as it stands on disk, 2.5.1.
@@ -148,6 +150,7 @@ impl Bat {
             differencing,
             reserved,
             bitmaps: ChunkCache::new(BITMAPS),
+            reads_cut_blocks: false,
         })
     }
 

@@ -53,6 +53,13 @@ impl Replayed {
             }),
         })
     }
+
+    /// The file as it is, whatever its log holds.
+    pub(crate) fn without_log(file: &ImageFile) -> Result<Self> {
+        let current = header::current(file)?;
+        let log = log::place(file, &current);
+        Ok(Self { current, file: file.clone(), log, replay: None })
+    }
 }
 
 /// What lies where in a file whose log has been replayed.

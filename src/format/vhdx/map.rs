@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bat::{Bat, BatEntry, PayloadState};
 use crate::disk::{FileIndex, Mapping, MappingKind};
-use crate::error::Result;
+use crate::error::{Error, Problem, Result};
 use crate::format::tools::bitmap::{self, BitOrder};
 use crate::format::tools::table::TableCursor;
 use crate::storage::ImageFile;
@@ -52,14 +52,17 @@ impl Bat {
             PayloadState::NotPresent => Ok(Mapping::absent(together(cursor, 0, u64::MAX)?)),
             PayloadState::Zero => Ok(Mapping::zero(together(cursor, 0, u64::MAX)?)),
             PayloadState::FullyPresent => {
-                self.check_payload(cursor, block, entry)?;
+                let there = self.reach(cursor, block, entry, skip, len)?;
+                if there < len {
+                    return Ok(Mapping::stored(there, FILE, entry.file_offset() + skip));
+                }
                 let room = self.room(cursor.file(), entry.file_offset());
                 let len = together(cursor, 1 << self.block_shift, room)?;
                 Ok(Mapping::stored(len, FILE, entry.file_offset() + skip))
             }
             PayloadState::PartiallyPresent => {
-                self.check_payload(cursor, block, entry)?;
-                let (set, len) = self.bits(cursor, block, skip, len)?;
+                let there = self.reach(cursor, block, entry, skip, len)?;
+                let (set, len) = self.bits(cursor, block, skip, there)?;
                 Ok(if set {
                     Mapping::stored(len, FILE, entry.file_offset() + skip)
                 } else {
@@ -81,6 +84,29 @@ impl Bat {
         self.check_place(cursor, self.index(block), entry, len, needed)
     }
 
+    /// How many of the `len` bytes from `skip` on of a payload block are in the file: all of them, but for a salvage.
+    fn reach(
+        &self,
+        cursor: &TableCursor<'_, u64>,
+        block: u64,
+        entry: BatEntry,
+        skip: u64,
+        len: u64,
+    ) -> Result<u64> {
+        match self.check_payload(cursor, block, entry) {
+            Err(e) if self.is_cut(&e) => {
+                let there = cursor.file().size().saturating_sub(entry.file_offset().saturating_add(skip));
+                if there == 0 { Err(e) } else { Ok(len.min(there)) }
+            }
+            checked => checked.map(|()| len),
+        }
+    }
+
+    /// Whether the file ends in a block which is read all the same, as far as it is there.
+    fn is_cut(&self, error: &Error) -> bool {
+        matches!(error, Error::Defect(defect) if self.reads_cut_blocks && defect.problem == Problem::OutOfFile)
+    }
+
     /// Whether the sector at `skip` in a PARTIALLY_PRESENT block is in this file, and for how many of `len` bytes
     /// that goes on.
     fn bits(
@@ -90,7 +116,10 @@ impl Bat {
         skip: u64,
         len: u64,
     ) -> Result<(bool, u64)> {
-        let place = self.bitmap(cursor, block)?;
+        let place = match self.bitmap(cursor, block) {
+            Err(e) if self.is_cut(&e) => self.bitmap_entry(cursor, block)?.file_offset(),
+            place => place?,
+        };
         let file = cursor.file();
         let in_sector = skip & ((1 << self.sector_shift) - 1);
         let first = self.sector_in_chunk(block) + (skip >> self.sector_shift);

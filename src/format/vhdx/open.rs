@@ -5,7 +5,8 @@ use super::contents::{Contents, Replayed};
 use super::header::{self, Current};
 use super::metadata::Metadata;
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
 use crate::storage::ImageFile;
 
@@ -28,10 +29,20 @@ pub(crate) fn probe(file: &ImageFile) -> Result<bool> {
 }
 
 /// Opens a VHDX file.
-pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
+pub(crate) fn open(file: ImageFile, context: &OpenContext<'_>) -> Result<Box<dyn Layer>> {
+    let salvage = context.choices.salvage;
     let creator = header::creator(&file)?;
-    let Replayed { current, file, log, replay } = Replayed::read(&file)?;
+    let mut lost_log = None;
+    let replayed = match Replayed::read(&file) {
+        Err(Error::Defect(defect)) if salvage => {
+            lost_log =
+                Some(format!("the log is not replayed, so that any part may be out of date: {defect}"));
+            Replayed::without_log(&file)?
+        }
+        replayed => replayed?,
+    };
     let mut warnings = Vec::new();
+    let Replayed { current, file, log, replay } = replayed;
     if let Some(bad) = current.damaged {
         let message = format!("the copy at {bad} is damaged; the one at {} was used", current.offset);
         warnings.push((WarningKind::DamagedCopy, "header", message));
@@ -49,7 +60,8 @@ pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
             warnings.push((WarningKind::Unused, "log", message.to_owned()));
         }
     }
-    let Contents { regions, metadata, bat } = Contents::read(&file, log.ok())?;
+    let Contents { regions, metadata, mut bat } = Contents::read(&file, log.ok())?;
+    bat.reads_cut_blocks = salvage;
     if let Some(bad) = regions.damaged {
         let message = format!("the copy at {bad} is damaged; the other one was used");
         warnings.push((WarningKind::DamagedCopy, "region table", message));
@@ -58,7 +70,8 @@ pub(crate) fn open(file: ImageFile) -> Result<Box<dyn Layer>> {
         warnings.push((WarningKind::Unused, "parent locator", what.clone()));
     }
     let mut info = info(&current, metadata, creator);
-    info.dirty_log = replay.is_some();
+    info.dirty_log = replay.is_some() || lost_log.is_some();
+    info.unplaced_loss = lost_log;
     for (kind, structure, message) in warnings {
         info.warn(&file, kind, structure, message);
     }

@@ -27,7 +27,19 @@ pub(super) struct Audit<'a> {
     unusable: HashSet<(usize, u64)>,
     /// Tables that one copy lacks and the other has.
     missing: Vec<(usize, u64)>,
+    /// The grain that the file ends in, if there is one.
+    cut: Option<Cut>,
     differs: bool,
+}
+
+/// A grain that was cut with the file. That nothing else lies there is known when all grains were seen.
+struct Cut {
+    grain: u64,
+    /// Where it lies, and how many bytes of it are the disk's.
+    at: u64,
+    len: u64,
+    /// Where the tables name it.
+    entries: [Option<u64>; 2],
 }
 
 /// Tables that are read at once, of each copy.
@@ -60,7 +72,7 @@ impl<'a> Audit<'a> {
     ) -> Self {
         let copies = table_copies::of(map);
         let (unusable, missing) = (HashSet::new(), Vec::new());
-        Self { file, map, header, findings, fixer, copies, unusable, missing, differs: false }
+        Self { file, map, header, findings, fixer, copies, unusable, missing, cut: None, differs: false }
     }
 
     /// What of the file is in use, when that can be told, and whether the copies differ in a way that can be decided.
@@ -87,6 +99,7 @@ impl<'a> Audit<'a> {
                 self.check_grains(table, &mut taken)?;
             }
         }
+        self.settle_cut(&mut taken)?;
         if taken.unit() < grain {
             let expected = format!("grains at multiples of {grain} bytes");
             let found = format!("multiples of {}", taken.unit());
@@ -227,7 +240,7 @@ impl<'a> Audit<'a> {
                     entry
                 }
             };
-            *slot = self.check_grain((number, index), entry, taken)?;
+            *slot = self.check_grain((number, index), places, entry, taken)?;
         }
         let at = places.iter().flatten().next_back().copied().unwrap_or(self.map.directory);
         self.report((number, at), decided, undecided);
@@ -270,6 +283,7 @@ impl<'a> Audit<'a> {
     fn check_grain(
         &mut self,
         (table, index): (u64, usize),
+        places: [Option<u64>; 2],
         entry: u32,
         taken: &mut Allocator,
     ) -> Result<u32> {
@@ -279,6 +293,12 @@ impl<'a> Audit<'a> {
         let grain = table * self.map.gtes_per_gt + index as u64;
         let at = u64::from(entry) * SECTOR;
         let len = self.map.grain.min(self.map.size - grain * self.map.grain);
+        let is_cut = at < self.file.size() && at + len > self.file.size();
+        if is_cut && self.cut.is_none() {
+            let entries = places.map(|place| place.map(|place| place + index as u64 * 4));
+            self.cut = Some(Cut { grain, at, len, entries });
+            return Ok(entry);
+        }
         let (problem, consequence, loses) = if at + len > self.file.size() {
             (Problem::OutOfFile, "the grain cannot be read", "the record that the grain was stored")
         } else if !taken.take(&(at..at + self.map.grain)) {
@@ -293,6 +313,40 @@ impl<'a> Audit<'a> {
         self.findings.add(Severity::Error, defect, consequence, Some(repair));
         let remove = matches!(self.fixer, Some((_, Repairs::All)));
         Ok(if remove { GTE_UNALLOCATED } else { entry })
+    }
+
+    /// Says of a grain that it was cut with the file, and makes the file as long as it was; where something else lies there,
+    /// takes the grain away.
+    fn settle_cut(&mut self, taken: &mut Allocator) -> Result<()> {
+        let Some(Cut { grain, at, len, entries }) = self.cut.take() else { return Ok(()) };
+        let end = at + self.map.grain;
+        let free = taken.take(&(at..end));
+        let (start, missing) = (grain * self.map.grain, self.file.size() - at);
+        let expected = format!("grain {grain} within the file, in {len} bytes of its own");
+        let defect = self.defect(Problem::OutOfFile, "grain", at, expected, format!("{at}..{}", at + len));
+        let repair = if free {
+            let longer = end - self.file.size();
+            Repair::losing(
+                format!("make the file {longer} bytes longer, as it was before it was cut"),
+                format!(
+                    "the extent's bytes from {} on, up to {}, which the file lacks: they become zeros",
+                    start + missing,
+                    start + len
+                ),
+            )
+        } else {
+            Repair::losing("remove the grain", "what is read as the grain, which is in part another's")
+        };
+        let consequence = "the grain cannot be read: the file was cut";
+        self.findings.add(Severity::Error, defect, consequence, Some(repair));
+        let Some((file, Repairs::All)) = self.fixer else { return Ok(()) };
+        if free {
+            file.set_size(end)?;
+        } else {
+            let zero = |entry| table_copies::write(file, entry, &[GTE_UNALLOCATED]);
+            entries.into_iter().flatten().try_for_each(zero)?;
+        }
+        file.sync()
     }
 
     /// Says how the copies of a table, the primary of which lies at `at`, differ.

@@ -153,7 +153,7 @@ fn check_files(layer: &Vmdk, findings: &mut Findings) -> Result<()> {
     let mut spaces: HashMap<u32, Space> = HashMap::new();
     for extent in &layer.extents {
         let (index, range) = match &extent.content {
-            Content::Zero => continue,
+            Content::Zero | Content::Lost(_) => continue,
             Content::Flat { file, offset } => (file.0, *offset..offset + extent.len),
             Content::Grains(map) => (map.file.0, 0..u64::MAX),
             Content::SeSparse(map) => (map.file.0, 0..u64::MAX),
@@ -188,7 +188,7 @@ fn check_extent(
     let layer = &audited.loaded.layer;
     let extent = &layer.extents[index];
     let map = match &extent.content {
-        Content::Zero | Content::Flat { .. } => return Ok(None),
+        Content::Zero | Content::Flat { .. } | Content::Lost(_) => return Ok(None),
         Content::SeSparse(_) => return walk(layer, index, findings).map(|()| None),
         Content::Grains(map) => map,
     };

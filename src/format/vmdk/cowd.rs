@@ -75,7 +75,7 @@ impl Header {
 
     /// The map of the extent.
     pub(super) fn map(&self, source: &ExtentSource<'_>) -> Result<GrainMap> {
-        let ExtentSource { extent, file, index, declared, .. } = *source;
+        let ExtentSource { extent, file, index, declared, salvage, .. } = *source;
         let field = (STRUCTURE, offset_of!(CowdHeader, num_sectors));
         let sectors = capacity::sectors(file, field, (self.capacity, 1), declared)?;
         let mut map = GrainMap {
@@ -91,6 +91,7 @@ impl Header {
             zeroed_grains: false,
             packing: None,
             last_grain: OnceLock::new(),
+            reads_cut_grains: salvage,
             reserved: vec![("header", 0..size_of::<CowdHeader>() as u64)],
         };
         map.check(file)?;

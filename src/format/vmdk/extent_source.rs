@@ -13,4 +13,6 @@ pub(super) struct ExtentSource<'a> {
     /// Its sectors as the descriptor has them, where there is one.
     pub(super) declared: Option<u64>,
     pub(super) choice: GrainTables,
+    /// Whether a damaged extent is read as far as it can be.
+    pub(super) salvage: bool,
 }

@@ -42,9 +42,14 @@ pub(super) struct Extent {
 
 pub(super) enum Content {
     Zero,
-    Flat { file: FileIndex, offset: u64 },
+    Flat {
+        file: FileIndex,
+        offset: u64,
+    },
     Grains(GrainMap),
     SeSparse(SeSparse),
+    /// It cannot be read, in a disk that is salvaged.
+    Lost(Arc<Error>),
 }
 
 impl Layer for Vmdk {
@@ -63,7 +68,15 @@ impl Layer for Vmdk {
         let limit = limit.min(extent.len - at);
         match &extent.content {
             Content::Zero => Ok(Mapping::zero(limit)),
-            Content::Flat { file, offset } => Ok(Mapping::stored(limit, *file, offset + at)),
+            Content::Flat { file, offset } => {
+                // A file that is too short was refused, but for a salvage.
+                let offset = offset + at;
+                match self.files[file.0 as usize].size().saturating_sub(offset) {
+                    0 => Err(self.cut_off(*file, offset)),
+                    there => Ok(Mapping::stored(limit.min(there), *file, offset)),
+                }
+            }
+            Content::Lost(cause) => Err(Error::Incomplete(cause.clone())),
             Content::Grains(map) => map.map(&self.files[map.file.0 as usize], &self.pages, at, limit),
             Content::SeSparse(map) => map.map(&self.files[map.file.0 as usize], &self.pages, at, limit),
         }
@@ -88,7 +101,10 @@ pub(super) fn open_extents(
     let mut known = Known::default();
     let mut start = 0;
     for line in lines {
-        let content = layer.content(line, context, &mut known)?;
+        let content = match layer.content(line, context, &mut known) {
+            Err(e) if context.choices.salvage => Content::Lost(Arc::new(e)),
+            content => content?,
+        };
         let len = line.sectors * SECTOR;
         layer.extents.push(Extent { start, len, content });
         start += len;
@@ -165,6 +181,13 @@ impl Header {
 }
 
 impl Vmdk {
+    /// The error for bytes of a flat extent behind the end of its file.
+    fn cut_off(&self, index: FileIndex, offset: u64) -> Error {
+        let file = &self.files[index.0 as usize];
+        let (expected, found) = ("a file that reaches so far", format!("{} bytes", file.size()));
+        file.defect(Format::Vmdk, Problem::Truncated, "flat extent", offset, expected, found)
+    }
+
     /// Opens what a line of the descriptor names.
     fn content<'a>(
         &mut self,
@@ -190,7 +213,7 @@ impl Vmdk {
         };
         let file = &self.files[index.0 as usize];
         if line.kind == ExtentKind::Flat {
-            return flat(line, file, index);
+            return flat(line, file, index, context.choices.salvage);
         }
         let header = match known.headers.entry((index, line.kind)) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -202,6 +225,7 @@ impl Vmdk {
             index,
             declared: Some(line.sectors),
             choice: context.choices.grain_tables,
+            salvage: context.choices.salvage,
         })
     }
 
@@ -232,10 +256,10 @@ impl Vmdk {
 }
 
 /// A flat extent: the file's bytes, never looked into.
-fn flat(line: &ExtentLine, file: &ImageFile, index: FileIndex) -> Result<Content> {
+fn flat(line: &ExtentLine, file: &ImageFile, index: FileIndex, salvage: bool) -> Result<Content> {
     let range = line.offset.checked_mul(SECTOR).zip(line.sectors.checked_mul(SECTOR));
     match range.and_then(|(offset, len)| Some((offset, offset.checked_add(len)?))) {
-        Some((offset, end)) if end <= file.size() => Ok(Content::Flat { file: index, offset }),
+        Some((offset, end)) if end <= file.size() || salvage => Ok(Content::Flat { file: index, offset }),
         _ => Err(file.defect(
             Format::Vmdk,
             Problem::Truncated,

@@ -44,6 +44,8 @@ pub(super) struct GrainMap {
     pub(super) packing: Option<Packing>,
     /// Bytes of the last grain when it is inflated, once they are known.
     pub(super) last_grain: OnceLock<u32>,
+    /// Whether a grain that the file ends in is read up to there; else it is refused.
+    pub(super) reads_cut_grains: bool,
     /// Header, descriptor and directories: no table and no grain may lie there.
     pub(super) reserved: Vec<(&'static str, Range<u64>)>,
 }
@@ -82,6 +84,13 @@ impl GrainMap {
         let mut cursor = self.cursor(file, pages);
         let grain = (self.grain, self.size);
         let mut run = run(grain, (offset, limit), self.file, |grain, most| cursor.look(grain, most))?;
+        if let (None, MappingKind::Stored { offset: at, .. }) = (&self.packing, run.kind) {
+            // What the file lacks of a grain, where one that was cut is read at all.
+            run.len = run.len.min(file.size().saturating_sub(at));
+            if run.len == 0 {
+                self.check_inside(file, offset / self.grain, at, 1)?;
+            }
+        }
         if let (Some(packing), MappingKind::Stored { offset: at, .. }) = (&self.packing, run.kind) {
             let skip = offset % self.grain;
             run.kind =
@@ -124,13 +133,19 @@ impl GrainMap {
 
     /// That `len` bytes at `at`, grain `grain` and those after it, lie inside the file and on nothing else.
     fn check_grains(&self, file: &ImageFile, grain: u64, at: u64, len: u64) -> Result<()> {
+        let there = if self.reads_cut_grains && self.packing.is_none() { 1 } else { len };
+        self.check_inside(file, grain, at, there)?;
+        self.check_free(file, "grain", at, len)
+    }
+
+    fn check_inside(&self, file: &ImageFile, grain: u64, at: u64, len: u64) -> Result<()> {
         if at + len > file.size() {
             let problem = if self.packing.is_some() { Problem::Truncated } else { Problem::OutOfFile };
             let expected = format!("{len} bytes within a file of {} bytes", file.size());
             let found = format!("grain {grain} at {at}..{}", at + len);
             return Err(file.defect(Format::Vmdk, problem, "grain", at, expected, found));
         }
-        self.check_free(file, "grain", at, len)
+        Ok(())
     }
 
     fn check_free(&self, file: &ImageFile, what: &'static str, offset: u64, len: u64) -> Result<()> {

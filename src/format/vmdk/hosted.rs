@@ -211,7 +211,7 @@ impl Header {
 
     /// The map of the extent.
     pub(super) fn map(&self, source: &ExtentSource<'_>) -> Result<GrainMap> {
-        let ExtentSource { extent, file, index, declared, choice } = *source;
+        let ExtentSource { extent, file, index, declared, choice, salvage } = *source;
         let size = self.sectors(file, declared)? * SECTOR;
         let bytes = |sector: u64, name, field: usize| match sector.checked_mul(SECTOR) {
             Some(offset) if offset > 0 && offset < file.size() => Ok(offset),
@@ -254,6 +254,7 @@ impl Header {
             zeroed_grains: self.version >= 2 || self.flags.contains(HeaderFlags::ZEROED_GRAINS),
             packing,
             last_grain: OnceLock::new(),
+            reads_cut_grains: salvage,
             reserved,
         };
         map.check(file)?;

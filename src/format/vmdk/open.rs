@@ -128,7 +128,7 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Loaded> {
     let map = header.map(&source(&file, declared, context))?;
     describe_hosted(&header, &file, &mut info);
     let pages = TablePages::new();
-    if header.compressed && !header.gd_at_end {
+    if header.compressed && !header.gd_at_end && !context.choices.salvage {
         hosted::check_tail(&map, &file, &pages)?;
     }
     let layer = Vmdk { pages, ..single(file, info, map.size, Content::Grains(map)) };
@@ -136,7 +136,9 @@ fn open_hosted(file: ImageFile, context: &OpenContext<'_>) -> Result<Loaded> {
 }
 
 fn source<'a>(file: &'a ImageFile, declared: Option<u64>, context: &OpenContext<'_>) -> ExtentSource<'a> {
-    ExtentSource { extent: 0, file, index: FileIndex(0), declared, choice: context.choices.grain_tables }
+    let choices = context.choices;
+    let (choice, salvage) = (choices.grain_tables, choices.salvage);
+    ExtentSource { extent: 0, file, index: FileIndex(0), declared, choice, salvage }
 }
 
 /// What the header of a hosted extent says of the disk.

@@ -157,7 +157,7 @@ pub struct Read {
 }
 
 /// What a plan has decided, or what makes no sense of a part of an output.
-const PLANNED: [&str; 18] = [
+const PLANNED: [&str; 19] = [
     "source_format",
     "format",
     "subformat",
@@ -176,6 +176,7 @@ const PLANNED: [&str; 18] = [
     "max_depth",
     "vhd_size",
     "grain_table",
+    "salvage",
 ];
 
 #[derive(Args)]
@@ -213,6 +214,9 @@ pub struct Convert {
     /// The output's block size; for formats that have one
     #[arg(long, value_parser = size::parse)]
     pub block_size: Option<u64>,
+    /// Read what can be read of a damaged source. The rest is zeros and is listed, and the exit code is 1
+    #[arg(long)]
+    pub salvage: bool,
     #[command(flatten)]
     pub open: OpenArgs,
     #[command(flatten)]

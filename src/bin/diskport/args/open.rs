@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use diskport::disk::Losses;
 use diskport::format::vhd::SizeField;
 use diskport::format::vmdk::GrainTables;
 use diskport::storage::{AnyPath, NoExternal};
@@ -76,7 +77,18 @@ pub enum GrainTable {
 impl OpenArgs {
     /// Opens the image at `path`, of `format` if one is given.
     pub fn open(&self, path: &PathBuf, format: Option<Format>) -> Result<Disk, Failure> {
-        let disk = self.options(format).open_path(path)?;
+        self.open_or_salvage(path, format, None)
+    }
+
+    /// The same; with `losses` whatever can be read of it.
+    pub fn open_or_salvage(
+        &self,
+        path: &PathBuf,
+        format: Option<Format>,
+        losses: Option<&Losses>,
+    ) -> Result<Disk, Failure> {
+        let open = self.options(format);
+        let disk = losses.map_or(open.clone(), |losses| open.salvage(losses)).open_path(path)?;
         warn_of(&disk);
         Ok(disk)
     }

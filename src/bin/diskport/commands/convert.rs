@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use diskport::copy::Copy;
+use diskport::disk::Losses;
 use diskport::format::{raw, vmdk};
 use diskport::ops::{Choices, grow};
 use diskport::{Disk, Format};
@@ -17,8 +18,13 @@ use crate::size::NewSize;
 
 pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let (_, destination) = ends(args)?;
-    let (copy, adjustments) = copy(args)?;
-    output::write(copy, destination, &args.output, mode, &adjustments)
+    if args.salvage && args.output.resume {
+        let why = "what an interrupted run could not read is not known any more";
+        return Err(Failure::Usage(format!("--salvage does not go on with a copy: {why}")));
+    }
+    let losses = Losses::new();
+    let (copy, adjustments) = copy(args, &losses)?;
+    output::write(copy, destination, &args.output, mode, (&adjustments, &losses))
 }
 
 /// Source and output.
@@ -29,8 +35,8 @@ pub fn ends(args: &Convert) -> Result<(&PathBuf, &Path), Failure> {
     }
 }
 
-/// The copy that is asked for, and what it changes.
-pub fn copy(args: &Convert) -> Result<(Copy, Vec<String>), Failure> {
+/// The copy that is asked for, and what it changes. What it cannot read is added to `losses`, where it may go on then.
+pub fn copy(args: &Convert, losses: &Losses) -> Result<(Copy, Vec<String>), Failure> {
     let (_, destination) = ends(args)?;
     if let Some(target) = args.target {
         // The platform decides, whatever the name ends in, but between a disk and an OVA with one inside.
@@ -44,13 +50,13 @@ pub fn copy(args: &Convert) -> Result<(Copy, Vec<String>), Failure> {
             size: None,
         };
         target.check(&choices)?;
-        let source = source(args)?;
+        let source = source(args, losses)?;
         let plan = target.plan(&source, &Choices { size: size(args, &source)?, ..choices })?;
         return Ok((plan.copy(), plan.adjustments));
     }
     // What the options rule out is said before anything is opened.
     let format = output::format(destination, args.format, args.subformat.as_deref())?;
-    let source = source(args)?;
+    let source = source(args, losses)?;
     let (disk, adjustments) = grow(&source, size(args, &source)?.unwrap_or(source.size()))?;
     let copy = Copy::new(&disk).to(format);
     let copy = match args.block_size {
@@ -66,10 +72,15 @@ fn size(args: &Convert, source: &Disk) -> Result<Option<u64>, Failure> {
 }
 
 /// The source, which may come out of standard input.
-fn source(args: &Convert) -> Result<Disk, Failure> {
+fn source(args: &Convert, losses: &Losses) -> Result<Disk, Failure> {
     let (path, _) = ends(args)?;
     if path.as_os_str() != "-" {
-        return args.open.open(path, args.source_format);
+        let salvage = args.salvage.then_some(losses);
+        return args.open.open_or_salvage(path, args.source_format, salvage);
+    }
+    if args.salvage {
+        let why = "it reads again what it could not read: put standard input into a file";
+        return Err(Failure::Usage(format!("--salvage: {why}")));
     }
     match args.source_format {
         Some(Format::Raw) => {

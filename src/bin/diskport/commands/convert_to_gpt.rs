@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use diskport::disk::Losses;
 use diskport::ops::plan_convert_to_gpt;
 
 use super::{output, partitions};
@@ -21,7 +22,13 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
     if let Some(format) = format {
         let mut adjustments = vec![format!("GPT {id}")];
         adjustments.extend(rows.iter().map(partitions::line));
-        return output::write(plan.copy().to(format), destination, &conversion.output, mode, &adjustments);
+        return output::write(
+            plan.copy().to(format),
+            destination,
+            &conversion.output,
+            mode,
+            (&adjustments, &Losses::new()),
+        );
     }
     conversion.write_child(plan.child().ids(ids), destination)?;
     if conversion.output.json {

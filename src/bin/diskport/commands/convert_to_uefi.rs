@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use diskport::disk::Losses;
 use diskport::ops::{UefiOptions, UefiPlan, plan_convert_to_uefi};
 
 use super::{output, partitions};
@@ -45,7 +46,13 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
     warn(&plan);
     if let Some(format) = format {
         let lines: Vec<_> = told.text.lines().map(|line| line.trim_start().to_owned()).collect();
-        return output::write(plan.copy().to(format), destination, &conversion.output, mode, &lines);
+        return output::write(
+            plan.copy().to(format),
+            destination,
+            &conversion.output,
+            mode,
+            (&lines, &Losses::new()),
+        );
     }
     conversion.write_child(plan.child().ids(ids), destination)?;
     if conversion.output.json {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Report};
+use diskport::disk::{Loss, Losses};
 use diskport::job::{Cancel, Progress};
 
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
@@ -85,13 +86,16 @@ pub fn configure(copy: Copy, args: &OutputArgs, progress: &Progress, cancel: &Ca
     copy
 }
 
-/// Runs a copy into `destination` and reports what it did; `adjustments` is what the caller changed.
+/// What a copy did beside copying: what was changed of the disk, and what could not be read of it.
+pub type Remarks<'a> = (&'a [String], &'a Losses);
+
+/// Runs a copy into `destination` and reports what it did.
 pub fn write(
     copy: Copy,
     destination: &Path,
     args: &OutputArgs,
     mode: ProgressMode,
-    adjustments: &[String],
+    remarks: Remarks<'_>,
 ) -> Result<ExitCode, Failure> {
     let to_stdout = is_stdout(destination);
     if to_stdout && args.json {
@@ -113,17 +117,19 @@ pub fn write(
             copy.write_file(destination)?
         }
     };
-    tell(&copy, destination, args.json, &report, adjustments)
+    tell(&copy, destination, args.json, &report, remarks)
 }
 
-/// Says what a copy did.
+/// Says what a copy did: 1 when something was lost.
 pub fn tell(
     copy: &Copy,
     destination: &Path,
     json: bool,
     report: &Report,
-    adjustments: &[String],
+    remarks: Remarks<'_>,
 ) -> Result<ExitCode, Failure> {
+    let (adjustments, losses) = remarks;
+    let losses = losses.list();
     let adjustments: Vec<_> = adjustments.iter().cloned().chain(copy.left_out()).collect();
     if json {
         let digests = report.digests.iter().map(|(digest, hex)| (digest.name(), hex));
@@ -140,6 +146,7 @@ pub fn tell(
             "begun_again": report.begun_again.map(|why| why.to_string()),
             "digests": digests.collect::<BTreeMap<_, _>>(),
             "adjustments": adjustments,
+            "losses": losses.iter().map(row).collect::<Vec<_>>(),
         }))?;
     } else {
         say(&format!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size)));
@@ -158,6 +165,16 @@ pub fn tell(
         if report.verified {
             say("  read back and compared: identical");
         }
+        for Loss { offset, len, cause, .. } in &losses {
+            match len {
+                0 => say(&format!("  lost: {cause}")),
+                _ => say(&format!("  lost: {len} bytes at {offset}: {cause}")),
+            }
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(u8::from(!losses.is_empty())))
+}
+
+fn row(loss: &Loss) -> serde_json::Value {
+    serde_json::json!({ "offset": loss.offset, "length": loss.len, "cause": loss.cause })
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use diskport::copy::PlanRecord;
+use diskport::disk::Losses;
 use diskport::job::Progress;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,7 @@ pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
         .collect::<Result<_, _>>()
         .map_err(|_| Failure::Usage("a plan holds its arguments as UTF-8".to_owned()))?;
     let (progress, cancel) = (Progress::new(), signals::cancel_on_interrupt());
-    let (copy, _) = convert::copy(args)?;
+    let (copy, _) = convert::copy(args, &Losses::new())?;
     let copy = output::configure(copy, &args.output, &progress, &cancel);
     let plan = {
         let _watch = Watch::start(mode, &progress);
@@ -53,6 +54,7 @@ fn refuse_what_no_plan_holds(args: &Convert) -> Result<(), Failure> {
         (args.plan.is_some(), "--plan", "convert carries plans out"),
         (args.output.verify, "--verify", "convert --finish reads all shards back"),
         (!args.output.digest.is_empty(), "--digest", "hash the output when it is finished"),
+        (args.salvage, "--salvage", "no shard knows what the others could not read"),
         (args.output.resume, "--resume", "a shard that broke off is written again"),
     ];
     match options.iter().find(|(is_given, ..)| *is_given) {
@@ -81,7 +83,7 @@ pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<Exit
     let (_, destination) = convert::ends(&planned)?;
 
     let (progress, cancel) = (Progress::new(), signals::cancel_on_interrupt());
-    let (copy, adjustments) = convert::copy(&planned)?;
+    let (copy, adjustments) = convert::copy(&planned, &Losses::new())?;
     let copy = output::configure(copy, &args.output, &progress, &cancel);
     let report = {
         let _watch = Watch::start(mode, &progress);
@@ -91,5 +93,5 @@ pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<Exit
             None => return Err(Failure::Usage("say with --shard what to write, or --finish".to_owned())),
         }
     };
-    output::tell(&copy, destination, args.output.json, &report, &adjustments)
+    output::tell(&copy, destination, args.output.json, &report, (&adjustments, &Losses::new()))
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use diskport::MIB;
+use diskport::disk::Losses;
 use diskport::ops::plan_reverse_image;
 
 use super::output;
@@ -14,5 +15,5 @@ pub fn run(args: &ReverseImage, mode: ProgressMode) -> Result<ExitCode, Failure>
     let size =
         args.size_mib.map(|mib| mib.checked_mul(MIB).ok_or_else(|| Failure::Usage("too large".to_owned())));
     let plan = plan_reverse_image(&source, args.target, size.transpose()?)?;
-    output::write(plan.copy(), &args.destination, &args.output, mode, &plan.adjustments)
+    output::write(plan.copy(), &args.destination, &args.output, mode, (&plan.adjustments, &Losses::new()))
 }

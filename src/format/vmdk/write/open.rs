@@ -64,6 +64,7 @@ pub(in super::super) fn open(
                 _ => Writer::ReadOnlySparse(map),
             },
             Content::SeSparse(_) => return Err(not_writable(&file, "nobody writes seSparse disks")),
+            Content::Lost(cause) => return Err(Error::Incomplete(cause)),
         };
         parts.push(Part { range, line: line.at, writer });
     }
@@ -101,6 +102,7 @@ fn check_kind(file: &WritableFile, loaded: &Loaded) -> Result<()> {
             }
             Content::Grains(_) => {}
             Content::SeSparse(_) => return Err(not_writable(file, "it has seSparse extents")),
+            Content::Lost(cause) => return Err(Error::Incomplete(cause.clone())),
         }
     }
     Ok(())
@@ -117,7 +119,7 @@ pub(in super::super) fn open_files(
     files[0] = Some(file.clone());
     for (extent, line) in layer.extents.iter().zip(lines) {
         let index = match &extent.content {
-            Content::Zero => continue,
+            Content::Zero | Content::Lost(_) => continue,
             Content::Flat { file, .. }
             | Content::Grains(GrainMap { file, .. })
             | Content::SeSparse(SeSparse { file, .. }) => file,
