@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::compare::Differences;
 use crate::disk::{Block, Data, Disk};
 use crate::error::{Error, Result};
-use crate::job::{Cancel, Progress};
+use crate::job::Job;
 use crate::leaves::GIB;
 
 /// Bytes of a block: "a block index is a logical index in units of 512 KiB blocks".
@@ -101,14 +101,9 @@ impl EbsBlocks {
         Self { changes, size: new.size(), change: None, aggregate: Sha256::new(), count: 0 }
     }
 
-    /// A handle that tells how far the blocks have come.
-    pub fn progress(self, progress: &Progress) -> Self {
-        Self { changes: self.changes.progress(progress), ..self }
-    }
-
-    /// A token that stops them.
-    pub fn cancel(self, cancel: &Cancel) -> Self {
-        Self { changes: self.changes.cancel(cancel), ..self }
+    /// How far the blocks have come, what stops them, and how fast they may go.
+    pub fn job(self, job: &Job) -> Self {
+        Self { changes: self.changes.job(job), ..self }
     }
 
     /// What there was so far: after the last block, what `CompleteSnapshot` takes.

@@ -12,7 +12,7 @@ use crate::copy::{Copy, OutputFormat};
 use crate::error::{Error, Result};
 use crate::format::Allocation;
 use crate::format::vmdk::Subformat;
-use crate::job::{Cancel, Progress};
+use crate::job::Job;
 use crate::leaves::Format;
 use crate::open::Open;
 use crate::storage::WritableFile;
@@ -37,8 +37,7 @@ pub struct Merge {
     overwrite: bool,
     delete: bool,
     children_ignored: bool,
-    progress: Progress,
-    cancel: Cancel,
+    job: Job,
 }
 
 /// What a merge did.
@@ -64,8 +63,7 @@ impl Merge {
             overwrite: false,
             delete: false,
             children_ignored: false,
-            progress: Progress::new(),
-            cancel: Cancel::new(),
+            job: Job::new(),
         }
     }
 
@@ -102,14 +100,9 @@ impl Merge {
         Self { children_ignored: ignore, ..self }
     }
 
-    /// A handle that tells how far the merge has come.
-    pub fn progress(self, progress: &Progress) -> Self {
-        Self { progress: progress.clone(), ..self }
-    }
-
-    /// A token that stops the merge between two pieces. All images are whole then, and a merge run again goes on.
-    pub fn cancel(self, cancel: &Cancel) -> Self {
-        Self { cancel: cancel.clone(), ..self }
+    /// How far it has come, and what stops it: between two pieces. All images are whole then, and a merge run again goes on.
+    pub fn job(self, job: &Job) -> Self {
+        Self { job: job.clone(), ..self }
     }
 
     /// Writes what the layers hold into the base: the top's parent, unless another was named.
@@ -150,7 +143,7 @@ impl Merge {
             into.resize(layers.above.size(), false)?;
             into = begin()?;
         }
-        let data_written = pour_and_close(&layers.above, into, &self.progress, &self.cancel)?;
+        let data_written = pour_and_close(&layers.above, into, &self.job)?;
         let base = open.open_path(base)?;
         layers.check_base(&base)?;
         set_parent(&self.open, layers.top_file()?, layers.top().info().format, &base)?;
@@ -187,7 +180,7 @@ impl Merge {
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
         let into = self.open.over(file, &layers.base)?;
         take_data_id(&into, &layers.above);
-        let data_written = pour_and_close(&layers.above, into, &self.progress, &self.cancel)?;
+        let data_written = pour_and_close(&layers.above, into, &self.job)?;
         output.publish(true)?;
         Ok(Merged { layers: layers.above.chain().len(), data_written, deleted: Vec::new() })
     }
@@ -205,7 +198,7 @@ impl Merge {
         if let Some(block_size) = self.block_size {
             copy = copy.block_size(block_size);
         }
-        let report = copy.progress(&self.progress).cancel(&self.cancel).write_file(path)?;
+        let report = copy.job(&self.job).write_file(path)?;
         let (layers, data_written) = (disk.chain().len(), report.data_written);
         Ok(Merged { layers, data_written, deleted: Vec::new() })
     }

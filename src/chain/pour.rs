@@ -6,7 +6,7 @@ use super::layers::split;
 use super::link::set_parent_storage;
 use crate::disk::{Blocks, Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase};
 use crate::open::Open;
 use crate::storage::WriteAt;
 
@@ -25,20 +25,14 @@ const ZEROS: u64 = 256 << 20;
 ///
 /// [`Error::NoParent`] for fewer than one layer, or all; [`Error::OutputTooSmall`]; [`Error::Cancelled`]; and all that reading and
 /// writing give rise to.
-pub fn merge_into(
-    chain: &Disk,
-    layers: usize,
-    base: WritableDisk,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<u64> {
+pub fn merge_into(chain: &Disk, layers: usize, base: WritableDisk, job: &Job) -> Result<u64> {
     let (above, _) = split(chain, layers)?;
     let (needed, given) = (above.size(), base.size());
     if given < needed {
         return Err(Error::OutputTooSmall { needed, given });
     }
     take_data_id(&base, &above);
-    pour_and_close(&above, base, progress, cancel)
+    pour_and_close(&above, base, job)
 }
 
 /// Records `parent`, under `name`, in the differencing image in `storage`, and changes nothing else.
@@ -60,34 +54,30 @@ pub(super) fn take_data_id(disk: &WritableDisk, above: &Disk) {
 }
 
 /// Writes what the layers of `above` say into `into`, and nothing where they say nothing.
-pub(super) fn pour_and_close(
-    above: &Disk,
-    into: WritableDisk,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<u64> {
-    progress.begin("merge", above.size());
-    let written = pour(above, &into, progress, cancel);
+pub(super) fn pour_and_close(above: &Disk, into: WritableDisk, job: &Job) -> Result<u64> {
+    job.begin(Phase::Merge, above.size());
+    let written = pour(above, &into, job);
     // What was written before a failure or a cancellation stays; the next run goes over it again.
     let closed = into.close();
     let written = written?;
     closed.map(|()| written)
 }
 
-fn pour(above: &Disk, into: &WritableDisk, progress: &Progress, cancel: &Cancel) -> Result<u64> {
-    let mut written = 0;
+fn pour(above: &Disk, into: &WritableDisk, job: &Job) -> Result<u64> {
+    let (mut written, mut throttle) = (0, job.throttle());
     for block in above.blocks(Blocks::of(PIECE).by_sector()) {
-        cancel.check()?;
+        job.check()?;
         let block = block?;
         match &block.data {
             Data::Bytes(bytes) => {
+                throttle.pass(block.len(), job.token())?;
                 into.write_at(bytes, block.offset)?;
                 written += block.len();
             }
             Data::Zero(_) => {
                 let mut at = block.offset;
                 while at < block.end() {
-                    cancel.check()?;
+                    job.check()?;
                     let next = (at / ZEROS * ZEROS + ZEROS).min(block.end());
                     into.write_zeroes(at, next - at)?;
                     at = next;
@@ -95,7 +85,7 @@ fn pour(above: &Disk, into: &WritableDisk, progress: &Progress, cancel: &Cancel)
             }
             Data::Absent(_) => {}
         }
-        progress.set_done(block.end());
+        job.set_done(block.end());
     }
     Ok(written)
 }

@@ -7,7 +7,7 @@ use super::link::set_parent;
 use crate::compare::pairs::{Pair, Pairs, Part};
 use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk};
 use crate::error::{Error, Result};
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase};
 use crate::leaves::Format;
 use crate::leaves::is_zero;
 use crate::open::Open;
@@ -33,8 +33,7 @@ pub struct Rebase {
     open: Open,
     parent_format: Option<Format>,
     unchecked: bool,
-    progress: Progress,
-    cancel: Cancel,
+    job: Job,
 }
 
 impl Rebase {
@@ -46,8 +45,7 @@ impl Rebase {
             open: Open::new(),
             parent_format: None,
             unchecked: false,
-            progress: Progress::new(),
-            cancel: Cancel::new(),
+            job: Job::new(),
         }
     }
 
@@ -72,14 +70,9 @@ impl Rebase {
         Self { unchecked, ..self }
     }
 
-    /// A handle that tells how far the rebase has come.
-    pub fn progress(self, progress: &Progress) -> Self {
-        Self { progress: progress.clone(), ..self }
-    }
-
-    /// A token that stops the rebase between two pieces. The child still has its old parent then, and reads as before.
-    pub fn cancel(self, cancel: &Cancel) -> Self {
-        Self { cancel: cancel.clone(), ..self }
+    /// How far it has come, and what stops it: between two pieces. The child still has its old parent then, and reads as before.
+    pub fn job(self, job: &Job) -> Self {
+        Self { job: job.clone(), ..self }
     }
 
     /// Changes the parent.
@@ -147,7 +140,7 @@ impl Rebase {
 
     fn copy_into(&self, child: &WritableDisk, parent: &Disk) -> Result<()> {
         let size = child.size();
-        self.progress.begin("rebase", size);
+        self.job.begin(Phase::Rebase, size);
         let Some(old) = child.disk().parent() else { return Ok(()) };
         let (old, new) = (old.patched(size, Vec::new())?, parent.patched(size, Vec::new())?);
         let mut at = 0;
@@ -157,9 +150,9 @@ impl Rebase {
             if run.kind == MappingKind::Absent {
                 let mut pairs = Pairs::new(&old, &new, at..end);
                 while let Some(pair) = pairs.next()? {
-                    self.cancel.check()?;
+                    self.job.check()?;
                     copy_pair(child, &pair)?;
-                    self.progress.set_done(pair.offset + pair.len);
+                    self.job.set_done(pair.offset + pair.len);
                 }
                 // Readers want to find in the child what its parent is too small for.
                 let beyond = at.max(parent.size());
@@ -168,7 +161,7 @@ impl Rebase {
                 }
             }
             at = end;
-            self.progress.set_done(at);
+            self.job.set_done(at);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::{Block, Buffer, Data, Disk, MayDiffer, Pool, WritableDisk};
 use crate::error::Result;
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase, Throttle};
 use crate::leaves::is_zero;
 
 /// Bytes of each disk that are compared at a time.
@@ -45,9 +45,9 @@ pub struct Differences {
     /// Found, in reverse order.
     found: Vec<Block>,
     size: u64,
-    phase: &'static str,
-    progress: Progress,
-    cancel: Cancel,
+    phase: Phase,
+    job: Job,
+    throttle: Throttle,
     failed: bool,
 }
 
@@ -80,7 +80,7 @@ impl Differences {
 
     /// The blocks of `new` that differ from those of `old`, which is written to meanwhile, behind what was yielded.
     pub(crate) fn behind(old: &Arc<WritableDisk>, new: &Disk) -> Self {
-        Self { phase: "update", ..Self::begin(old.disk(), Old::Writable(old.clone()), new) }
+        Self { phase: Phase::Update, ..Self::begin(old.disk(), Old::Writable(old.clone()), new) }
     }
 
     fn begin(map: &Disk, old: Old, new: &Disk) -> Self {
@@ -93,9 +93,9 @@ impl Differences {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             found: Vec::new(),
             size,
-            phase: "compare",
-            progress: Progress::new(),
-            cancel: Cancel::new(),
+            phase: Phase::Compare,
+            job: Job::new(),
+            throttle: Job::new().throttle(),
             failed: false,
         }
     }
@@ -115,22 +115,17 @@ impl Differences {
         Self { threads: threads.min(256), ..self }
     }
 
-    /// A handle that tells how far the comparison has come.
-    pub fn progress(self, progress: &Progress) -> Self {
-        progress.begin(self.phase, self.size);
-        Self { progress: progress.clone(), ..self }
-    }
-
-    /// A token that stops it.
-    pub fn cancel(self, cancel: &Cancel) -> Self {
-        Self { cancel: cancel.clone(), ..self }
+    /// How far the comparison has come, what stops it, and how fast it may go.
+    pub fn job(self, job: &Job) -> Self {
+        job.begin(self.phase, self.size);
+        Self { job: job.clone(), throttle: job.throttle(), ..self }
     }
 
     /// The next piece to compare: whole grains, but for the disk's end.
     fn piece(&mut self) -> Result<Option<Range<u64>>> {
         let grain = self.work.grain;
         while self.range.is_empty() {
-            self.cancel.check()?;
+            self.job.check()?;
             let Some((range, differs)) = self.plan.next().transpose()? else { return Ok(None) };
             if !differs {
                 continue;
@@ -152,9 +147,10 @@ impl Differences {
             if let Some(block) = self.found.pop() {
                 return Ok(Some(block));
             }
-            self.cancel.check()?;
+            self.job.check()?;
             while self.pipeline.as_ref().map_or(0, Pipeline::pending) <= self.threads {
                 let Some(piece) = self.piece()? else { break };
+                self.throttle.pass(piece.end - piece.start, self.job.token())?;
                 let (work, threads) = (&self.work, self.threads);
                 let start = || {
                     let work = work.clone();
@@ -163,11 +159,11 @@ impl Differences {
                 self.pipeline.get_or_insert_with(start).push(piece);
             }
             let Some(compared) = self.pipeline.as_mut().and_then(Pipeline::pop) else {
-                self.progress.set_done(self.size);
+                self.job.set_done(self.size);
                 return Ok(None);
             };
             let Compared { end, changes } = compared?;
-            self.progress.set_done(end);
+            self.job.set_done(end);
             self.found = changes;
             self.found.reverse();
         }

@@ -7,7 +7,7 @@ use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::Span;
 use crate::disk::{Buffer, Disk, Pool};
 use crate::error::Result;
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase};
 use crate::leaves::is_zero;
 
 /// Where two disks differ first.
@@ -27,20 +27,16 @@ pub struct Difference {
 /// # Errors
 ///
 /// [`crate::Error::Cancelled`], and all that reading gives rise to.
-pub fn compare(a: &Disk, b: &Disk, progress: &Progress, cancel: &Cancel) -> Result<Option<Difference>> {
-    let (a, b, progress, token) = (a.clone(), b.clone(), progress.clone(), cancel.clone());
-    cancel.attend(move || compare_as("compare", &a, &b, &progress, &token))
+pub fn compare(a: &Disk, b: &Disk, job: &Job) -> Result<Option<Difference>> {
+    let (a, b) = (a.clone(), b.clone());
+    job.attend(move |job| compare_as(Phase::Compare, &a, &b, job))
 }
 
 /// The same, as a phase of some operation.
-pub(crate) fn compare_as(
-    phase: &'static str,
-    a: &Disk,
-    b: &Disk,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<Option<Difference>> {
-    progress.begin(phase, a.size().max(b.size()));
+pub(crate) fn compare_as(phase: Phase, a: &Disk, b: &Disk, job: &Job) -> Result<Option<Difference>> {
+    let size = a.size().max(b.size());
+    job.begin(phase, size);
+    let mut throttle = job.throttle();
     let mut windows = Windows::new(a, b);
     let comparer = Comparer { left: a.clone(), right: b.clone(), buffers: Arc::default() };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -48,10 +44,13 @@ pub(crate) fn compare_as(
         comparer.first_difference(&window).map(|difference| (difference, window.end))
     });
     loop {
-        cancel.check()?;
+        job.check()?;
         while pipeline.pending() <= threads {
-            match windows.next(cancel)? {
-                Some(window) => pipeline.push(window),
+            match windows.next(job.token())? {
+                Some(window) => {
+                    throttle.pass(window.bytes, job.token())?;
+                    pipeline.push(window);
+                }
                 None => break,
             }
         }
@@ -60,9 +59,9 @@ pub(crate) fn compare_as(
         if let Some(offset) = difference {
             return Ok(Some(Difference { offset, is_end: false }));
         }
-        progress.set_done(end.min(progress.total()));
+        job.set_done(end.min(size));
     }
-    progress.set_done(progress.total());
+    job.set_done(size);
     Ok((a.size() != b.size()).then(|| Difference { offset: a.size().min(b.size()), is_end: true }))
 }
 

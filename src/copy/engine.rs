@@ -13,7 +13,7 @@ use crate::disk::ahead::Ahead;
 use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan};
 use crate::error::Result;
-use crate::job::{Cancel, Progress, Throttle};
+use crate::job::{Cancel, Job, Phase};
 use crate::sink::{Packet, Sink, Watcher};
 
 /// Bytes of a batch, about: large enough that system calls cost nothing beside the copying.
@@ -46,10 +46,7 @@ pub(super) struct Run<'a> {
     pub(super) detect_zeros: bool,
     /// Threads that read and prepare data.
     pub(super) threads: usize,
-    /// Bytes of data that are read a second at most.
-    pub(super) rate_limit: Option<u64>,
-    pub(super) progress: &'a Progress,
-    pub(super) cancel: &'a Cancel,
+    pub(super) job: &'a Job,
     pub(super) watchers: Vec<Watcher>,
     /// The bytes of the disk that are copied: what comes before them is in the sink.
     pub(super) range: Range<u64>,
@@ -58,9 +55,9 @@ pub(super) struct Run<'a> {
 
 /// Copies the content of `disk` into `sink`.
 pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Counts> {
-    let Run { detect_zeros, threads, rate_limit, progress, cancel, watchers, range, mut recorder } = run;
-    progress.begin_at("copy", range.end, range.start);
-    let mut throttle = Throttle::new(rate_limit);
+    let Run { detect_zeros, threads, job, watchers, range, mut recorder } = run;
+    job.begin_at(Phase::Copy, range.end, range.start);
+    let mut throttle = job.throttle();
     let source = Source::of(disk);
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding, detect_zeros, !watchers.is_empty());
@@ -78,11 +75,11 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     });
     let mut counts = Counts::default();
     loop {
-        cancel.check()?;
+        job.check()?;
         while pipeline.pending() <= threads {
-            match batches.next(cancel)? {
+            match batches.next(job.token())? {
                 Some(batch) => {
-                    throttle.pass(batch.bytes, cancel)?;
+                    throttle.pass(batch.bytes, job.token())?;
                     counts.read += batch.bytes;
                     pipeline.push(batch);
                 }
@@ -97,13 +94,13 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
         if let Some(recorder) = &mut recorder {
             recorder.took(&packet, end)?;
         }
-        progress.set_done(end);
+        job.set_done(end);
     }
     show(&watchers, None);
     // What comes last makes the output whole.
     source.check()?;
     sink.finish()?;
-    progress.set_done(range.end);
+    job.set_done(range.end);
     counts.shared = shared.load(Ordering::Relaxed);
     Ok(counts)
 }

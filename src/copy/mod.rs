@@ -41,7 +41,7 @@ use crate::digest::{Beside, Digest};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Names, OutputOptions};
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase};
 use crate::sink::Sink;
 use crate::sink::blueprint::{BlockSet, Blueprint};
 use crate::storage::{OutputFile, WriteAt};
@@ -80,13 +80,11 @@ pub struct Copy {
     verify: bool,
     #[cfg(feature = "digest")]
     digests: Vec<Digest>,
-    rate_limit: Option<u64>,
     #[cfg(feature = "digest")]
     resumable: bool,
     #[cfg(feature = "digest")]
     checkpoint_interval: u64,
-    progress: Progress,
-    cancel: Cancel,
+    job: Job,
 }
 
 /// What a copy did.
@@ -128,13 +126,11 @@ impl Copy {
             verify: false,
             #[cfg(feature = "digest")]
             digests: Vec::new(),
-            rate_limit: None,
             #[cfg(feature = "digest")]
             resumable: false,
             #[cfg(feature = "digest")]
             checkpoint_interval: CHECKPOINT_INTERVAL,
-            progress: Progress::new(),
-            cancel: Cancel::new(),
+            job: Job::new(),
         }
     }
 
@@ -218,12 +214,6 @@ impl Copy {
         self
     }
 
-    /// How many bytes of data are read a second at most, evenly; without a limit by default. What is known to be zeros
-    /// does not count, nor does verifying.
-    pub fn rate_limit(self, bytes: u64) -> Self {
-        Self { rate_limit: Some(bytes), ..self }
-    }
-
     /// Whether [`write_file`](Self::write_file) goes on with a copy that was interrupted: by an error, by a token, by the
     /// process's end. What it has written stays under a hidden name beside the output then, `.NAME.diskport-partial`,
     /// with `.NAME.diskport-checkpoint`, which says how far it is. The next copy with the same options reads it back,
@@ -240,14 +230,9 @@ impl Copy {
         Self { checkpoint_interval: bytes, ..self }
     }
 
-    /// A handle that tells how far the copy has come.
-    pub fn progress(self, progress: &Progress) -> Self {
-        Self { progress: progress.clone(), ..self }
-    }
-
-    /// A token that stops the copy.
-    pub fn cancel(self, cancel: &Cancel) -> Self {
-        Self { cancel: cancel.clone(), ..self }
+    /// How far the copy has come, what stops it, and how fast it may go.
+    pub fn job(self, job: &Job) -> Self {
+        Self { job: job.clone(), ..self }
     }
 
     /// Looks through the source for the blocks that hold data, where the output's layout depends on them: then it is
@@ -295,7 +280,7 @@ impl Copy {
         let mut files = extent_paths.iter().map(|path| create(path)).collect::<Result<Vec<_>>>()?;
         let (names, destination) = self.destination(&main, &files);
         let (copy, source) = (self.clone(), disk.clone());
-        let report = self.cancel.attend(move || copy.write(&source, &names, destination))?;
+        let report = self.job.attend(move |_| copy.write(&source, &names, destination))?;
         // The extents first: the image exists with its descriptor.
         files.push(main);
         self.publish(&disk, files)?;
@@ -320,10 +305,10 @@ impl Copy {
 
     fn publish(&self, disk: &Disk, files: Vec<OutputFile>) -> Result<()> {
         if self.sync {
-            self.progress.begin("sync", disk.size());
+            self.job.begin(Phase::Sync, disk.size());
         }
         OutputFile::publish_all(files, self.sync)?;
-        self.progress.set_done(disk.size());
+        self.job.set_done(disk.size());
         Ok(())
     }
 
@@ -344,12 +329,12 @@ impl Copy {
         let gate = Gate::before(storage);
         let to = Destination { main: gate.clone(), extents: Vec::new(), name: "(image)".to_owned() };
         let (copy, source) = (self.clone(), disk.clone());
-        let written = self.cancel.attend(move || copy.write(&source, &names, to));
+        let written = self.job.attend(move |_| copy.write(&source, &names, to));
         let report = written.inspect_err(|_| gate.close())?;
         if self.sync {
-            self.progress.begin("sync", disk.size());
+            self.job.begin(Phase::Sync, disk.size());
             gate.sync().map_err(|e| Error::io("sync", "(image)", e))?;
-            self.progress.set_done(disk.size());
+            self.job.set_done(disk.size());
         }
         Ok(report)
     }
@@ -395,7 +380,7 @@ impl Copy {
     /// That what was written reads as its source.
     fn compare(&self, disk: &Disk, written: &Disk) -> Result<()> {
         let source = Source::of(disk);
-        let difference = compare_as("verify", disk, written, &self.progress, &self.cancel)?;
+        let difference = compare_as(Phase::Verify, disk, written, &self.job)?;
         // A source that has changed differs by its own fault.
         source.check()?;
         difference.map_or(Ok(()), |difference| Err(Error::VerifyFailed { offset: difference.offset }))
@@ -424,7 +409,7 @@ impl Copy {
 
     /// Which blocks of `blueprint` will hold data.
     fn survey(&self, disk: &Disk, blueprint: &Blueprint) -> Result<BlockSet> {
-        survey::survey(disk, blueprint, self.detect_zeros, self.workers(), &self.progress, &self.cancel)
+        survey::survey(disk, blueprint, self.detect_zeros, self.workers(), &self.job)
     }
 
     /// Copies `range` of `disk` into `sink`, and computes the digests meanwhile.
@@ -436,15 +421,13 @@ impl Copy {
         recorder: Option<&'a mut dyn engine::Recorder>,
     ) -> Result<Report> {
         #[cfg(feature = "digest")]
-        let (digests, watchers) = Beside::start(&self.digests, disk.size(), &self.cancel)?;
+        let (digests, watchers) = Beside::start(&self.digests, disk.size(), self.job.token())?;
         #[cfg(not(feature = "digest"))]
         let watchers = Vec::new();
         let run = engine::Run {
             detect_zeros: self.detect_zeros,
             threads: self.workers(),
-            rate_limit: self.rate_limit,
-            progress: &self.progress,
-            cancel: &self.cancel,
+            job: &self.job,
             watchers,
             range,
             recorder,

@@ -6,6 +6,7 @@ use crate::digest::{Digest, of_content};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::Names;
+use crate::job::Phase;
 
 impl Copy {
     /// Writes all of the output, reads it back, and compares its digest with that of what came.
@@ -15,7 +16,7 @@ impl Copy {
         let mut report = copy.run(disk, &mut *sink, 0..disk.size(), None)?;
         drop(sink);
         let written = self.reopen(names, to)?;
-        let found = of_content("verify", &written, Digest::Blake3, &self.progress, &self.cancel)?;
+        let found = of_content(Phase::Verify, &written, Digest::Blake3, &self.job)?;
         match report.digests.iter().find(|(digest, _)| *digest == Digest::Blake3) {
             Some((_, expected)) if *expected != found => {
                 return Err(Error::DigestDiffers { expected: expected.clone(), found });

@@ -84,9 +84,9 @@ impl Plan {
         if let Shape::Ova(ova) = &shape {
             copy.run(disk, &mut *ova.measure()?, 0..disk.size(), None)?;
         }
-        let out = Box::new(Stoppable { out, cancel: copy.cancel.clone() });
+        let out = Box::new(Stoppable { out, cancel: copy.job.token().clone() });
         let mut sink = destination::stream(shape, disk, blocks.clone(), &copy.options(), out)?;
-        copy.run(disk, &mut *sink, 0..disk.size(), None).or_else(|e| copy.cancel.check().and(Err(e)))
+        copy.run(disk, &mut *sink, 0..disk.size(), None).or_else(|e| copy.job.check().and(Err(e)))
     }
 }
 

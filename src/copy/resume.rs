@@ -16,7 +16,7 @@ use crate::digest::of_content;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{Names, OutputFormat, OutputOptions};
-use crate::job::Cancel;
+use crate::job::{Cancel, Phase};
 use crate::sink::{Encoding, Packet, Sink};
 use crate::storage::{OutputFile, WriteAt, partial_of};
 
@@ -71,7 +71,7 @@ impl Copy {
         // The extents first: the image exists with its descriptor.
         files.push(main);
         let (copy, source, at) = (self.clone(), disk.clone(), checkpoint.clone());
-        let result = self.cancel.attend(move || copy.go_on(&source, &names, destination, at));
+        let result = self.job.attend(move |_| copy.go_on(&source, &names, destination, at));
         if let Err(Error::SourceChanged { .. }) = result {
             // Nothing that was copied can be gone on with.
             checkpoint::remove(&checkpoint);
@@ -99,7 +99,7 @@ impl Copy {
 
     /// Does what is left to do, or all of it.
     fn go_on(&self, disk: &Disk, names: &Names, to: Destination, path: PathBuf) -> Result<Report> {
-        let (job, source) = (self.job(disk, names), fingerprint(disk, true)?);
+        let (job, source) = (self.digest_of_options(disk, names), fingerprint(disk, true)?);
         let mut begun_again = None;
         let found = match Checkpoint::load(&path) {
             Ok(found) => found.ok_or(BegunAgain::Unreadable).map(Some),
@@ -159,7 +159,7 @@ impl Copy {
         drop(sink);
         self.verify_output(disk, names, to)?;
         for &digest in &self.digests {
-            report.digests.push((digest, of_content("hash", disk, digest, &self.progress, &self.cancel)?));
+            report.digests.push((digest, of_content(Phase::Hash, disk, digest, &self.job)?));
         }
         Ok(Report { resumed_at: Some(position), ..report })
     }
@@ -167,7 +167,7 @@ impl Copy {
     /// Takes back what was written before `checkpoint`; `None` when that is not what the output holds.
     fn take_back(&self, disk: &Disk, checkpoint: &Checkpoint, sink: &mut dyn Sink) -> Result<Option<Ledger>> {
         let position = checkpoint.head.position.get();
-        self.progress.begin("resume", position);
+        self.job.begin(Phase::Resume, position);
         let mut ledger = Ledger::default();
         for run in checkpoint.runs.iter() {
             let Some(run) = run.filter(|run| run.start < position && position <= disk.size()) else {
@@ -178,12 +178,12 @@ impl Copy {
                 Encoding::Deflate { .. } => run.end.min(position.next_multiple_of(sink.encoding().grain())),
             };
             for start in (run.start..end).step_by(STEP as usize) {
-                self.cancel.check()?;
+                self.job.check()?;
                 let part = start..end.min(start + STEP);
                 if !sink.take_back(part, &mut |range, data| ledger.add(range, data))? {
                     return Ok(None);
                 }
-                self.progress.set_done(start);
+                self.job.set_done(start);
             }
         }
         let (runs, digest) = ledger.snapshot(position);
@@ -199,7 +199,7 @@ impl Copy {
         to: &Destination,
         encoding: Encoding,
     ) -> Keeper {
-        let (sync, interval, cancel) = (self.sync, self.checkpoint_interval, self.cancel.clone());
+        let (sync, interval, cancel) = (self.sync, self.checkpoint_interval, self.job.token().clone());
         Keeper { head, ledger, path, files: files(to), sync, interval, since: 0, encoding, cancel }
     }
 
@@ -209,7 +209,7 @@ impl Copy {
     }
 
     /// A digest of all that decides on the output but the source's content.
-    fn job(&self, disk: &Disk, names: &Names) -> [u8; 32] {
+    fn digest_of_options(&self, disk: &Disk, names: &Names) -> [u8; 32] {
         let version = env!("CARGO_PKG_VERSION");
         let Self { format, options, detect_zeros, .. } = self;
         let (size, sector_size) = (disk.size(), disk.logical_sector_size());

@@ -6,7 +6,7 @@ use crate::disk::pipeline::Pipeline;
 use crate::disk::plan::{Item, Plan, Span};
 use crate::disk::{Disk, Pool};
 use crate::error::Result;
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase};
 use crate::leaves::is_zero;
 use crate::sink::blueprint::{BlockSet, Blueprint};
 
@@ -20,15 +20,14 @@ pub(super) fn survey(
     blueprint: &Blueprint,
     detect_zeros: bool,
     threads: usize,
-    progress: &Progress,
-    cancel: &Cancel,
+    job: &Job,
 ) -> Result<BlockSet> {
     let mut found = BlockSet::default();
     if blueprint.is_fixed {
         return Ok(found);
     }
     disk.check_reads_again("a sparse format in a pipe")?;
-    progress.begin("survey", disk.size());
+    job.begin(Phase::Survey, disk.size());
     let (reader, buffers) = (disk.clone(), Arc::new(Pool::default()));
     // A single thread more would only wait for this one, or this one for it.
     let threads = if threads == 1 { 0 } else { threads };
@@ -47,9 +46,9 @@ pub(super) fn survey(
     // Blocks of all formats are multiples of a probe: no span crosses a block's end.
     let longest = if detect_zeros { PROBE } else { blueprint.block_size };
     for item in Plan::new(disk.clone(), 0..disk.size(), blueprint.grain, longest, true) {
-        cancel.check()?;
+        job.check()?;
         let Item::Span(span) = item? else { continue };
-        progress.set_done(span.start);
+        job.set_done(span.start);
         let block = span.start / blueprint.block_size;
         if !detect_zeros {
             found.insert(block);
@@ -61,9 +60,9 @@ pub(super) fn survey(
         }
     }
     while let Some(probed) = probes.pop() {
-        cancel.check()?;
+        job.check()?;
         note(&mut found, probed)?;
     }
-    progress.set_done(disk.size());
+    job.set_done(disk.size());
     Ok(found)
 }

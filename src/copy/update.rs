@@ -6,7 +6,7 @@ use super::source::Source;
 use crate::compare::Differences;
 use crate::disk::{Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
-use crate::job::{Cancel, Progress};
+use crate::job::Job;
 use crate::leaves::Format;
 
 /// What an update did.
@@ -27,7 +27,7 @@ pub struct Updated {
 /// ```
 /// use diskport::Open;
 /// use diskport::copy::{Copy, update};
-/// use diskport::job::{Cancel, Progress};
+/// use diskport::job::Job;
 /// use diskport::disk::Patch;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
@@ -36,7 +36,7 @@ pub struct Updated {
 /// let disk = diskport::open(image)?;
 /// Copy::new(&disk).write_file(&path)?;
 /// let newer = disk.patched(disk.size(), vec![Patch { offset: 512, bytes: vec![7; 512] }])?;
-/// let updated = update(&newer, Open::new().open_writable(&path)?, &Progress::new(), &Cancel::new())?;
+/// let updated = update(&newer, Open::new().open_writable(&path)?, &Job::new())?;
 /// assert_eq!(updated.written, 4096);
 /// # Ok::<(), diskport::Error>(())
 /// ```
@@ -45,12 +45,7 @@ pub struct Updated {
 ///
 /// [`Error::OutputTooSmall`] and [`Error::Layout`] when the sizes are not equal, or those of sectors; [`Error::SourceChanged`]; [`Error::OutputIsSource`] when the destination is a
 /// layer of the source; [`Error::Cancelled`]; and all that reading and writing give rise to.
-pub fn update(
-    source: &Disk,
-    destination: WritableDisk,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<Updated> {
+pub fn update(source: &Disk, destination: WritableDisk, job: &Job) -> Result<Updated> {
     let (needed, given) = (source.size(), destination.size());
     if given < needed {
         return Err(Error::OutputTooSmall { needed, given });
@@ -77,7 +72,7 @@ pub fn update(
         }
     }
     let destination = Arc::new(destination);
-    let changes = Differences::behind(&destination, source).progress(progress).cancel(cancel);
+    let changes = Differences::behind(&destination, source).job(job);
     let done = write(changes, &destination);
     // What was written before a failure stays, properly closed. The workers that shared the disk are gone.
     let closed = Arc::into_inner(destination).map_or(Ok(()), WritableDisk::close);

@@ -13,7 +13,7 @@ use hashing::Hashing;
 
 use crate::disk::{Blocks, Data, Disk};
 use crate::error::{Error, Result};
-use crate::job::{Cancel, Progress};
+use crate::job::{Job, Phase};
 use crate::sink::{Packet, Piece};
 
 /// Bytes that are read at a time.
@@ -65,10 +65,10 @@ impl FromStr for Digest {
 ///
 /// ```
 /// use diskport::digest::{Digest, digest};
-/// use diskport::job::{Cancel, Progress};
+/// use diskport::job::Job;
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;
-/// let hex = digest(&disk, Digest::Sha256, &Progress::new(), &Cancel::new())?;
+/// let hex = digest(&disk, Digest::Sha256, &Job::new())?;
 /// assert_eq!(hex.len(), 64);
 /// # Ok::<(), diskport::Error>(())
 /// ```
@@ -76,40 +76,36 @@ impl FromStr for Digest {
 /// # Errors
 ///
 /// [`Error::Cancelled`], and all that reading gives rise to.
-pub fn digest(disk: &Disk, algorithm: Digest, progress: &Progress, cancel: &Cancel) -> Result<String> {
-    let (disk, progress, token) = (disk.clone(), progress.clone(), cancel.clone());
-    cancel.attend(move || of_content("hash", &disk, algorithm, &progress, &token))
+pub fn digest(disk: &Disk, algorithm: Digest, job: &Job) -> Result<String> {
+    let disk = disk.clone();
+    job.attend(move |job| of_content(Phase::Hash, &disk, algorithm, job))
 }
 
 /// The same, as a phase of some operation.
-pub(crate) fn of_content(
-    phase: &'static str,
-    disk: &Disk,
-    algorithm: Digest,
-    progress: &Progress,
-    cancel: &Cancel,
-) -> Result<String> {
-    progress.begin(phase, disk.size());
-    let mut hashing = Hashing::new(algorithm, disk.size(), cancel);
+pub(crate) fn of_content(phase: Phase, disk: &Disk, algorithm: Digest, job: &Job) -> Result<String> {
+    job.begin(phase, disk.size());
+    let mut throttle = job.throttle();
+    let mut hashing = Hashing::new(algorithm, disk.size(), job.token());
     for block in disk.blocks(Blocks::of(BLOCK)) {
-        cancel.check()?;
+        job.check()?;
         let block = block?;
         let (start, end) = (block.offset, block.end());
         match block.data {
             Data::Bytes(buffer) => {
+                throttle.pass(buffer.len() as u64, job.token())?;
                 let pieces = vec![Piece { offset: start, at: 0, len: buffer.len() }];
                 hashing.put(&Arc::new(Packet { pieces, buffer }))?;
             }
             Data::Zero(_) | Data::Absent(_) => {
                 let mut at = start;
                 while at < end {
-                    progress.set_done(at);
+                    job.set_done(at);
                     at = end.min(at + ZEROS);
                     hashing.zeros_to(at)?;
                 }
             }
         }
-        progress.set_done(end);
+        job.set_done(end);
     }
     hashing.finish()
 }

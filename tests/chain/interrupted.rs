@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskport::chain::Merge;
 use diskport::copy::OutputFormat;
-use diskport::job::Cancel;
+use diskport::job::Job;
 use diskport::storage::{FileIdentity, ImageFile, ReadAt, Reference, Resolver, SameDirectory};
 use diskport::{Error, Open, Result};
 
@@ -25,7 +25,7 @@ struct At {
 #[derive(Clone)]
 enum Event {
     /// The merge is cancelled.
-    Cancel(Cancel),
+    Cancel(Job),
     /// The read fails.
     Fail,
 }
@@ -48,7 +48,7 @@ impl ReadAt for Storage {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         if self.at.reads.fetch_add(1, Ordering::Relaxed) + 1 == self.at.read {
             match &self.at.event {
-                Event::Cancel(cancel) => cancel.cancel(),
+                Event::Cancel(job) => job.cancel(),
                 Event::Fail => return Err(io::ErrorKind::Other.into()),
             }
         }
@@ -67,13 +67,13 @@ impl ReadAt for Storage {
 
 /// Merges the whole chain, with `event` at a read; says whether it got through, and whether it was stopped.
 fn merge(chain: &Chain, read: u64, event: Event) -> std::result::Result<(), Error> {
-    let cancel = match &event {
-        Event::Cancel(cancel) => cancel.clone(),
-        Event::Fail => Cancel::new(),
+    let job = match &event {
+        Event::Cancel(job) => job.clone(),
+        Event::Fail => Job::new(),
     };
     let at = At { read, reads: Arc::default(), event };
     let merge = Merge::of(chain.top()).base(&chain.images[0]).open(Open::new().resolver(at));
-    merge.cancel(&cancel).commit().map(drop)
+    merge.job(&job).commit().map(drop)
 }
 
 /// Stops a merge at every read there is; says how often it was stopped between its first write and its end.
@@ -119,7 +119,7 @@ fn at_every_read(format: OutputFormat, event: impl Fn() -> Event) -> u32 {
 fn a_cancelled_merge_goes_on_when_run_again() {
     for format in FORMATS {
         // All may have been read ahead before the first write, so that it is not said how often this meets one.
-        at_every_read(format, || Event::Cancel(Cancel::new()));
+        at_every_read(format, || Event::Cancel(Job::new()));
     }
 }
 

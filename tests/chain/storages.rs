@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diskport::chain::{merge_into, record_parent};
 use diskport::copy::{Copy, OutputFormat};
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::storage::{Explicit, Fault, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Child, Disk, Error, Format, Open};
 
@@ -128,7 +128,7 @@ fn merge(images: &mut [Vec<u8>], call: u64) -> Result<u64, Error> {
     let chain = open(images);
     let base = Shared::new(images[0].clone(), call);
     let opened = Open::new().open_writable_storage(base.clone());
-    let merged = opened.and_then(|opened| merge_into(&chain, 2, opened, &Progress::new(), &Cancel::new()));
+    let merged = opened.and_then(|opened| merge_into(&chain, 2, opened, &Job::new()));
     images[0] = base.bytes();
     merged
 }
@@ -138,7 +138,7 @@ fn layers_must_be_those_above_the_base() {
     let (images, _) = chain(FORMATS[0]);
     for layers in [0, 3, 4] {
         let base = Open::new().open_writable_storage(Shared::new(images[0].clone(), 0)).expect("opens");
-        let merged = merge_into(&open(&images), layers, base, &Progress::new(), &Cancel::new());
+        let merged = merge_into(&open(&images), layers, base, &Job::new());
         assert!(matches!(merged, Err(Error::NoParent { .. })), "{layers}: {merged:?}");
     }
 }

@@ -10,7 +10,7 @@ use diskport::compare::compare;
 use diskport::copy::{Copy, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::storage::{MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, Format, Open, Result};
 
@@ -89,16 +89,16 @@ fn raw(storage: impl ReadAt + 'static) -> Disk {
 /// Runs `work`, cancels it in its midst, and sees how soon it ends. The least of three times counts: the machine
 /// may be busy with other tests.
 #[track_caller]
-fn ends_soon<T: std::fmt::Debug>(what: &str, work: impl Fn(&Cancel) -> Result<T>) {
+fn ends_soon<T: std::fmt::Debug>(what: &str, work: impl Fn(&Job) -> Result<T>) {
     let delays = (0..3).map(|_| {
-        let cancel = Cancel::new();
-        let token = cancel.clone();
+        let job = Job::new();
+        let token = job.token().clone();
         let other = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(60));
             token.cancel();
             Instant::now()
         });
-        let result = work(&cancel);
+        let result = work(&job);
         let ended = Instant::now();
         assert!(matches!(result, Err(Error::Cancelled)), "{what}: {result:?}");
         ended.duration_since(other.join().expect("ends"))
@@ -111,10 +111,10 @@ fn ends_soon<T: std::fmt::Debug>(what: &str, work: impl Fn(&Cancel) -> Result<T>
 #[test]
 fn a_slow_read_does_not_keep_a_copy() {
     for threads in [0, 1, 3] {
-        ends_soon(&format!("a slow read, {threads} threads"), |cancel| {
+        ends_soon(&format!("a slow read, {threads} threads"), |job| {
             let disk = raw(Slow::reading(MemoryStorage::new(noise(8 << 20, 1))));
             let copy = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
-            copy.threads(threads).cancel(cancel).write_storage(Arc::new(MemoryStorage::default()))
+            copy.threads(threads).job(job).write_storage(Arc::new(MemoryStorage::default()))
         });
     }
 }
@@ -122,14 +122,14 @@ fn a_slow_read_does_not_keep_a_copy() {
 #[test]
 fn a_slow_write_does_not_keep_a_copy_nor_leave_a_file() {
     let disk = raw(MemoryStorage::new(noise(8 << 20, 2)));
-    ends_soon("a slow write", |cancel| {
+    ends_soon("a slow write", |job| {
         let slow = Arc::new(Slow::writing(MemoryStorage::default()));
-        Copy::new(&disk).cancel(cancel).write_storage(slow)
+        Copy::new(&disk).job(job).write_storage(slow)
     });
     let folder = tempfile::tempdir().expect("a folder");
-    ends_soon("a slow read into a file", |cancel| {
+    ends_soon("a slow read into a file", |job| {
         let disk = raw(Slow::reading(MemoryStorage::new(noise(8 << 20, 1))));
-        let result = Copy::new(&disk).cancel(cancel).write_file(folder.path().join("out"));
+        let result = Copy::new(&disk).job(job).write_file(folder.path().join("out"));
         let mut names = std::fs::read_dir(folder.path()).expect("a folder");
         assert!(names.next().is_none(), "the temporary file is gone though its writer lives");
         result
@@ -139,13 +139,9 @@ fn a_slow_write_does_not_keep_a_copy_nor_leave_a_file() {
 #[test]
 fn a_slow_read_does_not_keep_a_verification() {
     let disk = raw(MemoryStorage::new(noise(1 << 20, 3)));
-    ends_soon("verifying", |cancel| {
+    ends_soon("verifying", |job| {
         let slow = Arc::new(Slow::reading(MemoryStorage::default()));
-        Copy::new(&disk)
-            .to(OutputFormat::Vhd(Allocation::Fixed))
-            .verify(true)
-            .cancel(cancel)
-            .write_storage(slow)
+        Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Fixed)).verify(true).job(job).write_storage(slow)
     });
 }
 
@@ -153,22 +149,22 @@ fn a_slow_read_does_not_keep_a_verification() {
 fn a_slow_read_does_not_keep_a_comparison() {
     let (slow, quick) = (Slow::reading(MemoryStorage::new([7; 9000])), MemoryStorage::new([7; 9000]));
     let (slow, quick) = (raw(slow), raw(quick));
-    ends_soon("comparing", |cancel| compare(&slow, &quick, &Progress::new(), cancel));
+    ends_soon("comparing", |job| compare(&slow, &quick, job));
 }
 
 #[test]
 fn a_long_run_of_zeros_ends() {
     // Holes that no one tells: terabytes are read.
     let silent = disk(&Arc::new(Sparse::new(1 << 45, Vec::new()).without_holes()));
-    ends_soon("copying zeros", |cancel| {
+    ends_soon("copying zeros", |job| {
         let copy = Copy::new(&silent).to(OutputFormat::Vhdx(Allocation::Dynamic));
-        copy.cancel(cancel).write_storage(Arc::new(MemoryStorage::default()))
+        copy.job(job).write_storage(Arc::new(MemoryStorage::default()))
     });
-    ends_soon("writing zeros", |cancel| {
+    ends_soon("writing zeros", |job| {
         let disk = disk(&Arc::new(Sparse::new(1 << 45, Vec::new())));
-        Copy::new(&disk).cancel(cancel).write_to(Steady)
+        Copy::new(&disk).job(job).write_to(Steady)
     });
-    ends_soon("comparing zeros", |cancel| compare(&silent, &silent, &Progress::new(), cancel));
+    ends_soon("comparing zeros", |job| compare(&silent, &silent, job));
 }
 
 #[cfg(feature = "digest")]
@@ -178,20 +174,20 @@ fn a_digest_ends() {
     let zeros = disk(&Arc::new(Sparse::new(1 << 45, Vec::new())));
     let slow = raw(Slow::reading(MemoryStorage::new([7; 9000])));
     for algorithm in [Digest::Sha256, Digest::Md5, Digest::Blake3] {
-        ends_soon("hashing zeros", |cancel| digest(&zeros, algorithm, &Progress::new(), cancel));
-        ends_soon("hashing slowly", |cancel| digest(&slow, algorithm, &Progress::new(), cancel));
+        ends_soon("hashing zeros", |job| digest(&zeros, algorithm, job));
+        ends_soon("hashing slowly", |job| digest(&slow, algorithm, job));
     }
 }
 
 #[test]
 fn a_limited_copy_keeps_to_its_rate_and_ends() {
     let source = raw(MemoryStorage::new(noise(4 << 20, 4)));
-    ends_soon("waiting for the rate", |cancel| {
-        Copy::new(&source).rate_limit(1).cancel(cancel).write_storage(Arc::new(MemoryStorage::default()))
+    ends_soon("waiting for the rate", |job| {
+        Copy::new(&source).job(&job.clone().rate_limit(1)).write_storage(Arc::new(MemoryStorage::default()))
     });
     let begun = Instant::now();
     let mut out = Vec::new();
-    Copy::new(&source).rate_limit(10 << 20).write_to(&mut out).expect("copies");
+    Copy::new(&source).job(&Job::new().rate_limit(10 << 20)).write_to(&mut out).expect("copies");
     let elapsed = begun.elapsed();
     assert_eq!(out, noise(4 << 20, 4));
     // 4 MiB at 10 MiB a second, but for the first piece, which passes at once.
@@ -199,7 +195,7 @@ fn a_limited_copy_keeps_to_its_rate_and_ends() {
     // Zeros that are known do not count.
     let zeros = disk(&Arc::new(Sparse::new(1 << 30, Vec::new())));
     let begun = Instant::now();
-    Copy::new(&zeros).rate_limit(1).write_to(io::sink()).expect("copies");
+    Copy::new(&zeros).job(&Job::new().rate_limit(1)).write_to(io::sink()).expect("copies");
     assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
@@ -242,16 +238,16 @@ impl WriteAt for Held {
 fn nothing_is_written_once_the_storage_was_given_back() {
     let source = raw(MemoryStorage::new(noise(8 << 20, 5)));
     for format in PLAIN {
-        let (storage, cancel) = (Arc::new(Held::default()), Cancel::new());
+        let (storage, job) = (Arc::new(Held::default()), Job::new());
         let held = storage.gate.lock().expect("is free");
-        let (seen, token) = (storage.clone(), cancel.clone());
+        let (seen, token) = (storage.clone(), job.token().clone());
         let canceller = std::thread::spawn(move || {
             while seen.writes.load(Ordering::SeqCst) == 0 {
                 std::thread::yield_now();
             }
             token.cancel();
         });
-        let result = Copy::new(&source).to(format).cancel(&cancel).write_storage(storage.clone());
+        let result = Copy::new(&source).to(format).job(&job).write_storage(storage.clone());
         assert!(matches!(result, Err(Error::Cancelled)), "{format}: {result:?}");
         canceller.join().expect("ends");
         let before = storage.writes.load(Ordering::SeqCst);

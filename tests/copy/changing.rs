@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diskport::copy::{Copy, OutputFormat, update};
 use diskport::format::vmdk::Subformat;
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::storage::{FileStorage, Fingerprint, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, Format, Open};
 
@@ -118,6 +118,6 @@ fn an_update_notices_a_source_that_changes() {
     let change = |file: &FileStorage| file.write_all_at(b"other", 0).expect("writes");
     let source = restless(&source, 3, change);
     let into = Open::new().format(Format::Raw).open_writable(&destination).expect("opens");
-    let result = update(&source, into, &Progress::new(), &Cancel::new());
+    let result = update(&source, into, &Job::new());
     assert!(matches!(result, Err(Error::SourceChanged { .. })), "{result:?}");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use diskport::Disk;
 use diskport::compare::compare;
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use proptest::prelude::*;
 
 use crate::source::{Sparse, any_source, content, disk, noise};
@@ -14,9 +14,9 @@ const MIB: u64 = 1 << 20;
 
 /// As a user would find it: the offset, and whether one disk ends there.
 fn first(a: &Disk, b: &Disk) -> Option<(u64, bool)> {
-    let progress = Progress::new();
-    let difference = compare(a, b, &progress, &Cancel::new()).expect("reads");
-    assert!(difference.is_some() || progress.done() == progress.total());
+    let job = Job::new();
+    let difference = compare(a, b, &job).expect("reads");
+    assert!(difference.is_some() || job.progress().done() == job.progress().total());
     difference.map(|difference| (difference.offset, difference.is_end))
 }
 

@@ -7,7 +7,7 @@ use diskport::compare::Differences;
 use diskport::copy::{Copy, OutputFormat, update};
 use diskport::disk::Patch;
 use diskport::format::{Allocation, vmdk::Subformat};
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::{Block, Child, Data, Disk, Error, Open};
 use proptest::prelude::*;
 
@@ -84,7 +84,7 @@ proptest! {
             let open = Open::new().format(format.format());
             let again = || {
                 let destination = open.open_writable(&path).expect("opens");
-                update(&new, destination, &Progress::new(), &Cancel::new()).expect("updates")
+                update(&new, destination, &Job::new()).expect("updates")
             };
             again();
             prop_assert!(content(&open.open_path(&path).expect("opens")) == expected, "{}", format);
@@ -127,15 +127,14 @@ fn a_base_that_is_opened_twice_is_one_file() {
         diskport::open(path).expect("opens")
     };
     let (a, b) = (child("a.vhdx", MIB), child("b.vhdx", 5 * MIB));
-    let progress = Progress::new();
-    let found: Vec<_> =
-        Differences::between(&a, &b).progress(&progress).collect::<Result<_, _>>().expect("reads");
+    let job = Job::new();
+    let found: Vec<_> = Differences::between(&a, &b).job(&job).collect::<Result<_, _>>().expect("reads");
     let offsets: Vec<_> = found.iter().map(|block| (block.offset, block.len())).collect();
     assert_eq!(offsets, [(MIB, 4096), (5 * MIB, 4096)]);
-    assert_eq!((progress.done(), progress.total()), (16 * MIB, 16 * MIB));
+    assert_eq!((job.progress().done(), job.progress().total()), (16 * MIB, 16 * MIB));
     // A base is not made from its own child: it would change what is read.
     let into = Open::new().open_writable(&base).expect("opens");
-    let refused = update(&a, into, &Progress::new(), &Cancel::new());
+    let refused = update(&a, into, &Job::new());
     assert!(matches!(refused, Err(Error::OutputIsSource { .. })), "{refused:?}");
 }
 
@@ -169,12 +168,12 @@ fn a_cancelled_update_goes_on_when_it_is_run_again() {
     let source = disk(&Arc::new(Sparse::new(8 * MIB, vec![(0, noise(8 * MIB as usize, 6))])));
     let empty = Disk::empty(8 * MIB, 512);
     Copy::new(&empty).to(OutputFormat::Vhdx(Allocation::Dynamic)).write_file(&path).expect("writes");
-    let cancel = Cancel::new();
-    cancel.cancel();
+    let job = Job::new();
+    job.cancel();
     let open = || Open::new().open_writable(&path).expect("opens");
-    let cancelled = update(&source, open(), &Progress::new(), &cancel);
+    let cancelled = update(&source, open(), &job);
     assert!(matches!(cancelled, Err(Error::Cancelled)));
-    let updated = update(&source, open(), &Progress::new(), &Cancel::new()).expect("updates");
+    let updated = update(&source, open(), &Job::new()).expect("updates");
     assert_eq!(updated.written, 8 * MIB);
     assert!(content(&diskport::open(&path).expect("opens")) == content(&source));
 }
@@ -186,12 +185,7 @@ fn sizes_must_be_equal() {
     let source = Disk::empty(2 * MIB, 512);
     for (size, smaller) in [(MIB, true), (3 * MIB, false)] {
         std::fs::write(&path, noise(size as usize, 7)).expect("writes");
-        let refused = update(
-            &source,
-            Open::new().open_writable(&path).expect("opens"),
-            &Progress::new(),
-            &Cancel::new(),
-        );
+        let refused = update(&source, Open::new().open_writable(&path).expect("opens"), &Job::new());
         match smaller {
             true => assert!(matches!(refused, Err(Error::OutputTooSmall { .. })), "{refused:?}"),
             false => assert!(matches!(refused, Err(Error::Layout { .. })), "{refused:?}"),
@@ -214,7 +208,7 @@ fn an_update_wants_sectors_of_one_size() {
     for (format, taken) in [(OutputFormat::Vhd(Allocation::Dynamic), false), (OutputFormat::Raw, true)] {
         let name = if taken { "to.raw" } else { "to.vhd" };
         let into = Open::new().open_writable(made(name, format, 512)).expect("opens");
-        let result = update(&source, into, &Progress::new(), &Cancel::new());
+        let result = update(&source, into, &Job::new());
         assert_eq!(result.is_ok(), taken, "{result:?}");
         assert!(taken || matches!(result, Err(Error::Layout { .. })));
     }

@@ -8,7 +8,7 @@ use diskport::copy::{Copy, OutputFormat};
 use diskport::digest::{Digest, digest};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::{Disk, Error};
 use proptest::prelude::*;
 use sha2::Digest as _;
@@ -29,7 +29,7 @@ fn of(bytes: &[u8]) -> Vec<(Digest, String)> {
 }
 
 fn hash(disk: &Disk, algorithm: Digest) -> String {
-    digest(disk, algorithm, &Progress::new(), &Cancel::new()).expect("reads")
+    digest(disk, algorithm, &Job::new()).expect("reads")
 }
 
 proptest! {
@@ -82,18 +82,18 @@ fn are_given_up_at_once() {
     let source = disk(&Arc::new(Sparse::new(64 << 40, vec![(0, noise(512, 1))])));
     for algorithm in ALL {
         for on_the_way in [false, true] {
-            let cancel = Cancel::new();
+            let job = Job::new();
             let begun = Instant::now();
             let result = std::thread::scope(|scope| {
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_millis(50));
-                    cancel.cancel();
+                    job.cancel();
                 });
                 if on_the_way {
                     let copy = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
-                    copy.digest(algorithm).cancel(&cancel).write_to(Vec::new()).map(drop)
+                    copy.digest(algorithm).job(&job).write_to(Vec::new()).map(drop)
                 } else {
-                    digest(&source, algorithm, &Progress::new(), &cancel).map(drop)
+                    digest(&source, algorithm, &job).map(drop)
                 }
             });
             assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use diskport::copy::{Copy, OutputFormat};
 use diskport::format::vmdk::Subformat;
-use diskport::job::Cancel;
+use diskport::job::Job;
 use diskport::storage::{Fault, FaultyStorage, MemoryStorage};
 use diskport::{Error, Format, Open};
 
@@ -89,10 +89,10 @@ fn a_full_pipe_is_an_error() {
 fn cancelling_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = disk(&Arc::new(Sparse::new(8 << 20, vec![(0, noise(8 << 20, 4))])));
-    let cancel = Cancel::new();
-    cancel.cancel();
+    let job = Job::new();
+    job.cancel();
     for format in [OutputFormat::Raw, FLAT] {
-        let result = Copy::new(&disk).to(format).cancel(&cancel).write_file(folder.path().join("out"));
+        let result = Copy::new(&disk).to(format).job(&job).write_file(folder.path().join("out"));
         assert!(matches!(result, Err(Error::Cancelled)));
         assert!(is_empty(folder.path()));
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use diskport::copy::{Copy, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
-use diskport::job::{Cancel, Progress};
+use diskport::job::{Job, Phase};
 use diskport::storage::{MemoryStorage, ReadAt};
 use diskport::{Disk, Error, Format, Open};
 use proptest::prelude::*;
@@ -258,8 +258,7 @@ fn a_survey_reads_no_more_than_it_takes() {
 
 /// Cancels while the survey reads.
 struct Cancelling {
-    cancel: Cancel,
-    progress: Progress,
+    job: Job,
     surveyed: AtomicBool,
 }
 
@@ -267,9 +266,10 @@ impl ReadAt for Cancelling {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         buf.fill(0);
         if offset >= 32 * MIB {
-            self.cancel.cancel();
-            let surveys = self.progress.phase() == "survey" && self.progress.total() == 64 * MIB;
-            let done = self.progress.done();
+            self.job.cancel();
+            let surveys =
+                self.job.progress().phase() == Some(Phase::Survey) && self.job.progress().total() == 64 * MIB;
+            let done = self.job.progress().done();
             self.surveyed.store(surveys && (31 * MIB..33 * MIB).contains(&done), Ordering::Relaxed);
         }
         Ok(buf.len())
@@ -282,15 +282,11 @@ impl ReadAt for Cancelling {
 
 #[test]
 fn a_survey_tells_how_far_it_is_and_can_be_cancelled() {
-    let (cancel, progress) = (Cancel::new(), Progress::new());
-    let source = Arc::new(Cancelling {
-        cancel: cancel.clone(),
-        progress: progress.clone(),
-        surveyed: AtomicBool::new(false),
-    });
+    let job = Job::new();
+    let source = Arc::new(Cancelling { job: job.clone(), surveyed: AtomicBool::new(false) });
     let disk = Open::new().format(Format::Raw).open(source.clone()).expect("opens");
     let mut out = Vec::new();
-    let copy = Copy::new(&disk).to(SPARSE_VMDK).cancel(&cancel).progress(&progress);
+    let copy = Copy::new(&disk).to(SPARSE_VMDK).job(&job).job(&job);
     assert!(matches!(copy.write_to(&mut out), Err(Error::Cancelled)));
     assert!(source.surveyed.load(Ordering::Relaxed) && out.is_empty());
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use diskport::copy::{BegunAgain, Copy, OutputFormat, Report};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
-use diskport::job::Cancel;
+use diskport::job::Job;
 use diskport::storage::{Fault, FaultyStorage, MemoryStorage, OutputFile, ReadAt};
 use diskport::{Disk, Error, Format, Open, Result};
 
@@ -334,8 +334,8 @@ fn without_a_seed_the_identifiers_are_kept_all_the_same() {
 }
 
 /// A copy of a file that is slow enough to be met in its midst.
-fn slow(source: &Path, cancel: &Cancel) -> Copy {
-    copy(&diskport::open(source).expect("opens"), VHD).rate_limit(8 << 20).cancel(cancel)
+fn slow(source: &Path, job: &Job) -> Copy {
+    copy(&diskport::open(source).expect("opens"), VHD).job(&job.clone().rate_limit(8 << 20))
 }
 
 fn wait_for(path: &Path) {
@@ -351,15 +351,15 @@ fn a_source_that_has_changed_is_refused() {
     fs::write(&source, content()).expect("writes");
     let path = folder.path().join("out.vhd");
     let checkpoint = folder.path().join(".out.vhd.diskport-checkpoint");
-    let cancel = Cancel::new();
+    let job = Job::new();
     let running = std::thread::spawn({
-        let (copy, path) = (slow(&source, &cancel), path.clone());
+        let (copy, path) = (slow(&source, &job), path.clone());
         move || copy.write_file(path)
     });
     wait_for(&checkpoint);
-    let second = slow(&source, &Cancel::new()).write_file(&path);
+    let second = slow(&source, &Job::new()).write_file(&path);
     assert!(matches!(second, Err(Error::Locked { .. })), "two at once: {second:?}");
-    cancel.cancel();
+    job.cancel();
     assert!(matches!(running.join().expect("ends"), Err(Error::Cancelled)));
     let kept = [".out.vhd.diskport-checkpoint", ".out.vhd.diskport-partial", "source.raw"];
     assert_eq!(names(folder.path()), kept);

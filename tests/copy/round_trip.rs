@@ -7,7 +7,7 @@ use diskport::copy::{Copy, OutputFormat};
 use diskport::disk::Patch;
 use diskport::format::Allocation;
 use diskport::format::vmdk::{StreamReader, Subformat};
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::storage::MemoryStorage;
 use diskport::{Data, Disk, Error, Open};
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn formats() -> impl Iterator<Item = OutputFormat> {
 }
 
 fn same(a: &Disk, b: &Disk) -> bool {
-    compare(a, b, &Progress::new(), &Cancel::new()).expect("reads").is_none()
+    compare(a, b, &Job::new()).expect("reads").is_none()
 }
 
 proptest! {
@@ -74,7 +74,7 @@ proptest! {
         a.read_at(&mut byte, at).expect("reads");
         let b = a.patched(a.size(), vec![Patch { offset: at, bytes: vec![byte[0] ^ 1] }]).expect("patches");
         for (x, y) in [(&a, &b), (&b, &a)] {
-            let found = compare(x, y, &Progress::new(), &Cancel::new()).expect("reads").expect("differs");
+            let found = compare(x, y, &Job::new()).expect("reads").expect("differs");
             prop_assert_eq!((found.offset, found.is_end), (at, false));
         }
     }
@@ -84,7 +84,7 @@ proptest! {
 fn disks_of_different_sizes_differ_at_the_end_of_the_smaller() {
     let a = disk(&Arc::new(Sparse::new(1 << 20, vec![(0, noise(512, 1))])));
     let b = a.patched(2 << 20, Vec::new()).expect("grows");
-    let found = compare(&a, &b, &Progress::new(), &Cancel::new()).expect("reads").expect("differs");
+    let found = compare(&a, &b, &Job::new()).expect("reads").expect("differs");
     assert_eq!((found.offset, found.is_end), (1 << 20, true));
 }
 

@@ -1,7 +1,7 @@
 //! The images that are worked on: files with names, of which the last few make up the image itself.
 
 use diskport::chain::merge_into;
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 use diskport::storage::{Explicit, WriteAt};
 use diskport::{Format, Open};
 
@@ -84,7 +84,7 @@ pub fn merge<S: WriteAt + Clone + 'static>(
     let open = |layer| opener(names.iter().map(String::as_str).zip(storages), layer);
     let disk = open(*top).open(storages[top.main].clone())?;
     let into = open(*base).open_writable_storage(storages[base.main].clone())?;
-    merge_into(&disk, 1, into, &Progress::new(), &Cancel::new())?;
+    merge_into(&disk, 1, into, &Job::new())?;
     record_parent(names, storages, chain)
 }
 

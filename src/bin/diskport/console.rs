@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use diskport::job::Progress;
+use diskport::job::{Phase, Progress};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use serde::Serialize;
 
@@ -103,7 +103,7 @@ impl Watch {
                     stopped.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout);
                 match &bar {
                     Some(bar) => update(bar, &progress),
-                    None if progress.phase().is_empty() => {}
+                    None if progress.phase().is_none() => {}
                     None => print_line(&progress),
                 }
                 if ended {
@@ -183,8 +183,13 @@ impl TermLike for NoTerminal {
     }
 }
 
+/// What is being done; nothing before anything is.
+fn phase(progress: &Progress) -> &'static str {
+    progress.phase().map_or("", Phase::name)
+}
+
 fn update(bar: &ProgressBar, progress: &Progress) {
-    bar.set_message(progress.phase());
+    bar.set_message(phase(progress));
     bar.set_length(progress.total());
     bar.set_position(progress.done());
     let rate = HumanBytes(progress.rate());
@@ -196,7 +201,7 @@ fn update(bar: &ProgressBar, progress: &Progress) {
 
 fn print_line(progress: &Progress) {
     let line = serde_json::json!({
-        "phase": progress.phase(),
+        "phase": phase(progress),
         "done": progress.done(),
         "total": progress.total(),
         "percent": progress.percent(),

@@ -1,6 +1,6 @@
 //! What other programs, the terminal and the system tell the process.
 
-use diskport::job::Cancel;
+use diskport::job::Job;
 
 /// Has a write that passes the process's limit fail, as any other does, instead of ending the process: what was
 /// begun is then taken away.
@@ -13,16 +13,16 @@ pub fn fail_beyond_file_size_limit() {
     }
 }
 
-/// A token that Ctrl-C, or a request to terminate, cancels.
-pub fn cancel_on_interrupt() -> Cancel {
-    let cancel = Cancel::new();
-    let token = cancel.clone();
+/// A job that Ctrl-C, or a request to terminate, cancels.
+pub fn job() -> Job {
+    let job = Job::new();
+    let token = job.token().clone();
     // Without a handler the process ends at once, and a temporary file is left: no reason to refuse to work.
     #[cfg(unix)]
     let _ = unix::listen(move || token.cancel());
     #[cfg(not(unix))]
     let _ = ctrlc::set_handler(move || token.cancel());
-    cancel
+    job
 }
 
 #[cfg(unix)]

@@ -19,6 +19,7 @@ use super::{Copy, Report};
 use crate::copy::destination;
 use crate::disk::{Blocks, Data};
 use crate::error::{Error, Result};
+use crate::job::Phase;
 use crate::leaves::Format;
 use crate::sink::blueprint::{BlueprintStream, Part};
 use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
@@ -101,7 +102,7 @@ impl Copy {
     /// [`Error::Locked`] while the output is being finished, and all that reading and writing give rise to.
     pub fn write_shard(&self, plan: &PlanRecord, shard: Shard, path: impl AsRef<Path>) -> Result<Report> {
         let (job, path) = (self.job_at(plan, path.as_ref())?, path.as_ref().to_owned());
-        self.cancel.attend(move || job.write(shard, &path))
+        self.job.attend(move |_| job.write(shard, &path))
     }
 
     /// Makes the output at `path` of its shards: checks that all of them are there, and that the file holds what their
@@ -113,7 +114,7 @@ impl Copy {
     /// [`write_shard`](Self::write_shard).
     pub fn finish_shards(&self, plan: &PlanRecord, path: impl AsRef<Path>) -> Result<Report> {
         let (job, path) = (self.job_at(plan, path.as_ref())?, path.as_ref().to_owned());
-        self.cancel.attend(move || job.finish(&path))
+        self.job.attend(move |_| job.finish(&path))
     }
 
     fn job_at(&self, plan: &PlanRecord, path: &Path) -> Result<Job> {
@@ -168,7 +169,7 @@ impl Job {
         }
         // A shard that is damaged is written again, the others are not.
         output.keep(true);
-        copy.progress.begin("verify", len);
+        copy.job.begin(Phase::Verify, len);
         for (shard, digest) in digests {
             if self.digest(output.storage().clone(), &self.part(shard)?)? != digest {
                 return Err(Error::ShardDamaged { shard: shard.to_string() });
@@ -194,12 +195,12 @@ impl Job {
         let mut units = Units::new();
         let bytes = Open::new().format(Format::Raw).open(file)?;
         for block in bytes.blocks(Blocks::of(MIB).range(part.file.clone()).read_ahead(2)) {
-            self.copy.cancel.check()?;
+            self.copy.job.check()?;
             let block = block?;
             if let Data::Bytes(bytes) = &block.data {
                 units.put(block.offset, bytes);
             }
-            self.copy.progress.set_done(block.end());
+            self.copy.job.set_done(block.end());
         }
         Ok(units.finish())
     }

@@ -1,7 +1,7 @@
 //! `qemu-img compare [-f FORMAT] [-F FORMAT] A B`
 
 use diskport::compare::compare;
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 
 use super::{Outcome, could_not_open};
 use crate::failure;
@@ -19,8 +19,7 @@ pub fn run(args: &[String]) -> Outcome {
     // The smaller one goes on with zeros.
     let size = a.size().max(b.size());
     let [a, b] = [a, b].map(|disk| disk.patched(size, Vec::new()));
-    let difference =
-        a.and_then(|a| compare(&a, &b?, &Progress::new(), &Cancel::new())).map_err(|e| failure::of(&e))?;
+    let difference = a.and_then(|a| compare(&a, &b?, &Job::new())).map_err(|e| failure::of(&e))?;
     Ok(match difference {
         None => {
             println!("Images are identical.");

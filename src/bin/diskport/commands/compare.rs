@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use diskport::compare::compare;
-use diskport::job::Progress;
 
 use crate::args::{Compare, ProgressMode};
 use crate::console::{self, Watch};
@@ -12,11 +11,10 @@ use crate::signals;
 
 pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let (a, b) = args.open()?;
-    let cancel = signals::cancel_on_interrupt();
-    let progress = Progress::new();
+    let job = signals::job();
     let difference = {
-        let _watch = Watch::start(mode, &progress);
-        compare(&a, &b, &progress, &cancel)?
+        let _watch = Watch::start(mode, job.progress());
+        compare(&a, &b, &job)?
     };
     if args.json {
         console::print_json(&serde_json::json!({

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use diskport::Data;
 use diskport::compare::Differences;
-use diskport::job::Progress;
 use serde::Serialize;
 
 use crate::args::{Compare, ProgressMode};
@@ -23,9 +22,8 @@ struct Row {
 
 pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let (a, b) = args.open()?;
-    let cancel = signals::cancel_on_interrupt();
-    let progress = Progress::new();
-    let _watch = Watch::start(mode, &progress);
+    let job = signals::job();
+    let _watch = Watch::start(mode, job.progress());
     // Streamed: there may be more ranges than memory holds.
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
@@ -34,7 +32,7 @@ pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
         writeln!(out, "{:>16} {:>16}  KIND", "START", "LENGTH")?;
     }
     let mut ranges = Ranges { out, json: args.json, open: None, count: 0 };
-    for block in Differences::between(&a, &b).progress(&progress).cancel(&cancel) {
+    for block in Differences::between(&a, &b).job(&job) {
         let block = block?;
         let kind = if matches!(block.data, Data::Bytes(_)) { "data" } else { "zero" };
         ranges.add(Row { start: block.offset, length: block.len(), kind })?;

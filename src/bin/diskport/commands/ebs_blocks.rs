@@ -4,7 +4,6 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use diskport::ebs::{BLOCK_SIZE, EbsBlocks};
-use diskport::job::Progress;
 
 use crate::args::{EbsBlocks as Args, ProgressMode};
 use crate::console::Watch;
@@ -20,10 +19,9 @@ pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
         }
         None => EbsBlocks::of(&disk),
     };
-    let cancel = signals::cancel_on_interrupt();
-    let progress = Progress::new();
-    let _watch = Watch::start(mode, &progress);
-    let mut blocks = blocks.progress(&progress).cancel(&cancel);
+    let job = signals::job();
+    let _watch = Watch::start(mode, job.progress());
+    let mut blocks = blocks.job(&job);
     // Streamed: there may be more blocks than memory holds.
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use diskport::digest::digest;
-use diskport::job::Progress;
 
 use crate::args::{Hash, ProgressMode};
 use crate::console::{self, Watch};
@@ -12,11 +11,10 @@ use crate::signals;
 
 pub fn run(args: &Hash, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
-    let cancel = signals::cancel_on_interrupt();
-    let progress = Progress::new();
+    let job = signals::job();
     let hex = {
-        let _watch = Watch::start(mode, &progress);
-        digest(&disk, args.algorithm, &progress, &cancel)?
+        let _watch = Watch::start(mode, job.progress());
+        digest(&disk, args.algorithm, &job)?
     };
     let image = args.image.path.display().to_string();
     if args.json {

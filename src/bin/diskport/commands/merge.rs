@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use diskport::chain;
-use diskport::job::Progress;
 
 use super::output;
 use crate::args::{Merge, ProgressMode};
@@ -20,15 +19,13 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
             output::check_name(output, top.info().format)?;
         }
     }
-    let progress = Progress::new();
-    let cancel = signals::cancel_on_interrupt();
+    let job = signals::job();
     let mut merge = chain::Merge::of(&args.top)
         .open(open)
         .overwrite(args.overwrite)
         .delete(args.delete)
         .ignore_children(args.ignore_children)
-        .progress(&progress)
-        .cancel(&cancel);
+        .job(&job);
     if let Some(base) = args.into.as_ref().or(args.base.as_ref()) {
         merge = merge.base(base);
     }
@@ -40,7 +37,7 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let merged = {
-        let _watch = Watch::start(mode, &progress);
+        let _watch = Watch::start(mode, job.progress());
         match &args.output {
             Some(output) => merge.write_file(output)?,
             None => merge.commit()?,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use diskport::Format;
 use diskport::copy::{Copy, OutputFormat, Report};
 use diskport::disk::{Loss, Losses};
-use diskport::job::{Cancel, Progress};
+use diskport::job::Job;
 
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
@@ -58,7 +58,8 @@ pub fn format(
 }
 
 /// The copy as the options have it.
-pub fn configure(copy: Copy, args: &OutputArgs, progress: &Progress, cancel: &Cancel) -> Copy {
+pub fn configure(copy: Copy, args: &OutputArgs, job: &Job) -> Copy {
+    let job = args.rate_limit.map_or_else(|| job.clone(), |rate| job.clone().rate_limit(rate));
     let mut copy = copy
         .detect_zeros(args.zeros == Zeros::Scan)
         .verify(args.verify)
@@ -66,8 +67,7 @@ pub fn configure(copy: Copy, args: &OutputArgs, progress: &Progress, cancel: &Ca
         .overwrite(args.overwrite)
         .resumable(args.resume)
         .checkpoint_interval(args.checkpoint_interval)
-        .progress(progress)
-        .cancel(cancel);
+        .job(&job);
     if let Some(seed) = args.seed {
         copy = copy.seed(seed);
     }
@@ -79,9 +79,6 @@ pub fn configure(copy: Copy, args: &OutputArgs, progress: &Progress, cancel: &Ca
     }
     for &digest in &args.digest {
         copy = copy.digest(digest);
-    }
-    if let Some(rate) = args.rate_limit {
-        copy = copy.rate_limit(rate);
     }
     copy
 }
@@ -104,15 +101,14 @@ pub fn write(
     if to_stdout && args.resume {
         return Err(Failure::Usage("--resume needs a file to go on with".to_owned()));
     }
-    let progress = Progress::new();
-    let cancel = signals::cancel_on_interrupt();
-    let copy = configure(copy, args, &progress, &cancel);
+    let job = signals::job();
+    let copy = configure(copy, args, &job);
     let report = {
-        let _watch = Watch::start(mode, &progress);
+        let _watch = Watch::start(mode, job.progress());
         if to_stdout {
             // Nobody may read at the other end: a write that hangs is left behind.
             let copy = copy.clone();
-            cancel.attend(move || copy.write_to(io::stdout()))?
+            job.token().attend(move || copy.write_to(io::stdout()))?
         } else {
             copy.write_file(destination)?
         }

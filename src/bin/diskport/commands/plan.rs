@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use diskport::copy::PlanRecord;
 use diskport::disk::Losses;
-use diskport::job::Progress;
 use serde::{Deserialize, Serialize};
 
 use super::{convert, output};
@@ -37,11 +36,11 @@ pub fn run(args: &Convert, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let arguments = arguments
         .collect::<Result<_, _>>()
         .map_err(|_| Failure::Usage("a plan holds its arguments as UTF-8".to_owned()))?;
-    let (progress, cancel) = (Progress::new(), signals::cancel_on_interrupt());
+    let job = signals::job();
     let (copy, _) = convert::copy(args, &Losses::new())?;
-    let copy = output::configure(copy, &args.output, &progress, &cancel);
+    let copy = output::configure(copy, &args.output, &job);
     let plan = {
-        let _watch = Watch::start(mode, &progress);
+        let _watch = Watch::start(mode, job.progress());
         copy.plan()?.record()?
     };
     console::print_json(&PlanFile { folder: std::env::current_dir()?, arguments, plan })?;
@@ -82,11 +81,11 @@ pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<Exit
     planned.open.parent = place(&args.open.parent, planned.open.parent);
     let (_, destination) = convert::ends(&planned)?;
 
-    let (progress, cancel) = (Progress::new(), signals::cancel_on_interrupt());
+    let job = signals::job();
     let (copy, adjustments) = convert::copy(&planned, &Losses::new())?;
-    let copy = output::configure(copy, &args.output, &progress, &cancel);
+    let copy = output::configure(copy, &args.output, &job);
     let report = {
-        let _watch = Watch::start(mode, &progress);
+        let _watch = Watch::start(mode, job.progress());
         match args.shard {
             Some(shard) => copy.write_shard(&file.plan, shard, destination)?,
             None if args.finish => copy.finish_shards(&file.plan, destination)?,

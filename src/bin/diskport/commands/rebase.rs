@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use diskport::chain::{self, find_parents};
-use diskport::job::Progress;
 use diskport::{Error, Open};
 
 use crate::args::{ProgressMode, Rebase};
@@ -22,19 +21,13 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
         Some(parent) => (parent.clone(), args.unchecked),
         None => (find(args, &open)?, true),
     };
-    let progress = Progress::new();
-    let cancel = signals::cancel_on_interrupt();
-    let mut rebase = chain::Rebase::of(&args.image)
-        .onto(&parent)
-        .open(open)
-        .unchecked(unchecked)
-        .progress(&progress)
-        .cancel(&cancel);
+    let job = signals::job();
+    let mut rebase = chain::Rebase::of(&args.image).onto(&parent).open(open).unchecked(unchecked).job(&job);
     if let Some(format) = args.parent_format {
         rebase = rebase.parent_format(format);
     }
     {
-        let _watch = Watch::start(mode, &progress);
+        let _watch = Watch::start(mode, job.progress());
         rebase.run()?;
     }
     say(&format!("{}: its parent is {}", args.image.display(), parent.display()));

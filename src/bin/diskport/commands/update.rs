@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use diskport::copy::update;
-use diskport::job::Progress;
 
 use crate::args::{ProgressMode, Update};
 use crate::console::{self, Watch, say};
@@ -14,11 +13,10 @@ use crate::size::show;
 pub fn run(args: &Update, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let source = args.source_options().open(&args.source, args.source_format)?;
     let destination = args.destination.open()?;
-    let cancel = signals::cancel_on_interrupt();
-    let progress = Progress::new();
+    let job = signals::job();
     let updated = {
-        let _watch = Watch::start(mode, &progress);
-        update(&source, destination, &progress, &cancel)?
+        let _watch = Watch::start(mode, job.progress());
+        update(&source, destination, &job)?
     };
     let path = args.destination.image.path.display().to_string();
     if args.json {

@@ -37,9 +37,9 @@ fn write_input(disk: &WritableDisk, at: &mut u64) -> Result<(), Error> {
     if let Some(len) = console::input_len().filter(|&len| len > disk.size().saturating_sub(*at)) {
         return Err(Error::OutOfRange { offset: *at, len, size: disk.size() });
     }
-    let cancel = signals::cancel_on_interrupt();
+    let job = signals::job();
     let pieces = console::input(MIB as usize);
-    while !cancel.is_cancelled() {
+    while !job.is_cancelled() {
         match pieces.recv_timeout(Duration::from_millis(100)) {
             Ok(Ok(piece)) => {
                 disk.write_at(&piece, *at)?;
