@@ -82,6 +82,28 @@ pub enum Error {
         name: String,
     },
 
+    /// A name leads to no file, and several differ from it in letter case or in Unicode form alone.
+    #[error("{referrer}: the {kind} {name:?} is missing, and more than one is like it: {}", list(.candidates))]
+    AmbiguousName {
+        /// The file that names the other.
+        referrer: String,
+        /// Parent or extent.
+        kind: ReferenceKind,
+        /// The name as the image gives it.
+        name: String,
+        /// The names that are like it.
+        candidates: Vec<String>,
+    },
+
+    /// None of the names that a child can record of its parent leads to it.
+    #[error("{child}: no name that it can record leads to its parent {parent}")]
+    ParentUnreachable {
+        /// The differencing image.
+        child: String,
+        /// The image that was to be its parent.
+        parent: String,
+    },
+
     /// None of the names recorded for the parent leads to a file.
     #[error("{child}: its parent was not found; tried {}", list(.tried))]
     ParentMissing {
@@ -388,6 +410,7 @@ impl Error {
             | Error::ExtentMissing { .. }
             | Error::Cycle { .. }
             | Error::ChainTooDeep { .. }
+            | Error::AmbiguousName { kind: ReferenceKind::Extent, .. }
             | Error::NotAllowed { kind: ReferenceKind::Extent, .. } => ErrorClass::Refused,
             Error::Io { .. }
             | Error::VerifyFailed { .. }
@@ -396,7 +419,9 @@ impl Error {
             | Error::ShardDamaged { .. }
             | Error::Poisoned { .. } => ErrorClass::Io,
             Error::NotAllowed { kind: ReferenceKind::Parent, .. }
+            | Error::AmbiguousName { kind: ReferenceKind::Parent, .. }
             | Error::ParentMissing { .. }
+            | Error::ParentUnreachable { .. }
             | Error::ParentMismatch { .. }
             | Error::OutputTooSmall { .. }
             | Error::OutputExists { .. }

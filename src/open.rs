@@ -16,6 +16,7 @@ use crate::disk::{Disk, Layer, Losses, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, Choices, OpenContext, vhd::SizeField, vmdk::GrainTables};
 use crate::leaves::Format;
+use crate::storage::resolver::Placed;
 use crate::storage::{
     FileRole, FileStorage, ImageFile, NoExternal, ReadAt, Resolver, SameDirectory, WritableFile, WriteAt,
 };
@@ -70,6 +71,7 @@ pub struct Open {
     resolver: Option<Arc<dyn Resolver>>,
     parent: Option<PathBuf>,
     parent_format: Option<Format>,
+    extents: Vec<(String, PathBuf)>,
     ignore_parent_mismatch: bool,
     missing_parent_allowed: bool,
     max_depth: usize,
@@ -100,6 +102,7 @@ impl Open {
             resolver: None,
             parent: None,
             parent_format: None,
+            extents: Vec::new(),
             ignore_parent_mismatch: false,
             missing_parent_allowed: false,
             max_depth: DEFAULT_DEPTH,
@@ -129,6 +132,12 @@ impl Open {
     /// which no identity is recorded, as none is of a raw disk.
     pub fn parent_format(self, format: Format) -> Self {
         Self { parent_format: Some(format), ..self }
+    }
+
+    /// The extent that images call `name`, or whose name ends in this part, wherever it lies.
+    pub fn extent(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.extents.push((name.into(), path.into()));
+        self
     }
 
     /// Reads over a parent that is not the one recorded. The content is wrong wherever the two differ.
@@ -289,8 +298,8 @@ impl Open {
 
     /// What formats need of these options.
     pub(crate) fn context<'a>(&'a self, default: &'a dyn Resolver) -> OpenContext<'a> {
-        let resolver = self.resolver.as_deref().unwrap_or(default);
-        OpenContext { resolver, choices: self.choices }
+        let others = self.resolver.as_deref().unwrap_or(default);
+        OpenContext { resolver: Placed { extents: &self.extents, others }, choices: self.choices }
     }
 
     /// Opens `file` for reading.

@@ -197,3 +197,23 @@ fn every_name_goes_through_the_resolver() {
         assert!(asked.load(std::sync::atomic::Ordering::Relaxed));
     }
 }
+
+/// An extent that the caller places is opened whatever the policy; nothing else is.
+#[test]
+fn an_extent_that_the_caller_places_is_opened_there_alone() {
+    let world = world();
+    let folder = world.path().join("images");
+    let secret = world.path().join("secret");
+    for name in ["nothing", "../nothing", "/vmfs/volumes/x/nothing", "C:\\x\\nothing"] {
+        let image = descriptor(&folder, name);
+        for open in [Open::new(), Open::new().resolver(NoExternal), Open::new().resolver(AnyPath)] {
+            assert!(first_byte(&open, &image).is_err(), "{name}");
+            for placed in [name, "nothing"] {
+                let open = open.clone().extent(placed, &secret);
+                assert_eq!(first_byte(&open, &image).unwrap_or_else(|e| panic!("{name}: {e}")), b's');
+            }
+            let parent = child(&folder, name);
+            assert!(first_byte(&open.clone().extent("nothing", &secret), &parent).is_err(), "{name}");
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::link::{Way, top_file};
+use super::link::Way;
 use crate::disk::{Disk, MayDiffer, WritableDisk};
 use crate::error::Result;
 use crate::format::{self, ChildOptions};
@@ -105,7 +105,7 @@ impl Child {
     /// The child, whole, but not yet under its name.
     pub(crate) fn begin(&self, path: &Path) -> Result<OutputFile> {
         self.parent.check_not_source(path)?;
-        let way = Way::new(path, top_file(&self.parent)?)?;
+        let way = Way::new(path, &self.parent)?;
         let output = OutputFile::create(path, self.overwrite)?;
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
         self.write(&file, &way)?;

@@ -6,9 +6,13 @@ use std::sync::Arc;
 use crate::disk::Disk;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
-use crate::leaves::Format;
+use crate::format;
+use crate::leaves::{Format, ReferenceKind};
 use crate::open::Open;
-use crate::storage::{ImageFile, NoExternal, SameDirectory, WritableFile, WriteAt, relative};
+use crate::storage::{
+    AnyPath, FileRole, ImageFile, MemoryStorage, NoExternal, Reference, Resolver, SameDirectory,
+    WritableFile, WriteAt, relative,
+};
 
 /// The names by which a child finds its parent.
 pub(super) struct Way {
@@ -22,8 +26,25 @@ impl Way {
         Self { relative: Some(name.to_owned()), absolute: None }
     }
 
-    /// The names for a child at `child`.
-    pub(super) fn new(child: &Path, parent: &ImageFile) -> Result<Self> {
+    /// The names for a child at `child`, of a format that has such a parent. One that no policy would find by them is
+    /// refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ParentUnreachable`].
+    pub(super) fn new(child: &Path, parent: &Disk) -> Result<Self> {
+        let file = top_file(parent)?;
+        let way = Self::between(child, file)?;
+        let link = way.link(parent)?;
+        let names = format::recorded_names(link.info.format.of_child(), &link)?;
+        if leads(child, &names, file)? {
+            return Ok(way);
+        }
+        let (child, parent) = (child.display().to_string(), file.name().to_owned());
+        Err(Error::ParentUnreachable { child, parent })
+    }
+
+    fn between(child: &Path, parent: &ImageFile) -> Result<Self> {
         let failed = |e| Error::io("find the folder of", child.display().to_string(), e);
         let child = relative::absolute(child).map_err(failed)?;
         let Some(parent) = parent.path() else { return Ok(Self { relative: None, absolute: None }) };
@@ -45,6 +66,18 @@ impl Way {
     }
 }
 
+/// Whether one of the names that the image at `child` records leads to `parent`, under some policy.
+fn leads(child: &Path, names: &[String], parent: &ImageFile) -> Result<bool> {
+    let referrer = &ImageFile::at_path(Arc::new(MemoryStorage::default()), child, FileRole::Image)?;
+    let resolvers: [&dyn Resolver; 2] = [&SameDirectory, &AnyPath];
+    let leads = |(resolver, name): (&&dyn Resolver, &String)| {
+        let reference = Reference { name, kind: ReferenceKind::Parent, guarded: true, referrer };
+        let found = resolver.open(&reference).ok().flatten();
+        found.and_then(|found| found.path().map(|path| parent.is_at(path))).unwrap_or(false)
+    };
+    Ok(resolvers.iter().flat_map(|resolver| names.iter().map(move |name| (resolver, name))).any(leads))
+}
+
 /// The file of a disk that is a parent: an image as it is, since a later reader of the child finds nothing else.
 pub(super) fn top_file(parent: &Disk) -> Result<&ImageFile> {
     let top = parent.chain().first();
@@ -58,7 +91,7 @@ pub(super) fn top_file(parent: &Disk) -> Result<&ImageFile> {
 
 /// Records `parent` in the image in `file`, of `format`, which keeps its content's identity.
 pub(super) fn set_parent(open: &Open, file: WritableFile, format: Format, parent: &Disk) -> Result<()> {
-    let way = Way::new(file.path().unwrap_or(Path::new(file.name())), top_file(parent)?)?;
+    let way = Way::new(file.path().unwrap_or(Path::new(file.name())), parent)?;
     let open = open.clone().format(format);
     open.record_parent(file, &SameDirectory, &way.link(parent)?, parent)
 }

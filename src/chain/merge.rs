@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::child::Child;
 use super::family::{Sought, folder_of, images_in, refuse_children};
 use super::layers::Layers;
-use super::link::set_parent;
+use super::link::{Way, set_parent};
 use super::pour::{pour_and_close, take_data_id};
 use super::removal::Removal;
 use crate::copy::{Copy, OutputFormat};
@@ -132,6 +132,10 @@ impl Merge {
         let base = layers.base_path()?;
         let format = layers.base.chain()[0].info().format;
         let open = self.open.for_layer(format);
+        if !self.delete {
+            // The top lies on the base then; without it, nobody looks for the base.
+            Way::new(&self.top, &layers.base)?;
+        }
         let begin = || {
             let into = open.open_writable(base)?;
             layers.check_base(into.disk())?;

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::link::set_parent;
+use super::link::{Way, set_parent};
 use crate::compare::pairs::{Pair, Pairs, Part};
-use crate::disk::{Disk, LayerInfo, MappingKind, WritableDisk};
+use crate::disk::{Disk, LayerInfo, Linkage, MappingKind, WritableDisk};
 use crate::error::{Error, Result};
 use crate::job::{Job, Phase};
 use crate::leaves::Format;
@@ -16,8 +16,8 @@ use crate::storage::WritableFile;
 /// Gives a differencing image another parent.
 ///
 /// It then reads as before: where the old parents and the new ones differ and the image says nothing itself, the old
-/// content is copied into it first. For a parent that was only moved or renamed nothing need be read:
-/// [`unchecked`](Self::unchecked).
+/// content is copied into it first. A parent that was only moved or renamed, and bears the identity recorded, is recorded anew;
+/// nothing else is read. For one of the same content without it: [`unchecked`](Self::unchecked).
 ///
 /// ```no_run
 /// use diskport::chain::Rebase;
@@ -83,11 +83,12 @@ impl Rebase {
     /// other sectors or of a size that does not fit; [`Error::ParentMissing`] and [`Error::ParentMismatch`] of the old
     /// parent; [`Error::Locked`], [`Error::Cancelled`]; and all that reading and writing give rise to.
     pub fn run(&self) -> Result<()> {
-        let child = self.open.clone().allow_missing_parent(self.unchecked).open_path(&self.child)?;
+        let child = self.open.clone().allow_missing_parent(true).open_path(&self.child)?;
         let info = child.chain()[0].info();
         let parent = self.open_parent(info)?;
         self.check_fit(info, &parent)?;
-        if !self.unchecked {
+        Way::new(&self.child, &parent)?;
+        if !self.unchecked && !is_moved(&child, &parent) {
             self.copy_differences(&parent)?;
         }
         set_parent(&self.open, WritableFile::open(&self.child)?, info.format, &parent)
@@ -165,6 +166,13 @@ impl Rebase {
         }
         Ok(())
     }
+}
+
+/// Whether `parent` is the old parent itself, which is no longer where the child looks for it.
+fn is_moved(child: &Disk, parent: &Disk) -> bool {
+    let recorded = child.chain()[0].info().parent.as_ref().map(|parent| &parent.linkage);
+    child.incomplete().is_some()
+        && recorded.is_some_and(|id| *id != Linkage::None && id.matches(parent.chain()[0].info()))
 }
 
 /// Writes what the old parents hold, the left side, where the new ones hold something else.

@@ -16,6 +16,7 @@ use crate::leaves::Format;
 use crate::open::Open;
 use crate::sink::blueprint::{BlockSet, BlueprintFile, BlueprintStream};
 use crate::sink::{Sink, SinkStream};
+use crate::storage::recorded_name::is_plain;
 use crate::storage::{Explicit, FileRole, ReadAt, WritableFile, WriteAt};
 
 /// The files of an output.
@@ -38,7 +39,9 @@ pub(super) fn extent_paths(format: OutputFormat, size: u64, path: &Path) -> Resu
     // No other ending is taken away, lest disks called alike share an extent.
     let is_vmdk = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vmdk"));
     let stem = if is_vmdk { path.file_stem() } else { path.file_name() };
-    let stem = stem.and_then(|stem| stem.to_str()).filter(|stem| !stem.contains(create::UNQUOTABLE));
+    // What is recorded is read back: by the rule for names beside the image.
+    let recordable = |stem: &&str| !stem.contains(create::UNQUOTABLE) && is_plain(stem);
+    let stem = stem.and_then(|stem| stem.to_str()).filter(recordable);
     let stem = stem.ok_or_else(|| Error::Unsupported {
         what: format!("{}: a descriptor cannot record such a name", path.display()),
     })?;

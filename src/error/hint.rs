@@ -16,7 +16,11 @@ impl Error {
             Error::ForeignFormat { hint, .. } => Some(*hint),
             Error::NotAllowed { kind: ReferenceKind::Parent, .. } => Some(Hint::AllowParent),
             Error::NotAllowed { kind: ReferenceKind::Extent, .. } => Some(Hint::AllowExtent),
-            Error::ExtentMissing { .. } => Some(Hint::GatherExtents),
+            Error::ExtentMissing { .. } | Error::AmbiguousName { kind: ReferenceKind::Extent, .. } => {
+                Some(Hint::GatherExtents)
+            }
+            Error::AmbiguousName { kind: ReferenceKind::Parent, .. } => Some(Hint::NameParent),
+            Error::ParentUnreachable { .. } => Some(Hint::ReachableParent),
             Error::ParentMissing { .. } => Some(Hint::FindParent),
             Error::ParentMismatch { .. } => Some(Hint::FindRecordedParent),
             Error::Incomplete(cause) => cause.hint(),

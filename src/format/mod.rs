@@ -120,3 +120,13 @@ pub(crate) fn create_child(
         Format::Raw => Err(Error::Layout { reason: format!("a {format} disk cannot have a parent") }),
     }
 }
+
+/// The names that a child of `format` records of `parent`, as they are read back, in the order in which they are tried.
+pub(crate) fn recorded_names(format: Format, parent: &ParentLink<'_>) -> Result<Vec<String>> {
+    match format {
+        Format::Raw => Ok(Vec::new()),
+        Format::Vhd => vhd::recorded_names(parent),
+        Format::Vhdx => vhdx::recorded_names(parent),
+        Format::Vmdk => vmdk::recorded_names(parent),
+    }
+}

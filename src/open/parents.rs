@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::{self, OpenContext};
 use crate::leaves::Format;
 use crate::leaves::ReferenceKind;
-use crate::storage::{FileIdentity, ImageFile, Reference};
+use crate::storage::{FileIdentity, ImageFile, Reference, Resolver};
 
 /// A chain while it is being opened.
 pub(super) struct Chain<'a> {
@@ -49,7 +49,10 @@ impl<'a> Chain<'a> {
             if let Err(problem) = self.push_parent(&*top, parent) {
                 let missing = matches!(
                     problem,
-                    Error::ParentMissing { .. } | Error::ParentMismatch { .. } | Error::NotAllowed { .. }
+                    Error::ParentMissing { .. }
+                        | Error::ParentMismatch { .. }
+                        | Error::NotAllowed { .. }
+                        | Error::AmbiguousName { kind: ReferenceKind::Parent, .. }
                 );
                 let damaged =
                     matches!(problem, Error::Defect(_) | Error::Io { .. } | Error::ExtentMissing { .. });

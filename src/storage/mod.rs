@@ -17,11 +17,13 @@ mod memory;
 mod mmap;
 mod output;
 mod partial;
+pub(crate) mod recorded_name;
 pub(crate) mod relative;
 pub(crate) mod resolver;
 mod safe_open;
 #[cfg(target_os = "linux")]
 mod share;
+mod similar;
 mod writable;
 
 use std::fs::File;

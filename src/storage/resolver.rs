@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::recorded_name::{self, Within, last_part, similar_ways};
 use super::safe_open::{self, Access};
 use super::{FileRole, FileStorage, ImageFile, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
@@ -40,6 +41,12 @@ impl Reference<'_> {
         }
     }
 
+    /// The error for a name that is not there, where several others are like it.
+    fn ambiguous(&self, candidates: Vec<String>) -> Error {
+        let (referrer, name) = (self.referrer.name().to_owned(), self.name.to_owned());
+        Error::AmbiguousName { referrer, kind: self.kind, name, candidates }
+    }
+
     fn role(&self) -> FileRole {
         match self.kind {
             ReferenceKind::Parent => FileRole::Image,
@@ -53,6 +60,11 @@ impl Reference<'_> {
             self.not_allowed("the image does not lie in a folder; give a resolver that knows its files")
         })?;
         Ok(path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Whether the file at `way` from its own folder is the one that names it.
+    fn is_itself(&self, way: &Path) -> bool {
+        self.referrer.path().and_then(Path::file_name) == Some(way.as_os_str())
     }
 }
 
@@ -91,8 +103,9 @@ impl Resolver for NoExternal {
 /// Opens plain files in the image's own folder or below it. The default for images opened by path.
 ///
 /// `..`, symlinks, devices, FIFOs, URLs and alternate streams are refused, and so is a parent of which no identity is
-/// recorded, as none is of a raw disk. Of an absolute name only the last part counts where an identity guards it; any other
-/// absolute name is refused.
+/// recorded, as none is of a raw disk. A plain name is first tried as it stands. Of an absolute one only the last part counts.
+/// A name that is not there is taken for one that differs in letter case or in Unicode form alone, where there is one such
+/// file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SameDirectory;
 
@@ -114,20 +127,45 @@ impl SameDirectory {
             return Err(reference.not_allowed("no identity of it is recorded, so that it could be any file"));
         }
         let folder = reference.folder()?;
-        let components = components(reference)?;
-        match safe_open::open_beneath(folder, &components, access) {
-            Ok(file) => {
-                let path = components.iter().fold(folder.to_path_buf(), |path, part| path.join(part));
-                Ok(Some((file, path)))
+        let Within { ways, refusal } = Within::of(reference.name, reference.kind);
+        for way in &ways {
+            if let Some(found) = open_way(reference, folder, way, access)? {
+                return Ok(Some(found));
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
-                Err(reference.not_allowed("it is not a plain file"))
-            }
-            Err(e) if safe_open::is_escape(&e) => Err(reference
-                .not_allowed("it leads over a symbolic link, out of the image's folder or through a file")),
-            Err(e) => Err(Error::io("open", components.join("/"), e)),
         }
+        for way in &ways {
+            let mut similar = similar_ways(folder, way);
+            similar.retain(|way| !reference.is_itself(&way.iter().collect::<PathBuf>()));
+            match &similar[..] {
+                [] => {}
+                [one] => {
+                    let one: Vec<_> = one.iter().map(String::as_str).collect();
+                    return open_way(reference, folder, &one, access);
+                }
+                several => return Err(reference.ambiguous(several.iter().map(|way| way.join("/")).collect())),
+            }
+        }
+        refusal.map_or(Ok(None), |reason| Err(reference.not_allowed(reason)))
+    }
+}
+
+/// Opens the plain file that `way` leads to from `folder`, without leaving it.
+fn open_way(
+    reference: &Reference<'_>,
+    folder: &Path,
+    way: &[&str],
+    access: Access,
+) -> Result<Option<(File, PathBuf)>> {
+    let path = || way.iter().fold(folder.to_path_buf(), |path, part| path.join(part));
+    match safe_open::open_beneath(folder, way, access) {
+        Ok(file) => Ok(Some((file, path()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            Err(reference.not_allowed("it is not a plain file"))
+        }
+        Err(e) if safe_open::is_escape(&e) => Err(reference
+            .not_allowed("it leads over a symbolic link, out of the image's folder or through a file")),
+        Err(e) => Err(Error::io("open", path().display().to_string(), e)),
     }
 }
 
@@ -158,13 +196,76 @@ impl AnyPath {
         if name.is_empty() || name.contains('\0') {
             return Err(reference.not_allowed("it is empty or holds a NUL"));
         }
-        let path = named(folder, name);
-        match open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file))) {
-            Ok((true, file)) => Ok(Some((file, path))),
-            Ok((false, _)) => Err(reference.not_allowed("it is not a plain file")),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io("open", path.display().to_string(), e)),
+        let open_path =
+            |path: PathBuf| match open(&path).and_then(|file| Ok((file.metadata()?.is_file(), file))) {
+                Ok((true, file)) => Ok(Some((file, path))),
+                Ok((false, _)) => Err(reference.not_allowed("it is not a plain file")),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(Error::io("open", path.display().to_string(), e)),
+            };
+        let paths = recorded_name::anywhere(folder, name);
+        for path in &paths {
+            if let Some(found) = open_path(path.clone())? {
+                return Ok(Some(found));
+            }
         }
+        for path in &paths {
+            let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
+            else {
+                continue;
+            };
+            let similar = similar_ways(folder, &[name]).into_iter().flatten().map(|name| folder.join(name));
+            let mut similar: Vec<_> =
+                similar.filter(|path| reference.referrer.path() != Some(path)).collect();
+            match (similar.pop(), similar.is_empty()) {
+                (None, _) => {}
+                (Some(one), true) => return open_path(one),
+                (Some(last), false) => {
+                    let all = similar.iter().chain([&last]);
+                    return Err(reference.ambiguous(all.map(|path| path.display().to_string()).collect()));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Opens extents where the caller says that they lie, and all else as another resolver does.
+#[derive(Clone, Copy)]
+pub(crate) struct Placed<'a> {
+    /// Names as images give them, or the last parts of them, and where the files lie.
+    pub(crate) extents: &'a [(String, PathBuf)],
+    pub(crate) others: &'a dyn Resolver,
+}
+
+impl Placed<'_> {
+    fn path_of(&self, reference: &Reference<'_>) -> Option<&Path> {
+        let names = [reference.name, last_part(reference.name)];
+        let named = |name: &&str| self.extents.iter().find(|(placed, _)| placed == name);
+        let extent = names.iter().filter(|_| reference.kind == ReferenceKind::Extent).find_map(named);
+        extent.map(|(_, path)| path.as_path())
+    }
+}
+
+impl Resolver for Placed<'_> {
+    fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
+        let Some(path) = self.path_of(reference) else { return self.others.open(reference) };
+        let storage =
+            FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
+        ImageFile::at_path(Arc::new(storage), path, reference.role()).map(Some)
+    }
+
+    fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
+        match self.path_of(reference) {
+            Some(path) => WritableFile::open(path).map(Some),
+            None => self.others.open_writable(reference),
+        }
+    }
+}
+
+impl<'a, R: Resolver> From<&'a R> for Placed<'a> {
+    fn from(others: &'a R) -> Self {
+        Self { extents: &[], others }
     }
 }
 
@@ -242,142 +343,4 @@ fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<Im
     let storage =
         FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
     ImageFile::at_path(Arc::new(storage), path, reference.role())
-}
-
-/// Where the file lies that an image in `folder` calls `name`, whatever that leads to.
-fn named(folder: &Path, name: &str) -> PathBuf {
-    if Path::new(name).is_absolute() {
-        PathBuf::from(name)
-    } else if cfg!(not(windows)) && is_windows_absolute(name) {
-        // A VHD writes all absolute names so, wherever it was made. Of another machine's the last part may still be here.
-        let from_root = name.starts_with('\\').then(|| PathBuf::from(name.replace('\\', "/")));
-        from_root.filter(|path| path.is_file()).unwrap_or_else(|| folder.join(last_part(name)))
-    } else {
-        name.split(['/', '\\']).fold(folder.to_path_buf(), |path, part| path.join(part))
-    }
-}
-
-/// The last part of a path of any system.
-fn last_part(name: &str) -> &str {
-    name.rsplit(['/', '\\']).next().unwrap_or(name)
-}
-
-/// `C:\…`, `\\server\share\…`, `\\?\…`, `\…`
-fn is_windows_absolute(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    name.starts_with('\\')
-        || (bytes.len() >= 3
-            && bytes[0].is_ascii_alphabetic()
-            && bytes[1] == b':'
-            && matches!(bytes[2], b'\\' | b'/'))
-}
-
-/// The plain names that lead from the folder to the file, or the reason why this name may not be followed.
-fn components<'a>(reference: &Reference<'a>) -> Result<Vec<&'a str>> {
-    let refuse = |reason| Err(reference.not_allowed(reason));
-    let mut name = reference.name;
-    if name.is_empty() || name.contains('\0') {
-        return refuse("it is empty or holds a NUL");
-    }
-    if is_windows_absolute(name) || name.starts_with('/') {
-        if !reference.guarded {
-            return refuse("it is an absolute path");
-        }
-        name = last_part(name);
-    }
-    if name.is_empty() || name.ends_with(['/', '\\']) {
-        return refuse("it names a folder");
-    }
-    let parts: Vec<&str> = name.split(['/', '\\']).filter(|part| !matches!(*part, "." | "")).collect();
-    for part in &parts {
-        if *part == ".." {
-            return refuse("it leaves the image's folder");
-        }
-        if part.contains(':') {
-            return refuse("it is a URL, a drive or an alternate stream");
-        }
-        if part.len() > MAX_NAME {
-            return refuse("a part of it is longer than any file's name");
-        }
-        if is_device_name(part) {
-            return refuse("it is the name of a device");
-        }
-    }
-    if parts.is_empty() {
-        return refuse("it names a folder");
-    }
-    Ok(parts)
-}
-
-/// Bytes of a file's name: the limit of the file systems of Linux and macOS, and a lenient one of Windows'.
-const MAX_NAME: usize = 255;
-
-/// Names that Windows takes for devices in any folder, with or without an extension.
-fn is_device_name(part: &str) -> bool {
-    let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_uppercase();
-    let numbered = |prefix| {
-        stem.strip_prefix(prefix)
-            .is_some_and(|digit: &str| digit.len() == 1 && digit.as_bytes()[0].is_ascii_digit())
-    };
-    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL") || numbered("COM") || numbered("LPT")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::MemoryStorage;
-
-    fn parts(name: &str, kind: ReferenceKind) -> Option<Vec<String>> {
-        let storage = Arc::new(MemoryStorage::default());
-        let referrer = ImageFile::at_path(storage, "/images/child.vhd", FileRole::Image).expect("has a size");
-        let parts = components(&Reference {
-            name,
-            kind,
-            guarded: kind == ReferenceKind::Parent,
-            referrer: &referrer,
-        })
-        .ok()?;
-        Some(parts.into_iter().map(str::to_owned).collect())
-    }
-
-    #[test]
-    fn names_that_stay_in_the_folder() {
-        for kind in [ReferenceKind::Parent, ReferenceKind::Extent] {
-            assert_eq!(parts("a.vmdk", kind), Some(vec!["a.vmdk".to_owned()]));
-            assert_eq!(parts(".\\a.vhd", kind), Some(vec!["a.vhd".to_owned()]));
-            assert_eq!(parts("./sub\\a b.vhd", kind), Some(vec!["sub".to_owned(), "a b.vhd".to_owned()]));
-        }
-    }
-
-    #[test]
-    fn absolute_parents_count_by_their_last_part() {
-        for name in
-            ["C:\\images\\b.vhd", "\\\\server\\share\\b.vhd", "\\\\?\\C:\\x\\b.vhd", "/vmfs/volumes/x/b.vhd"]
-        {
-            assert_eq!(parts(name, ReferenceKind::Parent), Some(vec!["b.vhd".to_owned()]), "{name}");
-            assert_eq!(parts(name, ReferenceKind::Extent), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn names_that_lead_away() {
-        for name in [
-            "",
-            "a\0b",
-            "../a",
-            "sub/../../a",
-            "..\\a",
-            "nbd://x/y",
-            "json:{}",
-            "a.vhd:stream",
-            "sub/",
-            "CON",
-            "nul.vhd",
-            ".",
-        ] {
-            for kind in [ReferenceKind::Parent, ReferenceKind::Extent] {
-                assert_eq!(parts(name, kind), None, "{name:?}");
-            }
-        }
-    }
 }

@@ -14,6 +14,7 @@ mod partitions;
 mod pipes;
 mod place;
 mod recognising;
+mod references;
 mod salvage;
 mod shards;
 mod sizes;

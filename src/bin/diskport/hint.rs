@@ -14,8 +14,16 @@ pub fn words(hint: Hint) -> Cow<'static, str> {
             "say which of them it is with --format, --source-format where an output has its own, or --parent-format of a parent"
         }
         Hint::AllowParent => "name the parent with --parent PATH, or allow other folders with --resolve any",
-        Hint::AllowExtent => "if the image can be trusted, allow other folders with --resolve any",
-        Hint::FindParent => "put the parent beside the child, or name it with --parent PATH",
+        Hint::AllowExtent => {
+            "name the extent with --extent NAME=PATH, or, if the image can be trusted, allow other folders with --resolve any"
+        }
+        Hint::GatherExtents => {
+            "put all files of the image into one folder, or name the extent with --extent NAME=PATH"
+        }
+        Hint::NameParent => "name the parent with --parent PATH, or record it with diskport rebase --parent",
+        Hint::FindParent => {
+            "put the parent beside the child, name it with --parent PATH, allow other folders with --resolve any, or record where it lies with diskport rebase --parent"
+        }
         Hint::FindRecordedParent => {
             "find the parent that the child was made on; --ignore-parent-mismatch reads all the same, and the content is wrong where the two parents differ"
         }

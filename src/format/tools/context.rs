@@ -1,11 +1,11 @@
 //! What a format is told beside the image's own file: whom to ask for other files, and what the caller chose.
 
-use crate::storage::Resolver;
+use crate::storage::resolver::Placed;
 
 /// What a format needs to open an image beside the image's own file.
 pub(crate) struct OpenContext<'a> {
     /// Opens the extents that the image names.
-    pub(crate) resolver: &'a dyn Resolver,
+    pub(crate) resolver: Placed<'a>,
     /// The choices that the caller made.
     pub(crate) choices: Choices,
 }

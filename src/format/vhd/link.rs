@@ -3,6 +3,7 @@
 use zerocopy::IntoBytes;
 
 use super::layout::*;
+use super::locator;
 use super::pending::{ALIGNMENT, Pending};
 use super::skeleton;
 use super::write::Writer;
@@ -83,6 +84,12 @@ impl Link {
         header.checksum = header.computed_checksum().into();
         bytes
     }
+}
+
+/// The names that a child of `parent` records, as they are read back.
+pub(crate) fn recorded_names(parent: &ParentLink<'_>) -> Result<Vec<String>> {
+    let link = Link::of(parent)?;
+    Ok(locator::names(link.locators.iter().map(|(code, data)| (code, &data[..])), &link.name))
 }
 
 fn space(data: &[u8]) -> u64 {
@@ -283,7 +290,7 @@ mod tests {
         let options = ChildOptions { size: 3 << 20, block_size: Some(512 << 10) };
         create_child(&file, &link(&info(1)), &options).expect("creates");
         let open = || {
-            let context = OpenContext { resolver: &NoExternal, choices: Default::default() };
+            let context = OpenContext { resolver: (&NoExternal).into(), choices: Default::default() };
             vhd::open_writable(file.clone(), &context).expect("opens for writing")
         };
         let child = open();
@@ -304,7 +311,7 @@ mod tests {
                 assert!(found == linkage(id - 1) || found == linkage(id));
                 let file = Arc::new(MemoryStorage::new(bytes));
                 let repaired = WritableFile::new(file.clone(), "child");
-                let context = OpenContext { resolver: &NoExternal, choices: Default::default() };
+                let context = OpenContext { resolver: (&NoExternal).into(), choices: Default::default() };
                 vhd::repair(&repaired, &context, Repairs::Lossless).expect("repairs");
                 bytes = file.to_vec();
                 assert_eq!(parent(&bytes).linkage, found);

@@ -121,18 +121,38 @@ pub(super) fn parent(file: &ImageFile, header: &Header, info: &mut LayerInfo) ->
             skip(info, UNICODE_NAME, offset, why.to_owned());
         }
     }
-    let mut unique = Vec::with_capacity(names.len());
-    for name in names {
-        if !unique.contains(&name) {
-            unique.push(name);
-        }
-    }
+    let unique = unique(names);
     match failure {
         Some((structure, offset, why)) if unique.is_empty() => Err(unreadable(file, structure, offset, why)),
         _ => {
             Ok(ParentRef { names: unique, linkage: linkage(file, fields, info), modified: modified(fields) })
         }
     }
+}
+
+/// The names in locators, by their codes and data, and in the header, as [`parent`] gives them, of those that can be read.
+pub(super) fn names<'a>(
+    locators: impl Iterator<Item = (&'a [u8; 4], &'a [u8])>,
+    unicode_name: &[u8],
+) -> Vec<String> {
+    let read = |(code, data): (&[u8; 4], &[u8])| {
+        Form::of(code).and_then(|form| Some((form, form.decode(data).ok()?)))
+    };
+    let mut names: Vec<_> = locators.filter_map(read).collect();
+    names.sort_by_key(|(form, _)| *form);
+    let own = utf16(until_nul(unicode_name), u16::from_be_bytes).ok();
+    unique(names.into_iter().map(|(_, name)| name).chain(own))
+}
+
+/// Each name once, where it comes first.
+fn unique(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut unique = Vec::new();
+    for name in names {
+        if !unique.contains(&name) {
+            unique.push(name);
+        }
+    }
+    unique
 }
 
 /// Whether anyone uses this platform code.

@@ -26,7 +26,7 @@ mod write;
 pub(crate) use check::check;
 pub(crate) use displaced::near_end;
 pub(crate) use footer::probe;
-pub(crate) use link::create_child;
+pub(crate) use link::{create_child, recorded_names};
 pub(crate) use open::{open, open_writable};
 pub(crate) use repair::repair;
 pub(crate) use skeleton::DEFAULT_BLOCK_SIZE;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use uuid::{Uuid, uuid};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
@@ -11,7 +12,7 @@ use crate::disk::write::ParentLink;
 use crate::disk::{Identity, Linkage, ParentRef};
 use crate::error::{Error, Problem, Result};
 use crate::leaves::Format::Vhdx;
-use crate::storage::ImageFile;
+use crate::storage::{FileRole, ImageFile, MemoryStorage};
 use crate::strict;
 
 /// The only locator type there is: a VHDX parent.
@@ -99,6 +100,14 @@ pub(super) fn encode(parent: &ParentLink<'_>) -> Result<Vec<u8>> {
     }
     bytes.extend_from_slice(&text);
     Ok(bytes)
+}
+
+/// The names that a child of `parent` records, as they are read back.
+pub(crate) fn recorded_names(parent: &ParentLink<'_>) -> Result<Vec<String>> {
+    let bytes = encode(parent)?;
+    let place = 0..bytes.len() as u64;
+    let file = ImageFile::new(Arc::new(MemoryStorage::new(bytes)), "(parent locator)", FileRole::Memory)?;
+    read(&file, place).map(|(parent, _)| parent.names)
 }
 
 struct Locator<'a> {

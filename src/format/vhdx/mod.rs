@@ -27,6 +27,7 @@ mod write;
 
 pub(crate) use check::check;
 pub(crate) use child::create_child;
+pub(crate) use locator::recorded_names;
 pub(crate) use open::{open, probe};
 pub(crate) use repair::repair;
 pub(crate) use write::open as open_writable;

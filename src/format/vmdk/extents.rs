@@ -20,7 +20,7 @@ use crate::error::{Error, Problem, Result};
 use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
 use crate::leaves::ReferenceKind;
-use crate::storage::{FileIdentity, FileRole, ImageFile, Reference};
+use crate::storage::{FileIdentity, FileRole, ImageFile, Reference, Resolver};
 
 /// A VMDK as a layer.
 pub(super) struct Vmdk {

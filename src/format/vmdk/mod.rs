@@ -77,3 +77,8 @@ pub(crate) fn create_child(
 ) -> Result<()> {
     child::create(file, parent, options)
 }
+
+/// The name that a child of `parent` records.
+pub(crate) fn recorded_names(parent: &ParentLink<'_>) -> Result<Vec<String>> {
+    write::identify(parent).map(|(_, name)| vec![name.to_owned()])
+}

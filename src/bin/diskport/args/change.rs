@@ -148,7 +148,8 @@ pub struct Rebase {
     /// The new parent's format, instead of detecting it
     #[arg(long, value_name = "FORMAT", requires = "parent")]
     pub parent_format: Option<Format>,
-    /// Take the new parent for one of the same content, as one that was moved: names and identities alone are written
+    /// Take the new parent for one of the same content, though it does not bear the identity recorded: names and
+    /// identities alone are written
     #[arg(long = "unsafe")]
     pub unchecked: bool,
     /// Look in these folders for the parent, which was moved

@@ -27,11 +27,14 @@ pub struct OpenArgs {
 }
 
 /// What is accepted of images and their parents.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone)]
 pub struct PolicyArgs {
     /// Where parents and extents that an image names may be opened
     #[arg(long, value_enum, default_value_t = Resolve::SameDirectory)]
     pub resolve: Resolve,
+    /// Where the extent lies that a VMDK calls NAME, or whose name ends in this part; may be given for each of them
+    #[arg(long = "extent", value_name = "NAME=PATH", value_parser = parse_extent)]
+    pub extents: Vec<(String, PathBuf)>,
     /// Read over a parent that is not the one recorded
     #[arg(long)]
     pub ignore_parent_mismatch: bool,
@@ -95,7 +98,7 @@ impl OpenArgs {
 
     /// The same options for another image, whose parent is another one.
     pub fn with_parent(&self, parent: Option<PathBuf>) -> Self {
-        Self { parent, ..*self }
+        Self { parent, parent_format: self.parent_format, policy: self.policy.clone() }
     }
 
     /// What the options say.
@@ -126,6 +129,7 @@ impl PolicyArgs {
                 GrainTable::Primary => GrainTables::Primary,
                 GrainTable::Redundant => GrainTables::Redundant,
             });
+        open = self.extents.iter().fold(open, |open, (name, path)| open.extent(name, path));
         open = match self.resolve {
             Resolve::SameDirectory => open,
             Resolve::None => open.resolver(NoExternal),
@@ -135,6 +139,14 @@ impl PolicyArgs {
             Some(format) => open.format(format),
             None => open,
         }
+    }
+}
+
+fn parse_extent(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=PATH")?;
+    match name.is_empty() || path.is_empty() {
+        true => Err("expected NAME=PATH, neither of them empty".to_owned()),
+        false => Ok((name.to_owned(), PathBuf::from(path))),
     }
 }
 

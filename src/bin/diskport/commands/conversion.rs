@@ -54,7 +54,7 @@ impl ConversionArgs {
 
     pub fn write_child(&self, child: Child, destination: &Path) -> Result<(), Failure> {
         child.overwrite(self.output.overwrite).sync(!self.output.no_sync).write_file(destination)?;
-        output::warn_of_place(destination, self.open.policy);
+        output::warn_of_place(destination, &self.open.policy);
         Ok(())
     }
 }

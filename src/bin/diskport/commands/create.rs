@@ -32,7 +32,7 @@ fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
         child = child.block_size(block_size);
     }
     child.write_file(&args.image)?;
-    output::warn_of_place(&args.image, args.policy);
+    output::warn_of_place(&args.image, &args.policy);
     Ok(())
 }
 

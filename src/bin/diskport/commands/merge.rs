@@ -49,6 +49,11 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
         merged.layers,
         show(merged.data_written)
     ));
+    match &args.output {
+        Some(output) if args.base.is_some() => output::warn_of_place(output, &args.open.policy),
+        None if !args.delete => output::warn_of_place(&args.top, &args.open.policy),
+        _ => {}
+    }
     merged.deleted.iter().for_each(|path| say(&format!("  removed {}", path.display())));
     Ok(ExitCode::SUCCESS)
 }

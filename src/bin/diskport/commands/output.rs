@@ -36,12 +36,16 @@ pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
     }
 }
 
-/// Says so when the new child at `path` does not find its parent by itself.
-pub fn warn_of_place(path: &Path, policy: PolicyArgs) {
-    let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy };
+/// Says so when the child at `path`, which is new or has another parent, does not find it by itself.
+pub fn warn_of_place(path: &Path, policy: &PolicyArgs) {
+    let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy.clone() };
     if let Err(problem) = policy.options(None).open_path(path) {
         say(&format!("diskport: warning: {}: does not open by itself: {problem}", path.display()));
-        problem.hint().iter().for_each(|hint| say(&format!("  {}", hint::words(*hint))));
+        let anywhere = PolicyArgs { resolve: Resolve::Any, ..policy };
+        match anywhere.options(None).open_path(path) {
+            Ok(_) => say("  it does with --resolve any, or with its parent named by --parent PATH"),
+            Err(_) => problem.hint().iter().for_each(|hint| say(&format!("  {}", hint::words(*hint)))),
+        }
     }
 }
 

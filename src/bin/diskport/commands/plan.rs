@@ -79,6 +79,7 @@ pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<Exit
     planned.source = place(&args.source, planned.source);
     planned.destination = place(&args.destination, planned.destination);
     planned.open.parent = place(&args.open.parent, planned.open.parent);
+    planned.open.policy.extents.iter_mut().for_each(|(_, path)| *path = file.folder.join(&path));
     let (_, destination) = convert::ends(&planned)?;
 
     let job = signals::job();

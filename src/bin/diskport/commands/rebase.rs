@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use diskport::chain::{self, find_parents};
 use diskport::{Error, Open};
 
+use super::output;
 use crate::args::{ProgressMode, Rebase};
 use crate::console::{Watch, say};
 use crate::failure::Failure;
@@ -31,6 +32,7 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
         rebase.run()?;
     }
     say(&format!("{}: its parent is {}", args.image.display(), parent.display()));
+    output::warn_of_place(&args.image, &args.policy);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -280,7 +280,7 @@ mod tests {
     fn open(path: &Path, call: u64) -> Result<WritableVmdk> {
         let storage = FileStorage::open_writable(path).expect("opens");
         let storage = FaultyStorage::new(storage, call, Fault::Error(ErrorKind::StorageFull));
-        let context = OpenContext { resolver: &SameDirectory, choices: Choices::default() };
+        let context = OpenContext { resolver: (&SameDirectory).into(), choices: Choices::default() };
         super::super::open(WritableFile::at_path(Arc::new(storage), path), None, &context)
     }
 

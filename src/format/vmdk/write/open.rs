@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::findings::{Findings, Repairs};
 use crate::format::tools::context::OpenContext;
 use crate::leaves::ReferenceKind;
-use crate::storage::{FileRole, Reference, WritableFile};
+use crate::storage::{FileRole, Reference, Resolver, WritableFile};
 
 /// Opens the disk in `file` for writing, over `parent`.
 pub(in super::super) fn open(

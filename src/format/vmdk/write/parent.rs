@@ -78,7 +78,7 @@ mod tests {
         // Opened as a disk without parents would be: only the descriptor is looked at.
         let file = crate::storage::WritableFile::open(path)?;
         let context = crate::format::OpenContext {
-            resolver: &crate::storage::SameDirectory,
+            resolver: (&crate::storage::SameDirectory).into(),
             choices: crate::format::Choices::default(),
         };
         let layer = super::super::open(file, None, &context)?;
