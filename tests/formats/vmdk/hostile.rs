@@ -4,7 +4,7 @@ use diskport::format::vmdk::StreamReader;
 use diskport::storage::Explicit;
 use diskport::{Defect, Error, Open, Problem};
 
-use super::builder::{self, Built, Grain, SECTOR, Text, cowd, field, put, put32, put64};
+use super::builder::{self, Built, Grain, Hosted, SECTOR, Text, cowd, field, put, put32, put64};
 use super::{data, monolithic, pattern, refused, streamed};
 use crate::support::{defect, read_all, storage};
 
@@ -270,11 +270,13 @@ fn a_preset_dictionary() {
 
 #[test]
 fn a_piece_is_not_a_disk() {
-    let mut disk = monolithic();
-    disk.descriptor = None;
-    let alone = defect(disk.build().bytes);
-    is(&alone, Problem::Descriptor, "header");
-    assert_eq!(alone.hint, Some(diskport::Hint::OpenDescriptor));
+    // QEMU leaves room for a descriptor in each.
+    for descriptor in [None, Some("\0".repeat(20 * 512))] {
+        let disk = Hosted { descriptor, ..monolithic() };
+        let alone = defect(disk.build().bytes);
+        is(&alone, Problem::Descriptor, "header");
+        assert_eq!(alone.hint, Some(diskport::Hint::OpenDescriptor));
+    }
 }
 
 /// The defect of a disk of one extent beside its descriptor.
