@@ -2,12 +2,10 @@
 
 use std::ops::{Range, RangeBounds};
 
-use super::layer::{Layer, Mapping, MappingKind};
+use super::layer::{Mapping, MappingKind};
 use super::{Disk, SkipHoles};
 use crate::error::Result;
 
-/// Blocks of which a layer is asked at once at most.
-const BLOCKS: u64 = 4096;
 /// Questions to layers after which a run is cut, though more of it may follow.
 const QUESTIONS: u32 = 8;
 
@@ -114,13 +112,13 @@ impl Extents {
         let Self { disk, at, end, runs, asked, .. } = self;
         let at = *at;
         let extent = resolve(disk, at, *end, |depth, limit| {
-            let layer = &*disk.chain()[depth];
+            let layer = &disk.chain()[depth];
             let known = runs[depth].filter(|(start, run)| at < start + run.len);
             let (start, run) = match known {
                 Some(known) => known,
                 None => {
                     *asked += 1;
-                    *runs[depth].insert((at, layer.map(at, limit.min(reach(layer, at)))?))
+                    *runs[depth].insert((at, layer.map(at, limit)?))
                 }
             };
             Ok(run.advance(at - start))
@@ -148,14 +146,6 @@ impl Extents {
         }
         Ok(Some(extent))
     }
-}
-
-/// How far a layer is asked from `at` on: an image of a few bytes may claim more blocks than can be looked at in an hour.
-fn reach(layer: &dyn Layer, at: u64) -> u64 {
-    let Some(unit) = layer.info().block_size.and_then(|block| block.checked_mul(BLOCKS)) else {
-        return u64::MAX;
-    };
-    unit - at % unit.max(1)
 }
 
 impl Iterator for Extents {
@@ -203,7 +193,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::disk::LayerInfo;
+    use crate::disk::{Layer, LayerInfo};
     use crate::error::Error;
     use crate::leaves::Format;
     use crate::storage::ImageFile;
@@ -225,7 +215,7 @@ mod tests {
         }
     }
 
-    /// Nothing, in blocks of 512 bytes: a block an answer, or as many as are asked for. It counts the questions.
+    /// Nothing, in parts of a size. It counts the questions.
     struct Empty {
         info: LayerInfo,
         at_once: u64,
@@ -242,7 +232,6 @@ mod tests {
         }
 
         fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
-            assert!(limit <= BLOCKS * 512, "{limit} bytes are asked for");
             self.asked.fetch_add(1, Ordering::Relaxed);
             Ok(Mapping::absent(limit.min(self.at_once - offset % self.at_once)))
         }
@@ -251,10 +240,9 @@ mod tests {
     #[test]
     fn one_step_asks_few_questions() {
         for (layers, at_once) in [(1, 512), (1, u64::MAX), (3, 512), (3, u64::MAX)] {
-            let size = 64 * BLOCKS * 512 + 700;
+            let size = 1 << 20;
             let layer = || {
-                let mut info = LayerInfo::new(Format::Raw, "raw", size);
-                info.block_size = Some(512);
+                let info = LayerInfo::new(Format::Raw, "raw", size);
                 Arc::new(Empty { info, at_once, asked: AtomicU32::new(0) })
             };
             let layers: Vec<_> = (0..layers).map(|_| layer()).collect();

@@ -25,7 +25,8 @@ pub trait Layer: Send + Sync {
     /// The caller asks within the image's size and with a `limit` of at least 1; the answer is between 1 and
     /// `limit` bytes long and does not pass the image's end. A [`MappingKind::Stored`] run lies wholly inside
     /// its file. A run may be shorter than it could be, but a format joins what lies together: the
-    /// longer the runs, the faster everything above.
+    /// longer the runs, the faster everything above. It stops after some milliseconds of work, for whoever waits
+    /// may want to stop.
     fn map(&self, offset: u64, limit: u64) -> Result<Mapping>;
 
     /// Whether it is an image as its files hold it, as opposed to a range of one or to changes that lie over one. Only an

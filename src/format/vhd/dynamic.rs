@@ -11,6 +11,9 @@ use crate::format::tools::bitmap::{self, BitOrder};
 use crate::format::tools::table::TableCursor;
 use crate::storage::ImageFile;
 
+/// Blocks that one run joins at most, so that one call stays short.
+const BLOCKS: u32 = 4096;
+
 /// Bytes of sector bitmaps kept, but [`FEWEST`] bitmaps at least: those of the largest blocks take 64 KiB each.
 const CACHE: u64 = 256 << 10;
 const FEWEST: u64 = 4;
@@ -73,7 +76,10 @@ impl Dynamic {
         // Stored bytes end with their block: the next one begins with a bitmap.
         if !matches!(run.kind, MappingKind::Stored { .. }) {
             let mut at = offset + run.len;
-            while at < end && at.is_multiple_of(self.bat.block_size) {
+            for _ in 0..BLOCKS {
+                if at >= end || !at.is_multiple_of(self.bat.block_size) {
+                    break;
+                }
                 // What is wrong with a later block is said when that block is asked for.
                 match in_block(at, end) {
                     Ok(next) if next.kind == run.kind => at += next.len,

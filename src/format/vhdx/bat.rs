@@ -23,6 +23,8 @@ pub(super) const ZERO: u64 = 2;
 pub(super) const PRESENT: u64 = 6;
 /// PAYLOAD_BLOCK_PARTIALLY_PRESENT.
 pub(super) const PARTIALLY_PRESENT: u64 = 7;
+/// Parts of the table that one progression goes through at most, holes left out: one call stays short.
+const PARTS: u32 = 64;
 /// Pieces of sector bitmaps kept.
 const BITMAPS: u64 = 64;
 
@@ -270,8 +272,8 @@ impl Bat {
         end.saturating_sub(start) >> self.block_shift
     }
 
-    /// The first payload block after `block`, or `end`, whose entry does not go on from `entry`: from one to the next,
-    /// entries grow by `step`.
+    /// The first payload block after `block`, or `end`, whose entry does not go on from `entry`, or is not looked at any more: from
+    /// one to the next, entries grow by `step`.
     pub(super) fn progression(
         &self,
         cursor: &mut TableCursor<'_, u64>,
@@ -284,7 +286,10 @@ impl Bat {
         let mut expected = entry.0.wrapping_add(step);
         // How far the storage has data, as far as it was asked.
         let mut data_end = 0;
-        while at < end {
+        for _ in 0..PARTS {
+            if at >= end {
+                break;
+            }
             let index = self.index(at);
             let in_chunk = (1 << self.chunk_shift) - (at & ((1 << self.chunk_shift) - 1));
             let bytes = cursor.page_from(index)?;

@@ -11,6 +11,8 @@ use crate::storage::ImageFile;
 
 /// Bytes of a sector bitmap read at once: the bits of 16 MiB of 512-byte sectors. All of a chunk's would be 1 MiB.
 pub(super) const PIECE: u64 = 4096;
+/// Runs that one call joins at most, so that it stays short.
+const RUNS: u32 = 16;
 const FILE: FileIndex = FileIndex(0);
 
 impl Bat {
@@ -20,7 +22,7 @@ impl Bat {
         let mut cursor = self.table.cursor(file);
         let mut run = self.run(&mut cursor, offset, end)?;
         let in_block = (1 << self.block_shift) - 1;
-        loop {
+        for _ in 0..RUNS {
             let at = offset + run.len;
             // Within a block, runs end only where the next is of another kind.
             if at >= end || at & in_block != 0 {
@@ -33,6 +35,7 @@ impl Bat {
             }
             run.len += next.len;
         }
+        Ok(run)
     }
 
     /// The run at `offset`: within its block, or over blocks whose entries go on alike.

@@ -13,8 +13,8 @@ pub(super) const PAGE: u64 = 4 * 1024;
 /// Pages kept: 244 KiB a layer however many extents it has, so that a chain of 64 layers takes less than 16 MiB. A
 /// prime, so that extents do not share a few slots.
 const SLOTS: u64 = 61;
-/// Steps after which a run ends though more of its kind may follow, so that one call stays short.
-const MAX_STEPS: u32 = 1 << 16;
+/// Grains of which a run ends, though more of its kind may follow, so that one call stays short.
+const MAX_GRAINS: u64 = 4096;
 
 /// The pages of all directories and tables of a layer that were read lately.
 pub(super) struct TablePages(ChunkCache);
@@ -110,13 +110,13 @@ pub(super) fn run(
     file: FileIndex,
     mut look: impl FnMut(u64, u64) -> Result<(Grain, u64)>,
 ) -> Result<Mapping> {
-    let end = offset + limit.min(size - offset);
+    let part = grain * MAX_GRAINS;
+    let end = offset + limit.min(size - offset).min(part - offset % part);
     let start = offset - offset % grain;
     let mut look = |from: u64| look(from / grain, (end - from).div_ceil(grain));
     let (kind, count) = look(start)?;
     let mut reach = start.saturating_add(count.saturating_mul(grain));
-    let mut steps = 0;
-    while reach < end && steps < MAX_STEPS && !matches!(kind, Grain::Alone(_)) {
+    while reach < end && !matches!(kind, Grain::Alone(_)) {
         // What is wrong with a later grain is reported when that one is asked for.
         let Ok((next, count)) = look(reach) else { break };
         let joins = match (kind, next) {
@@ -128,7 +128,6 @@ pub(super) fn run(
             break;
         }
         reach = reach.saturating_add(count.saturating_mul(grain));
-        steps += 1;
     }
     let len = reach.min(end) - offset;
     Ok(match kind {
