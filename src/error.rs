@@ -23,14 +23,14 @@ pub enum Error {
     Defect(Box<Defect>),
 
     /// The storage below failed.
-    #[error("cannot {operation} {file}: {source}")]
+    #[error("cannot {operation} {file}: {error}")]
     Io {
         /// What was attempted: "open", "read", "write", "sync", …
         operation: &'static str,
         /// The file, as the user would name it.
         file: String,
-        /// The operating system's or the storage's own error.
-        source: io::Error,
+        /// The operating system's or the storage's own error. It is part of this one's text, and so no source of it.
+        error: io::Error,
     },
 
     /// No signature of a known format was found.
@@ -459,8 +459,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn io(operation: &'static str, file: impl Into<String>, source: io::Error) -> Self {
-        Error::Io { operation, file: file.into(), source }
+    pub(crate) fn io(operation: &'static str, file: impl Into<String>, error: io::Error) -> Self {
+        Error::Io { operation, file: file.into(), error }
     }
 }
 
@@ -526,6 +526,22 @@ impl fmt::Display for Defect {
             f,
             "{file}: {format} {structure} at offset {offset}: {problem}: expected {expected}, found {found}"
         )
+    }
+}
+
+/// For those who know errors of input and output alone: of the same kind as the storage's, or the class's, with this error
+/// inside.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (&error, error.class()) {
+            (Error::Io { error, .. }, _) => error.kind(),
+            (Error::OutputExists { .. }, _) => io::ErrorKind::AlreadyExists,
+            (_, ErrorClass::Usage) => io::ErrorKind::InvalidInput,
+            (_, ErrorClass::Refused) => io::ErrorKind::InvalidData,
+            // Not "interrupted" where it was cancelled: what is interrupted is tried again.
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
     }
 }
 

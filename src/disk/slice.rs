@@ -109,6 +109,15 @@ impl Window<'_> {
         self.disk.write_at(data, self.start + offset)
     }
 
+    /// Makes everything written to the disk durable.
+    ///
+    /// # Errors
+    ///
+    /// As [`WritableDisk::flush`].
+    pub fn flush(&self) -> Result<()> {
+        self.disk.flush()
+    }
+
     /// Makes `len` bytes from `offset` on read as zeros.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ impl Error {
     pub fn hint(&self) -> Option<Hint> {
         match self {
             Error::Defect(defect) => Some(defect.hint.unwrap_or_else(|| of_problem(defect.problem))),
-            Error::Io { source, .. } => Some(of_io(source)),
+            Error::Io { error, .. } => Some(of_io(error)),
             Error::NotRecognised { .. } => Some(Hint::NameFormat),
             Error::AmbiguousFormat { .. } => Some(Hint::ChooseFormat),
             Error::ForeignFormat { hint, .. } => Some(*hint),

@@ -7,6 +7,9 @@
 //! What only some storages can do (tell holes from data, hint at reads to come) has a default that says so.
 
 mod attributes;
+mod bytes;
+mod cached;
+mod cursor;
 mod fault;
 mod file;
 mod fingerprint;
@@ -32,6 +35,8 @@ use std::ops::Range;
 
 pub use crate::leaves::ReferenceKind;
 
+pub use cached::CachedStorage;
+pub use cursor::Cursor;
 pub use fault::{Fault, Faults, FaultyStorage};
 pub use file::FileStorage;
 pub use fingerprint::Fingerprint;

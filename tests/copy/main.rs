@@ -1,5 +1,6 @@
 //! Copying: what comes out reads as what went in, costs what it may cost, and is there whole or not at all.
 
+mod adapters;
 mod blocks;
 mod cancel;
 mod changing;

@@ -278,10 +278,10 @@ impl Work {
                 let storage = FaultyStorage::with(file.clone(), self.faults.clone());
                 Child::of(&disk).write_storage(Arc::new(storage.clone()), &self.names[parent.main])?;
                 // As when a file is published; only now does it get its name.
-                storage.sync().map_err(|source| Error::Io {
+                storage.sync().map_err(|error| Error::Io {
                     operation: "sync",
                     file: String::new(),
-                    source,
+                    error,
                 })?;
                 let format = child_format(parent.format);
                 self.chain.push(Top { main: file.index(), own: file.index(), format });

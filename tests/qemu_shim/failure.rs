@@ -7,7 +7,7 @@ pub fn of(error: &Error) -> String {
     match error {
         // qemu hands on the error number alone.
         Error::OutOfRange { .. } => "Input/output error".to_owned(),
-        Error::Io { source, .. } => system(source),
+        Error::Io { error, .. } => system(error),
         other => other.to_string(),
     }
 }
@@ -15,8 +15,8 @@ pub fn of(error: &Error) -> String {
 /// Why an image could not be opened.
 pub fn to_open(error: &Error) -> String {
     match error {
-        Error::Io { operation: "open", file, source } => {
-            format!("Could not open '{file}': {}", system(source))
+        Error::Io { operation: "open", file, error } => {
+            format!("Could not open '{file}': {}", system(error))
         }
         Error::Defect(defect) => match (defect.format, defect.problem) {
             (Format::Vhd, Problem::BlockSize) => {

@@ -30,7 +30,7 @@ impl Device {
     }
 
     fn child(parent: &Disk) -> Result<Self, Error> {
-        let failed = |source| Error::Io { operation: "create", file: "a snapshot".to_owned(), source };
+        let failed = |error| Error::Io { operation: "create", file: "a snapshot".to_owned(), error };
         let folder = tempfile::tempdir().map_err(failed)?;
         let path = folder.path().join("snapshot");
         Child::of(parent).sync(false).write_file(&path)?;

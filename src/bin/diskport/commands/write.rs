@@ -45,8 +45,8 @@ fn write_input(disk: &WritableDisk, at: &mut u64) -> Result<(), Error> {
                 disk.write_at(&piece, *at)?;
                 *at += piece.len() as u64;
             }
-            Ok(Err(source)) => {
-                return Err(Error::Io { operation: "read", file: "standard input".to_owned(), source });
+            Ok(Err(error)) => {
+                return Err(Error::Io { operation: "read", file: "standard input".to_owned(), error });
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
