@@ -279,6 +279,17 @@ pub enum Error {
         offset: u64,
     },
 
+    /// A smaller disk would cut a partition or a file system, whatever the bytes there are.
+    #[error("{file}: at {size} bytes it would be cut through {}", list(.what))]
+    ShrinkCuts {
+        /// The image.
+        file: String,
+        /// The size asked for in bytes.
+        size: u64,
+        /// What ends behind the new end.
+        what: Vec<String>,
+    },
+
     /// The kind of the image, or its content, does not allow what was asked for.
     #[error("{reason}")]
     Layout {
@@ -439,6 +450,7 @@ impl Error {
             | Error::SizeLimit { .. }
             | Error::TargetLimit { .. }
             | Error::ShrinkLosesData { .. }
+            | Error::ShrinkCuts { .. }
             | Error::NotConvertible { .. }
             | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,

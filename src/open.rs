@@ -218,7 +218,7 @@ impl Open {
         self.writable(WritableFile::new(Arc::new(storage), "(image)"), &NoExternal)
     }
 
-    fn writable(&self, file: WritableFile, default: &dyn Resolver) -> Result<WritableDisk> {
+    fn writable(&self, file: WritableFile, default: &'static dyn Resolver) -> Result<WritableDisk> {
         let disk = self.open_sound(file.image(FileRole::Image)?, default)?;
         disk.check_complete()?;
         merging::check_not_merging(disk.chain())?;
@@ -226,8 +226,9 @@ impl Open {
             return Err(Error::NotRecognised { file: file.name().to_owned() });
         };
         let context = self.context(default);
-        let top = format::open_writable(top.info().format, file, disk.parent(), &context)?;
-        Ok(WritableDisk::new(&disk, Arc::from(top)))
+        let top = format::open_writable(top.info().format, file.clone(), disk.parent(), &context)?;
+        let open = self.clone();
+        Ok(WritableDisk::new(&disk, Arc::from(top), move || open.writable(file.clone(), default)))
     }
 
     /// The same options for another image of a chain, whose format is known.
@@ -280,10 +281,12 @@ impl Open {
     pub(crate) fn over(&self, file: WritableFile, parent: &Disk) -> Result<WritableDisk> {
         let context = self.context(&NoExternal);
         let format = parent.chain().first().map_or(Format::Raw, |top| top.info().format).of_child();
-        let top = format::open_writable(format, file, Some(parent.clone()), &context)?;
+        let top = format::open_writable(format, file.clone(), Some(parent.clone()), &context)?;
         let top: Arc<dyn WriteLayer> = Arc::from(top);
         let layers = std::iter::once(top.clone() as _).chain(parent.chain().iter().cloned()).collect();
-        Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top))
+        let (open, parent) = (self.clone(), parent.clone());
+        let reopen = move || open.over(file.clone(), &parent);
+        Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top, reopen))
     }
 
     /// The format of `file`: as it was said, or as its content shows.

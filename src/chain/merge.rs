@@ -144,7 +144,7 @@ impl Merge {
         };
         let mut into = begin()?;
         if into.size() < layers.above.size() {
-            into.resize(layers.above.size(), false)?;
+            into.set_size(layers.above.size())?;
             into = begin()?;
         }
         let data_written = pour_and_close(&layers.above, into, &self.job)?;

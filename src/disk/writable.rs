@@ -36,10 +36,14 @@ const PIECE: u64 = 1 << 20;
 pub struct WritableDisk {
     disk: Disk,
     top: Arc<dyn WriteLayer>,
+    reopen: Reopen,
     state: RwLock<State>,
     /// Whether anything was written.
     changed: AtomicBool,
 }
+
+/// Opens the image again, after it was closed.
+type Reopen = Arc<dyn Fn() -> Result<WritableDisk> + Send + Sync>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -60,10 +64,15 @@ pub struct Compaction {
 }
 
 impl WritableDisk {
-    /// The disk of `top` over the layers of `disk` below its first, which `top` replaces.
-    pub(crate) fn new(disk: &Disk, top: Arc<dyn WriteLayer>) -> Self {
-        let disk = disk.with_top(top.clone());
-        Self { disk, top, state: RwLock::new(State::Open), changed: AtomicBool::new(false) }
+    /// The disk of `top` over the layers of `disk` below its first, which `top` replaces. `reopen` opens it another time, after
+    /// it was closed.
+    pub(crate) fn new(
+        disk: &Disk,
+        top: Arc<dyn WriteLayer>,
+        reopen: impl Fn() -> Result<Self> + Send + Sync + 'static,
+    ) -> Self {
+        let (disk, reopen) = (disk.with_top(top.clone()), Arc::new(reopen));
+        Self { disk, top, reopen, state: RwLock::new(State::Open), changed: AtomicBool::new(false) }
     }
 
     /// The virtual size in bytes.
@@ -178,24 +187,38 @@ impl WritableDisk {
         self.finish(|_| Ok(()))
     }
 
-    /// Changes the virtual size and closes the image. What is added reads as zeros; with `allow_loss` what is cut
-    /// need not be zeros.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::ShrinkLosesData`], [`Error::SizeLimit`], [`Error::Unsupported`] for a size of no whole sectors, and as [`flush`](Self::flush).
-    pub fn resize(self, size: u64, allow_loss: bool) -> Result<()> {
+    /// Refuses a size that the disk cannot be given, before anything is changed.
+    pub(crate) fn check_size(&self, size: u64) -> Result<()> {
         if size == 0 || !size.is_multiple_of(self.top.granularity()) {
             let what = format!("a size of {size} bytes is no whole number of sectors");
             return Err(Error::Unsupported { what });
         }
-        if size < self.size()
-            && !allow_loss
-            && let Some(offset) = self.first_nonzero(size..self.size())?
-        {
-            return Err(Error::ShrinkLosesData { file: self.name(), size, offset });
+        self.top.check_size(size)
+    }
+
+    /// Refuses a size that cuts what is not zeros, but for the ranges in `expendable`, which are in order.
+    pub(crate) fn check_cut(&self, size: u64, expendable: &[Range<u64>]) -> Result<()> {
+        let mut at = size;
+        for kept in expendable.iter().cloned().chain([self.size()..self.size()]) {
+            if let Some(offset) = self.first_nonzero(at..kept.start.max(at))? {
+                return Err(Error::ShrinkLosesData { file: self.name(), size, offset });
+            }
+            at = at.max(kept.end);
         }
+        Ok(())
+    }
+
+    /// Changes the virtual size, and nothing of the content but what is cut, and closes the image. What is added reads as zeros.
+    pub(crate) fn set_size(self, size: u64) -> Result<()> {
+        self.check_size(size)?;
         self.finish(|top| top.resize(size))
+    }
+
+    /// The same, and opens the image again with its new size.
+    pub(crate) fn with_size(self, size: u64) -> Result<Self> {
+        let reopen = self.reopen.clone();
+        self.set_size(size)?;
+        reopen()
     }
 
     /// Gives the space of unused blocks and of those that hold only zeros back, and closes the image. It reads as before, and
@@ -307,7 +330,7 @@ impl WritableDisk {
         }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.top.files()[0].name().to_owned()
     }
 }

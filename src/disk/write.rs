@@ -32,6 +32,9 @@ pub(crate) trait WriteLayer: Layer {
     /// Makes everything durable and leaves the image as one that was closed cleanly. Nothing is called after it.
     fn close(&self) -> Result<()>;
 
+    /// Whether the disk can be given this size, without changing anything.
+    fn check_size(&self, size: u64) -> Result<()>;
+
     /// Changes the virtual size; what is added reads as zeros. When it shrinks, the caller has seen to it that
     /// nothing but zeros is cut, or that the cut is wanted. Only [`close`](Self::close) is called after it.
     fn resize(&self, size: u64) -> Result<()>;

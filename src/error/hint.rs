@@ -38,7 +38,7 @@ impl Error {
             Error::NotWritable { .. } => Some(Hint::ConvertOrChild),
             Error::HasChildren { .. } => Some(Hint::ChildOrMerge),
             Error::Poisoned { .. } => Some(Hint::OpenAgain),
-            Error::ShrinkLosesData { .. } => Some(Hint::ShrinkContent),
+            Error::ShrinkLosesData { .. } | Error::ShrinkCuts { .. } => Some(Hint::ShrinkContent),
             Error::TargetLimit { .. } => Some(Hint::OtherTarget),
             Error::NotInChain { .. } => Some(Hint::SeeChain),
             Error::NotConvertible { rule, .. } => rule.hint(),

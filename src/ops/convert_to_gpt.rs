@@ -2,11 +2,11 @@
 
 use crate::chain::Child;
 use crate::copy::Copy;
-use crate::disk::Disk;
+use crate::disk::{Disk, Warning};
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
 use crate::leaves::Rule;
-use crate::partition::{Layout, TypeMap, mbr_to_gpt};
+use crate::partition::{FileSystem, Layout, TypeMap, mbr_to_gpt};
 
 /// What converting a disk's MBR will do. Nothing is written before one of the two outputs is.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct GptPlan {
     pub layout: Layout,
     /// The disk as it will be: the source with its new table over it.
     pub disk: Disk,
+    /// What is odd about the old table, and lost with it.
+    pub warnings: Vec<Warning>,
 }
 
 impl GptPlan {
@@ -50,10 +52,20 @@ impl GptPlan {
 /// [`Error::NotConvertible`] with the rule that the disk breaks, [`Error::Damaged`], and what reading the source gives rise to.
 pub fn plan_convert_to_gpt(source: &Disk, types: &TypeMap, ids: &mut Ids) -> Result<GptPlan> {
     let Some(mbr) = Layout::read(source)? else {
-        let reason = "the disk has no partition table".to_owned();
-        return Err(Error::NotConvertible { rule: Rule::PartitionTable, reason });
+        return Err(no_table(source)?);
     };
     let layout = mbr_to_gpt(&mbr, types, ids)?;
     let disk = source.patched(source.size(), layout.patches(source)?)?;
-    Ok(GptPlan { source: source.clone(), layout, disk })
+    Ok(GptPlan { source: source.clone(), layout, disk, warnings: mbr.warnings })
+}
+
+/// The refusal of a disk without a partition table, with what it is instead.
+pub(super) fn no_table(disk: &Disk) -> Result<Error> {
+    let reason = match FileSystem::of(disk)? {
+        Some(found) => {
+            format!("the disk has no partition table: as a whole it is a volume that holds {found}")
+        }
+        None => "the disk has no partition table".to_owned(),
+    };
+    Ok(Error::NotConvertible { rule: Rule::PartitionTable, reason })
 }

@@ -38,6 +38,16 @@ pub enum FileSystem {
     Lvm,
     /// A volume that LUKS encrypts.
     Luks,
+    /// F2FS.
+    F2fs,
+    /// HFS+ or HFSX.
+    HfsPlus,
+    /// APFS.
+    Apfs,
+    /// SquashFS.
+    Squash,
+    /// ISO 9660.
+    Iso9660,
 }
 
 /// Bytes that are looked at: up to Btrfs' superblock.
@@ -51,6 +61,12 @@ const SIGNATURES: &[(usize, &[u8], FileSystem)] = &[
     (512, b"LABELONE", FileSystem::Lvm),
     (1024 + 56, &[0x53, 0xef], FileSystem::Ext),
     (4096 - 10, b"SWAPSPACE2", FileSystem::Swap),
+    (1024, &[0x10, 0x20, 0xf5, 0xf2], FileSystem::F2fs),
+    (1024, b"H+\0\x04", FileSystem::HfsPlus),
+    (1024, b"HX\0\x05", FileSystem::HfsPlus),
+    (32, b"NXSB", FileSystem::Apfs),
+    (0, b"hsqs", FileSystem::Squash),
+    (0x8001, b"CD001", FileSystem::Iso9660),
 ];
 
 /// BitLocker's GUIDs {4967d63b-2e29-4ad8-8399-f6a339e3d001} of a volume that looks like FAT32 to others.
@@ -117,6 +133,11 @@ impl FileSystem {
             FileSystem::Swap => "swap",
             FileSystem::Lvm => "lvm",
             FileSystem::Luks => "luks",
+            FileSystem::F2fs => "f2fs",
+            FileSystem::HfsPlus => "hfsplus",
+            FileSystem::Apfs => "apfs",
+            FileSystem::Squash => "squashfs",
+            FileSystem::Iso9660 => "iso9660",
         }
     }
 }

@@ -114,12 +114,17 @@ impl Layout {
                 found: "none".into(),
             }),
             (mbr, Some(gpt)) if mbr.as_ref().is_none_or(|mbr| mbr.is_protective() || mbr.is_empty()) => {
-                Self::of_gpt(disk, mbr, &gpt).map(Some)
+                let mut layout = Self::of_gpt(disk, mbr, &gpt)?;
+                layout.warn_of_ends();
+                Ok(Some(layout))
             }
             (Some(mbr), gpt) => {
                 let mut layout = mbr.layout(disk)?;
-                if gpt.is_some() {
-                    layout.warn("a GPT is there too, which does not count since the MBR does not protect it");
+                layout.warn_of_ends();
+                match gpt {
+                    Some(_) => layout
+                        .warn("a GPT is there too, which does not count since the MBR does not protect it"),
+                    None => layout.warn_of_gap(disk)?,
                 }
                 Ok(Some(layout))
             }

@@ -275,7 +275,10 @@ fn chain(layout: &Layout, extended: &Partition, patches: &mut Vec<Patch>) -> Res
             *slot = entry(layout, &link, extended.start)?;
         }
         let end = named.iter().map(|partition| partition.end()).max();
-        next = Some((*start, end.unwrap_or(start + u64::from(layout.sector_size)).max(start + 1)));
+        next = Some((
+            *start,
+            end.unwrap_or(start.saturating_add(layout.sector_size.into())).max(start.saturating_add(1)),
+        ));
         patches.push(Patch { offset: *start, bytes: record.as_bytes().to_vec() });
     }
     Ok(())

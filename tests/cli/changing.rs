@@ -202,8 +202,49 @@ fn a_change_of_a_parent_is_warned_of() {
     place.raw("source.raw");
     place.run(&["convert", "source.raw", "base.vhdx"], DONE);
     place.run(&["create", "child.vhdx", "--parent", "base.vhdx"], DONE);
-    let write = |image| place.run(&["write", image, "--offset", "0", "--zeroes", "512"], DONE);
+    let write = |image| place.run(&["write", "-q", image, "--offset", "0", "--zeroes", "512"], DONE);
     assert!(error_text(&write("base.vhdx")).contains("child.vhdx"));
     fs::remove_file(place.path("child.vhdx")).expect("goes away");
     assert_eq!(error_text(&write("base.vhdx")), "");
+}
+
+/// Each command that changes something says so in a line, unless it is to be quiet; errors are told all the same.
+#[test]
+fn what_was_done_is_said_in_one_line() {
+    for quiet in [false, true] {
+        let place = Place::new();
+        place.raw("disk.raw");
+        let told = |arguments: &[&str], input: &[u8], says: &[&str]| {
+            let arguments = if quiet { [&["--quiet"], arguments].concat() } else { arguments.to_vec() };
+            let said = error_text(&place.feed(&arguments, input, DONE));
+            if quiet {
+                assert_eq!(said, "", "{arguments:?}");
+            } else {
+                assert_eq!(
+                    said.lines().filter(|line| !line.starts_with(' ')).count(),
+                    1,
+                    "{arguments:?}: {said}"
+                );
+                assert!(says.iter().all(|part| said.contains(part)), "{arguments:?}: {said}");
+            }
+        };
+        told(&["create", "base.vhdx", "--size", "8M"], b"", &["base.vhdx", "8.000 MiB"]);
+        told(&["create", "top.vhdx", "--parent", "base.vhdx"], b"", &["top.vhdx", "8.000 MiB"]);
+        told(
+            &["write", "top.vhdx", "--offset", "5"],
+            b"seven b",
+            &["top.vhdx", "7 bytes written", "offset 5"],
+        );
+        told(&["write", "top.vhdx", "--offset", "1M", "--zeroes", "1M"], b"", &["1.000 MiB", "made zeros"]);
+        told(&["write", "top.vhdx", "--offset", "1M", "--discard", "1M"], b"", &["1.000 MiB", "discarded"]);
+        told(&["compact", "top.vhdx"], b"", &["top.vhdx", "before", "now"]);
+        told(&["check", "top.vhdx", "--repair"], b"", &["top.vhdx", "0 findings repaired, 0 left"]);
+        told(&["rebase", "top.vhdx", "--parent", "base.vhdx"], b"", &["top.vhdx", "base.vhdx"]);
+        told(&["merge", "top.vhdx"], b"", &["top.vhdx", "merged"]);
+        told(&["convert", "disk.raw", "copy.vhd"], b"", &["copy.vhd", "1.000 MiB"]);
+        told(&["update", "disk.raw", "copy.vhd"], b"", &["copy.vhd", "written"]);
+        told(&["resize", "copy.vhd", "+1M"], b"", &["1.000 MiB", "before", "2.000 MiB", "now"]);
+        let failed = place.run(&["resize", "copy.vhd", "512K", "--quiet"], PRECONDITION);
+        assert!(error_text(&failed).contains("lose data"), "{}", error_text(&failed));
+    }
 }

@@ -171,3 +171,50 @@ fn options_that_mean_nothing_to_a_conversion_are_refused() {
     assert_eq!((&report["dry_run"], &report["destination"]), (&Value::Bool(true), &Value::Null));
     assert_eq!(report["disk_id"], place.json(&["partitions", "--json", "out.raw"])["disk_id"]);
 }
+
+/// Boot code in the gap is lost to a GPT, and a partition beyond the end is no good one: both are told.
+#[test]
+fn what_is_odd_about_a_table_is_warned_of() {
+    let place = Place::new();
+    let mut gap = mbr(false);
+    gap[512 + 7] = 0xe9;
+    place.file("grub.raw", &gap);
+    let warnings = |image: &str| place.json(&["partitions", "--json", image])["warnings"].to_string();
+    let told = warnings("grub.raw");
+    assert!(told.contains("boot code") && told.contains("offset 519") && told.contains("17408"), "{told}");
+    let shown = place.run(&["partitions", "grub.raw"], DONE).stdout;
+    assert!(String::from_utf8_lossy(&shown).contains("boot code"));
+    for kind in ["child", "copy"] {
+        let told =
+            place.run(&["convert-to-gpt", "grub.raw", "out.vhd", "--output-kind", kind, "--overwrite"], DONE);
+        assert!(error_text(&told).contains("warning: partition table: boot code"), "{}", error_text(&told));
+    }
+    let mut late = mbr(false);
+    late[446 + 16 + 12..446 + 16 + 16].copy_from_slice(&((SIZE / 512) as u32).to_le_bytes());
+    place.file("late.raw", &late);
+    let told = warnings("late.raw");
+    assert!(told.contains("partition 2 ends at 20971520, beyond the disk's end at 16777216"), "{told}");
+    place.file("fine.raw", &mbr(false));
+    assert_eq!(warnings("fine.raw"), "[]");
+}
+
+/// A file system that is the whole disk is named, also where its absence of a table hinders.
+#[test]
+fn a_volume_without_a_table_is_named() {
+    let place = Place::new();
+    let mut ext = vec![0; 1 << 20];
+    ext[1080..1082].copy_from_slice(&[0x53, 0xef]);
+    place.file("ext.raw", &ext);
+    // With boot code of its own before the superblock.
+    ext[510..512].copy_from_slice(&[0x55, 0xaa]);
+    place.file("boots.raw", &ext);
+    for image in ["ext.raw", "boots.raw"] {
+        assert_eq!(place.json(&["partitions", "--json", image])["file_system"], "ext");
+        let shown = place.run(&["partitions", image], DONE).stdout;
+        assert!(String::from_utf8_lossy(&shown).contains("a volume that holds ext"));
+    }
+    let told = error_text(&place.run(&["convert-to-gpt", "ext.raw", "out.vhd"], PRECONDITION));
+    assert!(told.contains("no partition table") && told.contains("ext"), "{told}");
+    place.file("mbr.raw", &mbr(false));
+    assert!(place.json(&["partitions", "--json", "mbr.raw"])["file_system"].is_null());
+}

@@ -90,3 +90,73 @@ fn what_is_no_number_is_a_usage_error() {
     }
     assert_eq!(place.names(), ["disk.raw"]);
 }
+
+/// One command grows, shrinks and finds the least, and what it refuses it has not touched.
+#[test]
+fn resize_minds_partitions_and_volumes() {
+    let place = Place::new();
+    let mut mbr = vec![0; 4 << 20];
+    mbr[446 + 4] = 7;
+    mbr[446 + 8..446 + 12].copy_from_slice(&2048_u32.to_le_bytes());
+    mbr[446 + 12..446 + 16].copy_from_slice(&4096_u32.to_le_bytes());
+    mbr[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut ext = vec![0; 4 << 20];
+    ext[1024 + 4..1024 + 8].copy_from_slice(&3072_u32.to_le_bytes());
+    ext[1024 + 56..1024 + 58].copy_from_slice(&[0x53, 0xef]);
+    for (source, named) in [(&mbr, "partition 1, which ends at 3145728"), (&ext, "the ext volume without")] {
+        place.file("source.raw", source);
+        for image in ["disk.vhdx", "disk.vmdk", "disk.vhd"] {
+            place.run(&["convert", "source.raw", image, "--overwrite"], DONE);
+            let hash = place.run(&["hash", image], DONE).stdout;
+            for less in ["2M", "-1536K", "3145216"] {
+                let told = error_text(&place.run(&["resize", image, less], PRECONDITION));
+                assert!(told.contains(named) && told.contains("--allow-loss"), "{told}");
+                assert_eq!(place.run(&["hash", image], DONE).stdout, hash);
+            }
+            place.run(&["resize", image, "--to-minimum"], DONE);
+            assert_eq!(size_of(&place, image), 3 * MIB, "{image}");
+            place.run(&["resize", image, "--to-minimum"], DONE);
+            place.run(&["resize", image, "2M", "--allow-loss"], DONE);
+            assert_eq!(size_of(&place, image), 2 * MIB, "{image}");
+            // Partitions that the disk does not hold any more make it no larger.
+            place.run(&["resize", image, "--to-minimum"], DONE);
+            assert_eq!(size_of(&place, image), 2 * MIB, "{image}");
+            place.run(&["resize", image, "--to-minimum", "1M"], USAGE);
+            place.run(&["resize", image], USAGE);
+        }
+    }
+    place.run(&["create", "blank.vhdx", "--size", "4M"], DONE);
+    let told = error_text(&place.run(&["resize", "blank.vhdx", "--to-minimum"], PRECONDITION));
+    assert!(told.contains("how small"), "{told}");
+}
+
+/// A GPT as sgdisk makes it is, after both ways, one that it finds nothing wrong with.
+#[test]
+fn a_gpt_is_whole_for_a_command_after_a_resize() {
+    let place = Place::new();
+    place.file("mbr.raw", &{
+        let mut mbr = vec![0; 8 << 20];
+        mbr[446 + 4] = 7;
+        mbr[446 + 8..446 + 12].copy_from_slice(&2048_u32.to_le_bytes());
+        mbr[446 + 12..446 + 16].copy_from_slice(&2048_u32.to_le_bytes());
+        mbr[510..512].copy_from_slice(&[0x55, 0xaa]);
+        mbr
+    });
+    place.run(&["convert-to-gpt", "mbr.raw", "gpt.vhdx", "--output-kind", "copy"], DONE);
+    place.run(&["create", "child.vhdx", "--parent", "gpt.vhdx"], DONE);
+    for (size, now) in [("+8M", 16 * MIB), ("4M", 4 * MIB), ("--to-minimum", 2 * MIB + 33 * 512)] {
+        let told = error_text(&place.run(&["resize", "child.vhdx", size], DONE));
+        assert!(told.contains("the backup GPT moved"), "{told}");
+        let disk = place.json(&["partitions", "--json", "child.vhdx"]);
+        assert_eq!(
+            (disk["scheme"].as_str(), disk["warnings"].as_array().map(Vec::len)),
+            (Some("gpt"), Some(0))
+        );
+        assert_eq!(disk["partitions"][0]["start"], MIB);
+        assert_eq!(size_of(&place, "child.vhdx"), now);
+    }
+    let told = error_text(&place.run(&["resize", "child.vhdx", "2M"], PRECONDITION));
+    assert!(told.contains("bytes of GPT behind it"), "{told}");
+    let before = place.json(&["partitions", "--json", "gpt.vhdx"]);
+    assert_eq!(before["warnings"].as_array().map(Vec::len), Some(0));
+}

@@ -257,7 +257,7 @@ impl Work {
             Op::Grow(by) => {
                 let before = self.expected.clone();
                 self.expected.change(|disk| disk.set_size(size + by));
-                self.end(|disk| disk.resize(size + by, false))
+                self.end(|disk| disk.resize(size + by, false).map(drop))
                     .or_else(|failure| self.refused(before, failure))
             }
             Op::Shrink(by) => {
@@ -265,7 +265,8 @@ impl Work {
                 let less = size.saturating_sub(*by).max(SMALLEST).min(size);
                 self.expected.change(|disk| disk.zero(less..size));
                 self.expected.change(|disk| disk.set_size(less));
-                self.end(|disk| disk.resize(less, true)).or_else(|failure| self.refused(before, failure))
+                self.end(|disk| disk.resize(less, true).map(drop))
+                    .or_else(|failure| self.refused(before, failure))
             }
             Op::Compact => self.end(|disk| disk.compact().map(drop)),
             Op::Reopen => self.end(WritableDisk::close),

@@ -204,7 +204,7 @@ fn change(path: &Path, model: &mut [u8]) -> Result<(), Trouble> {
 
 fn resize(path: &Path, model: &mut Vec<u8>, size: usize, refused: bool) -> Result<(), Trouble> {
     let done = Open::new().open_writable(path)?.resize(size as u64, false);
-    match (done, refused) {
+    match (done.map(drop), refused) {
         (Err(diskport::Error::Layout { .. }), true) => return Ok(()),
         (done, false) => done?,
         (Ok(()), true) => return Err("a split disk was resized".into()),

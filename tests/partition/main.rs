@@ -6,5 +6,6 @@ mod fat;
 mod hostile;
 mod mbr;
 mod random;
+mod resize;
 mod space;
 mod views;

@@ -1,6 +1,7 @@
 //! Standard input and output, and progress on standard error.
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +31,21 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Says something on standard error; that nobody listens is no reason to stop.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Whether nobody is told what was done.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Leaves out what was done, from now on.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Says what was done.
+pub fn report(line: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        say(line);
+    }
 }
 
 /// How many bytes standard input holds, where it is a file.

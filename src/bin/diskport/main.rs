@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     signals::fail_beyond_file_size_limit();
     limits::raise_open_files();
     let mode = cli.progress;
+    if cli.quiet {
+        console::be_quiet();
+    }
     let result = match cli.command {
         Command::Info(args) => commands::info::run(&args),
         Command::Map(args) => commands::map::run(&args),

@@ -76,6 +76,10 @@ impl WriteLayer for Raw {
         self.flush()
     }
 
+    fn check_size(&self, _: u64) -> Result<()> {
+        Ok(())
+    }
+
     fn resize(&self, size: u64) -> Result<()> {
         self.file.set_size(size)
     }

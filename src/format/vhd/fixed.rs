@@ -117,6 +117,10 @@ impl WriteLayer for FixedWriter {
         self.flush()
     }
 
+    fn check_size(&self, size: u64) -> Result<()> {
+        skeleton::check_size(size).map(drop)
+    }
+
     /// The footer is all that says where the disk ends. While it is changed, it bears a mark: what lies beyond the disk
     /// is no one's, also where a cut leaves the footer inside the file.
     fn resize(&self, size: u64) -> Result<()> {

@@ -18,18 +18,9 @@ impl Writer {
     /// only the old size needs goes afterwards.
     pub(super) fn change_size(&self, pending: &mut Pending, size: u64) -> Result<()> {
         self.publish(pending)?;
-        let (size, old) = (skeleton::check_size(size)?, self.dynamic.info.size);
+        let (size, old) = (self.allowed_size(size)?, self.dynamic.info.size);
         if size == old {
             return Ok(());
-        }
-        if self.is_child() {
-            let limit = format!("a differencing disk is as large as its parent, {old} bytes");
-            return Err(Error::SizeLimit { format: Format::Vhd, size, limit });
-        }
-        if !self.dynamic.bat.batmap.is_empty() {
-            let reason =
-                "XenServer's batmap lies where its BAT would grow; vhd-util can resize it".to_owned();
-            return Err(Error::NotWritable { file: self.file.name().to_owned(), reason });
         }
         let (blocks, before) = (size.div_ceil(self.dynamic.bat.block_size), self.dynamic.bat.blocks());
         if size > old {
@@ -46,6 +37,24 @@ impl Writer {
             self.cut(pending, blocks)?;
         }
         Ok(())
+    }
+
+    /// The size that the disk is given for `size`, if it can be.
+    pub(super) fn allowed_size(&self, size: u64) -> Result<u64> {
+        let (size, old) = (skeleton::check_size(size)?, self.dynamic.info.size);
+        if size == old {
+            return Ok(size);
+        }
+        if self.is_child() {
+            let limit = format!("a differencing disk is as large as its parent, {old} bytes");
+            return Err(Error::SizeLimit { format: Format::Vhd, size, limit });
+        }
+        if !self.dynamic.bat.batmap.is_empty() {
+            let reason =
+                "XenServer's batmap lies where its BAT would grow; vhd-util can resize it".to_owned();
+            return Err(Error::NotWritable { file: self.file.name().to_owned(), reason });
+        }
+        Ok(size)
     }
 
     /// Makes zeros of what the last block holds beyond the disk's end.

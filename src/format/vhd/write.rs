@@ -179,6 +179,10 @@ impl WriteLayer for Writer {
         pending.footers.cut(end)
     }
 
+    fn check_size(&self, size: u64) -> Result<()> {
+        self.allowed_size(size).map(drop)
+    }
+
     fn resize(&self, size: u64) -> Result<()> {
         self.change_size(&mut self.change(), size)
     }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::leaves::Ids;
 use crate::leaves::MIB;
 use crate::leaves::Rule;
+use crate::ops::convert_to_gpt::no_table;
 use crate::partition::{
     FileSystem, Layout, Partition, PartitionType, Scheme, TypeMap, encrypted_volumes, mbr_to_gpt,
 };
@@ -161,8 +162,7 @@ impl Source {
 /// the room behind the last partition.
 fn table(disk: &Disk, types: &TypeMap) -> Result<Layout> {
     let Some(layout) = Layout::read(disk)? else {
-        let reason = "the disk has no partition table".to_owned();
-        return Err(broken(Rule::PartitionTable, reason));
+        return Err(no_table(disk)?);
     };
     layout.validate()?;
     let roomy = Layout { disk_size: layout.disk_size.saturating_add(MIB), ..layout.clone() };

@@ -1,10 +1,10 @@
 //! GUID partition tables (UEFI Specification 2.10, chapter 5.3).
 
+mod ends;
 mod entries;
-mod grow;
 mod write;
 
-pub use grow::grow_gpt;
+pub use ends::{GptMove, grow_gpt, move_gpt};
 pub(super) use write::Room;
 
 use zerocopy::little_endian::{U32, U64};
@@ -99,11 +99,17 @@ impl Gpt {
 
     /// The first sectors of the partitions.
     pub(super) fn partition_starts(&self) -> impl Iterator<Item = u64> {
+        self.used_entries().filter_map(|entry| lba_at(entry, 32))
+    }
+
+    /// The sectors behind the partitions.
+    fn partition_ends(&self) -> impl Iterator<Item = u64> {
+        self.used_entries().filter_map(|entry| lba_at(entry, 40)).map(|last| last.saturating_add(1))
+    }
+
+    fn used_entries(&self) -> impl Iterator<Item = &[u8]> {
         let size = self.header.size_of_partition_entry.get() as usize;
-        let used = |entry: &&[u8]| entry.get(..16).is_some_and(|kind| kind != [0; 16]);
-        let start =
-            |entry: &[u8]| entry.get(32..40).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-        self.array.chunks_exact(size).filter(used).filter_map(start)
+        self.array.chunks_exact(size).filter(|entry| entry.get(..16).is_some_and(|kind| kind != [0; 16]))
     }
 
     fn read_copy(disk: &Disk, lba: u64, source: GptCopy) -> Result<Option<Self>> {
@@ -149,6 +155,11 @@ impl Gpt {
         sector[..HEADER].copy_from_slice(header.as_bytes());
         sector
     }
+}
+
+/// A sector's number in an entry.
+fn lba_at(entry: &[u8], at: usize) -> Option<u64> {
+    entry.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
 }
 
 /// The header's checksum, over its bytes with the checksum's own taken for zero.

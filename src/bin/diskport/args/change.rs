@@ -90,9 +90,17 @@ pub struct Resize {
     #[command(flatten)]
     pub change: ChangeArgs,
     /// The new virtual size, or with a sign how much larger or smaller: +10G, -512M
-    #[arg(value_parser = size::parse_new, allow_hyphen_values = true)]
-    pub size: NewSize,
-    /// Cut off what is not zeros
+    #[arg(
+        value_parser = size::parse_new,
+        allow_hyphen_values = true,
+        required_unless_present = "to_minimum",
+        conflicts_with = "to_minimum"
+    )]
+    pub size: Option<NewSize>,
+    /// Make the disk as small as its partitions, or the file system without any, allow
+    #[arg(long)]
+    pub to_minimum: bool,
+    /// Cut off what is not zeros, partitions and file systems too
     #[arg(long)]
     pub allow_loss: bool,
 }

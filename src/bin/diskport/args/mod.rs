@@ -33,6 +33,9 @@ pub struct Cli {
     /// How progress is shown, on standard error
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
+    /// Do not say what was done; warnings and errors are told all the same
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub command: Command,
 }

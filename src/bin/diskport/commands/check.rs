@@ -48,6 +48,7 @@ pub fn run(args: &Check) -> Result<ExitCode, Failure> {
         before.clone()
     };
     let gone = before.findings.iter().filter(|finding| !after.findings.contains(finding));
+    let findings_gone = gone.clone().count();
     let findings = gone.map(|finding| row(finding, true));
     let report = Report {
         image: image.path.display().to_string(),
@@ -59,6 +60,10 @@ pub fn run(args: &Check) -> Result<ExitCode, Failure> {
         console::print_json(&report)?;
     } else {
         console::print(&text(&report))?;
+    }
+    if args.repair {
+        let (repaired, left) = (findings_gone, after.findings.len());
+        console::report(&format!("{}: {repaired} findings repaired, {left} left", report.image));
     }
     Ok(ExitCode::from(u8::from(!report.clean)))
 }

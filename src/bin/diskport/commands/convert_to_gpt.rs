@@ -14,10 +14,11 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
     let (destination, conversion) = (&args.destination, &args.conversion);
     let format = conversion.copy_format(destination)?;
     let source = conversion.open.open(&args.source, conversion.source_format)?;
-    conversion.check_name(&source, destination)?;
     let types = conversion.map.iter().copied().collect();
     let mut ids = conversion.ids();
     let plan = plan_convert_to_gpt(&source, &types, &mut ids)?;
+    conversion.check_name(&source, destination)?;
+    plan.warnings.iter().for_each(|warning| say(&format!("diskport: warning: {warning}")));
     let (id, rows) = (partitions::disk_id(&plan.layout), partitions::rows(&plan.layout, &plan.disk)?);
     if let Some(format) = format {
         let mut adjustments = vec![format!("GPT {id}")];
@@ -35,11 +36,12 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
         console::print_json(&serde_json::json!({
             "destination": destination.display().to_string(),
             "disk_id": id,
+            "warnings": plan.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "partitions": rows,
         }))?;
     } else {
-        say(&format!("{}: GPT {id}", destination.display()));
-        rows.iter().for_each(|row| say(&format!("  {}", partitions::line(row))));
+        console::report(&format!("{}: GPT {id}", destination.display()));
+        rows.iter().for_each(|row| console::report(&format!("  {}", partitions::line(row))));
     }
     Ok(ExitCode::SUCCESS)
 }

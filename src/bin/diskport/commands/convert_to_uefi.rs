@@ -58,7 +58,7 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
     if conversion.output.json {
         console::print_json(&told.json)?;
     } else {
-        say(told.text.trim_end());
+        console::report(told.text.trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

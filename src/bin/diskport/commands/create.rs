@@ -8,35 +8,40 @@ use diskport::{Child, Disk, Format};
 
 use super::output;
 use crate::args::{Create, warn_of};
+use crate::console::report;
 use crate::failure::Failure;
-use crate::size::NewSize;
+use crate::size::{NewSize, show};
 
 pub fn run(args: &Create) -> Result<ExitCode, Failure> {
-    match &args.parent {
+    let size = match &args.parent {
         Some(parent) => child(args, parent)?,
         None => empty(args)?,
-    }
+    };
+    report(&format!("{}: made, {}", args.image.display(), show(size)));
     Ok(ExitCode::SUCCESS)
 }
 
-fn child(args: &Create, parent: &Path) -> Result<(), Failure> {
+/// Makes a child, and gives its size.
+fn child(args: &Create, parent: &Path) -> Result<u64, Failure> {
     let disk = args.policy.options(args.parent_format).open_path(parent)?;
     warn_of(&disk);
     let below = disk.chain().first().map_or(Format::Raw, |top| top.info().format);
     output::check_name(&args.image, below.of_child())?;
     let mut child = Child::of(&disk).overwrite(args.overwrite);
-    if let Some(size) = args.size {
-        child = child.size(size.of(disk.size())?);
+    let size = args.size.map_or(Ok(disk.size()), |size| size.of(disk.size()))?;
+    if args.size.is_some() {
+        child = child.size(size);
     }
     if let Some(block_size) = args.block_size {
         child = child.block_size(block_size);
     }
     child.write_file(&args.image)?;
     output::warn_of_place(&args.image, &args.policy);
-    Ok(())
+    Ok(size)
 }
 
-fn empty(args: &Create) -> Result<(), Failure> {
+/// Makes an empty disk, and gives its size.
+fn empty(args: &Create) -> Result<u64, Failure> {
     let format = output::format(&args.image, args.format, args.subformat.as_deref())?;
     let size = match args.size {
         Some(NewSize::Exactly(size)) => size,
@@ -57,5 +62,5 @@ fn empty(args: &Create) -> Result<(), Failure> {
     } else {
         copy.write_file(&args.image)?;
     }
-    Ok(())
+    Ok(size)
 }

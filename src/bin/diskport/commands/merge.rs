@@ -6,7 +6,7 @@ use diskport::chain;
 
 use super::output;
 use crate::args::{Merge, ProgressMode};
-use crate::console::{Watch, say};
+use crate::console::{Watch, report};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
@@ -43,7 +43,7 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
             None => merge.commit()?,
         }
     };
-    say(&format!(
+    report(&format!(
         "{}: {} layers merged, {} written",
         args.top.display(),
         merged.layers,
@@ -54,6 +54,6 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
         None if !args.delete => output::warn_of_place(&args.top, &args.open.policy),
         _ => {}
     }
-    merged.deleted.iter().for_each(|path| say(&format!("  removed {}", path.display())));
+    merged.deleted.iter().for_each(|path| report(&format!("  removed {}", path.display())));
     Ok(ExitCode::SUCCESS)
 }

@@ -149,21 +149,30 @@ pub fn tell(
             "losses": losses.iter().map(row).collect::<Vec<_>>(),
         }))?;
     } else {
-        say(&format!("{}: {}, {}", destination.display(), copy.format(), show(report.virtual_size)));
-        say(&format!("  data read {}, written {}", show(report.data_read), show(report.data_written)));
+        console::report(&format!(
+            "{}: {}, {}",
+            destination.display(),
+            copy.format(),
+            show(report.virtual_size)
+        ));
+        console::report(&format!(
+            "  data read {}, written {}",
+            show(report.data_read),
+            show(report.data_written)
+        ));
         if report.data_shared > 0 {
-            say(&format!("  shared with the source {}", show(report.data_shared)));
+            console::report(&format!("  shared with the source {}", show(report.data_shared)));
         }
-        adjustments.iter().for_each(|adjustment| say(&format!("  {adjustment}")));
-        report.digests.iter().for_each(|(digest, hex)| say(&format!("  {digest} {hex}")));
+        adjustments.iter().for_each(|adjustment| console::report(&format!("  {adjustment}")));
+        report.digests.iter().for_each(|(digest, hex)| console::report(&format!("  {digest} {hex}")));
         if let Some(position) = report.resumed_at {
-            say(&format!("  {} were there already", show(position)));
+            console::report(&format!("  {} were there already", show(position)));
         }
         if let Some(why) = report.begun_again {
-            say(&format!("  begun again: {why}"));
+            console::report(&format!("  begun again: {why}"));
         }
         if report.verified {
-            say("  read back and compared: identical");
+            console::report("  read back and compared: identical");
         }
         for Loss { offset, len, cause, .. } in &losses {
             match len {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use diskport::Disk;
-use diskport::partition::{Layout, Partition, Scheme};
+use diskport::partition::{FileSystem, Layout, Partition, Scheme};
 use serde::Serialize;
 
 use crate::args::Partitions;
@@ -15,6 +15,8 @@ use crate::failure::Failure;
 struct Report {
     scheme: &'static str,
     disk_id: Option<String>,
+    /// What the disk as a whole holds, where it has no partitions.
+    file_system: Option<&'static str>,
     partitions: Vec<Row>,
     warnings: Vec<String>,
 }
@@ -37,14 +39,21 @@ pub struct Row {
 
 pub fn run(args: &Partitions) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
-    let report = match Layout::read(&disk)? {
-        None => Report { scheme: "none", disk_id: None, partitions: Vec::new(), warnings: Vec::new() },
+    let layout = Layout::read(&disk)?;
+    let is_divided = layout.as_ref().is_some_and(|layout| !layout.partitions.is_empty());
+    let file_system = if is_divided { None } else { FileSystem::of(&disk)?.map(FileSystem::name) };
+    let report = match layout {
+        None => {
+            let (partitions, warnings) = (Vec::new(), Vec::new());
+            Report { scheme: "none", disk_id: None, file_system, partitions, warnings }
+        }
         Some(layout) => Report {
             scheme: match layout.scheme {
                 Scheme::Mbr { .. } => "mbr",
                 Scheme::Gpt { .. } => "gpt",
             },
             disk_id: Some(disk_id(&layout)),
+            file_system,
             partitions: rows(&layout, &disk)?,
             warnings: layout.warnings.iter().map(ToString::to_string).collect(),
         },
@@ -112,6 +121,9 @@ fn text(report: &Report) -> String {
         None => "no partition table\n".to_owned(),
         Some(id) => format!("{} {id}\n", report.scheme),
     };
+    if let Some(found) = report.file_system {
+        let _ = writeln!(out, "the disk as a whole is a volume that holds {found}");
+    }
     if !report.partitions.is_empty() {
         let _ = writeln!(out, "{:>3}  {:>15}  {:>15}  {:<9}  type", "#", "start", "size", "holds");
     }

@@ -8,7 +8,7 @@ use diskport::{Error, Open};
 
 use super::output;
 use crate::args::{ProgressMode, Rebase};
-use crate::console::{Watch, say};
+use crate::console::{Watch, report};
 use crate::failure::Failure;
 use crate::signals;
 
@@ -31,7 +31,7 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
         let _watch = Watch::start(mode, job.progress());
         rebase.run()?;
     }
-    say(&format!("{}: its parent is {}", args.image.display(), parent.display()));
+    report(&format!("{}: its parent is {}", args.image.display(), parent.display()));
     output::warn_of_place(&args.image, &args.policy);
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use diskport::copy::update;
 
 use crate::args::{ProgressMode, Update};
-use crate::console::{self, Watch, say};
+use crate::console::{self, Watch, report};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
@@ -27,7 +27,7 @@ pub fn run(args: &Update, mode: ProgressMode) -> Result<ExitCode, Failure> {
             "zeroed": updated.zeroed,
         }))?;
     } else {
-        say(&format!("{path}: {} written, {} made zeros", show(updated.written), show(updated.zeroed)));
+        report(&format!("{path}: {} written, {} made zeros", show(updated.written), show(updated.zeroed)));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,30 +7,36 @@ use std::time::Duration;
 use diskport::{Error, MIB, WritableDisk};
 
 use crate::args::Write;
-use crate::console::{self, say};
+use crate::console::{self, report, say};
 use crate::failure::Failure;
 use crate::signals;
+use crate::size::show;
 
 pub fn run(args: &Write) -> Result<ExitCode, Failure> {
     let disk = args.change.open()?;
-    let written = match (args.zeroes, args.discard) {
-        (Some(len), _) => disk.write_zeroes(args.offset, len),
-        (None, Some(len)) => disk.discard(args.offset, len),
-        (None, None) => write(&disk, args.offset),
+    let (written, what) = match (args.zeroes, args.discard) {
+        (Some(len), _) => (disk.write_zeroes(args.offset, len).map(|()| len), "made zeros"),
+        (None, Some(len)) => (disk.discard(args.offset, len).map(|()| len), "discarded"),
+        (None, None) => (write(&disk, args.offset), "written"),
     };
     // The image is closed properly whatever happened.
     let closed = disk.close();
-    written.and(closed)?;
+    let len = written?;
+    closed?;
+    let image = args.change.image.path.display();
+    report(&format!("{image}: {} {what}, from offset {} on", show(len), args.offset));
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(disk: &WritableDisk, mut at: u64) -> Result<(), Error> {
+/// Writes standard input, and gives how many bytes it had.
+fn write(disk: &WritableDisk, mut at: u64) -> Result<u64, Error> {
     let start = at;
-    write_input(disk, &mut at).inspect_err(|_| {
+    let written = write_input(disk, &mut at).inspect_err(|_| {
         if at > start {
             say(&format!("diskport: {} bytes were written, from offset {start} on", at - start));
         }
-    })
+    });
+    written.map(|()| at - start)
 }
 
 fn write_input(disk: &WritableDisk, at: &mut u64) -> Result<(), Error> {

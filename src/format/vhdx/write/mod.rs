@@ -23,6 +23,7 @@ use self::state::{State, Target};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
 use crate::error::{Error, Result};
+use crate::format::vhdx::skeleton::check_size;
 use crate::storage::{ImageFile, WritableFile};
 
 /// A VHDX that is open for writing.
@@ -224,6 +225,10 @@ impl WriteLayer for Writer {
         state.publish()?;
         let end = state.allocation.end();
         state.journal.close(end)
+    }
+
+    fn check_size(&self, size: u64) -> Result<()> {
+        check_size(size, self.info.logical_sector_size).map(drop)
     }
 
     fn resize(&self, size: u64) -> Result<()> {

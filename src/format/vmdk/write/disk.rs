@@ -228,6 +228,10 @@ impl WriteLayer for WritableVmdk {
         Ok(())
     }
 
+    fn check_size(&self, size: u64) -> Result<()> {
+        resize::check_size(self, size).map(drop)
+    }
+
     fn resize(&self, size: u64) -> Result<()> {
         self.flush()?;
         resize::resize(self, size)

@@ -2,16 +2,15 @@
 
 use super::super::capacity::MAX_SECTORS;
 use super::super::layout::SECTOR;
-use super::disk::{WritableVmdk, Writer};
+use super::disk::{Part, WritableVmdk, Writer};
 use super::sparse::Sparse;
 use crate::disk::Layer;
 use crate::error::{Error, Result};
 use crate::leaves::Format;
 use crate::storage::WritableFile;
 
-/// Makes the disk `size` bytes long. Everything written before is durable. What is refused is refused before anything is
-/// changed: with another content id, children would not know their parent again.
-pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
+/// The one extent of a disk that can be given this size.
+pub(super) fn check_size(disk: &WritableVmdk, size: u64) -> Result<&Part> {
     let [part] = &disk.parts[..] else {
         return Err(refused("a disk of several extents cannot be resized: convert it"));
     };
@@ -22,17 +21,33 @@ pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
         let limit = format!("a VMDK has whole sectors of 512 bytes, 1 to {MAX_SECTORS} of them");
         return Err(Error::SizeLimit { format: Format::Vmdk, size, limit });
     }
-    let old = part.range.end;
-    if size == old {
-        return Ok(());
-    }
     match &part.writer {
+        _ if size == part.range.end => Ok(part),
+        Writer::Flat { .. } => Ok(part),
+        Writer::Sparse(_) if !disk.descriptor().is_embedded() => {
+            Err(refused("a sparse extent beside its descriptor cannot be resized: convert the disk"))
+        }
+        Writer::Sparse(sparse) if size > part.range.end && !sparse.beneath().is_short(part.range.end) => {
+            Err(refused("the parent is larger than the disk, which would show more of it: convert the disk"))
+        }
+        Writer::Sparse(_) => Ok(part),
+        _ => Err(refused("an extent that is only read cannot be resized")),
+    }
+}
+
+/// Makes the disk `size` bytes long. Everything written before is durable. What is refused is refused before anything is
+/// changed: with another content id, children would not know their parent again.
+pub(super) fn resize(disk: &WritableVmdk, size: u64) -> Result<()> {
+    let part = check_size(disk, size)?;
+    let old = part.range.end;
+    match &part.writer {
+        _ if size == old => Ok(()),
         Writer::Flat { index, offset } => match disk.file(*index) {
             Some(file) => resize_flat(disk, file, *offset, part.line, old, size),
             None => Ok(()),
         },
         Writer::Sparse(sparse) => resize_sparse(disk, sparse, part.line, old, size),
-        _ => Err(refused("an extent that is only read cannot be resized")),
+        _ => Ok(()),
     }
 }
 
@@ -76,14 +91,6 @@ fn resize_flat(
 
 /// Directories that are too short for the new size get new places; the header is switched to everything at once.
 fn resize_sparse(disk: &WritableVmdk, sparse: &Sparse, line: usize, old: u64, size: u64) -> Result<()> {
-    if !disk.descriptor().is_embedded() {
-        return Err(refused("a sparse extent beside its descriptor cannot be resized: convert the disk"));
-    }
-    if size > old && !sparse.beneath().is_short(old) {
-        return Err(refused(
-            "the parent is larger than the disk, which would show more of it: convert the disk",
-        ));
-    }
     let map = sparse.grain_map();
     let tables = |size: u64| size.div_ceil(map.grain).div_ceil(map.gtes_per_gt);
     sparse.place_directories(tables(old), tables(size))?;
