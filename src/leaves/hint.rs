@@ -76,6 +76,7 @@ hints! {
     SystemPartitionRoom => "free space on the last NTFS volume, or let a copy, or a VHDX child, grow",
     BringBootFiles => "name a folder with the boot files",
     ShutDownWindows => "start Windows and shut it down with shutdown /s /t 0",
+    ShutDownOrTrustLog => "start Windows and shut it down with shutdown /s /t 0, or trust the mark of the log where Windows is set to keep such logs",
     RunChkdsk => "start Windows and run chkdsk",
     RestartWindows => "start Windows once and shut it down",
     ConvertElsewhere => "convert it by the software that made it into a kind that is supported",

@@ -6,6 +6,7 @@ mod ids;
 mod reference;
 mod rule;
 mod units;
+mod upcase;
 mod zero;
 
 pub use format::{Format, UnknownFormat};
@@ -14,4 +15,5 @@ pub use ids::Ids;
 pub use reference::ReferenceKind;
 pub use rule::Rule;
 pub use units::{GIB, KIB, MIB};
+pub(crate) use upcase::upper;
 pub use zero::is_zero;

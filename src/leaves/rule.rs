@@ -40,6 +40,8 @@ pub enum Rule {
     Architecture,
     /// Windows is shut down, not hibernated.
     Hibernated,
+    /// The log of volumes that are changed is of the version that an unmounted one has.
+    LogInUse,
     /// Volumes that are changed were unmounted cleanly.
     DirtyVolume,
     /// Registry hives that are changed have no pending log.
@@ -65,7 +67,7 @@ impl Rule {
             | Rule::DefaultEntry => Some(7),
             Rule::SystemPartitionRoom => Some(8),
             Rule::BootFiles | Rule::Architecture => Some(9),
-            Rule::Hibernated | Rule::DirtyVolume | Rule::DirtyHive => None,
+            Rule::Hibernated | Rule::LogInUse | Rule::DirtyVolume | Rule::DirtyHive => None,
         }
     }
 
@@ -80,6 +82,7 @@ impl Rule {
             Rule::SystemPartitionRoom => Some(Hint::SystemPartitionRoom),
             Rule::BootFiles => Some(Hint::BringBootFiles),
             Rule::Hibernated => Some(Hint::ShutDownWindows),
+            Rule::LogInUse => Some(Hint::ShutDownOrTrustLog),
             Rule::DirtyVolume => Some(Hint::RunChkdsk),
             Rule::DirtyHive => Some(Hint::RestartWindows),
             Rule::PartitionTable

@@ -63,6 +63,9 @@ fn written() -> Result<(), Trouble> {
         assert_eq!(volume.size(), size);
         assert_eq!(our_tree(&volume)?, image.tree()?);
         assert_eq!(volume.state()?, State::Clean);
+        // The table that names in the registry are compared by is the same one; its unit test has this sum.
+        let upcase = volume.find("$UpCase")?.ok_or("no table")?.read(1 << 17)?;
+        assert_eq!(crc32fast::hash(&upcase), 0xcee8_cffa);
         for path in
             ["/üNÏCODE/директория/深い/FILE", r"Ünïcode\ДИРЕКТОРИЯ\深い\file", "MANY/File Number 1999"]
         {

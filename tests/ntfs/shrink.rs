@@ -282,7 +282,70 @@ fn refused() -> Result<(), Trouble> {
         file.write_all_at(&[1], at + flags as u64)?;
     }
     is(&dirty, Rule::DirtyVolume)?;
+    log_versions(&image, is)?;
     Ok(())
+}
+
+/// The version of the newest page of the log counts, and only where its mark says that the log is clean.
+fn log_versions(image: &Image, is: impl Fn(&Image, Rule) -> Result<(), Trouble>) -> Result<(), Trouble> {
+    let log = log_start(image)?;
+    let cases = [
+        ([(1, 10, true), (1, 11, true)], None),
+        ([(2, 10, true), (1, 11, true)], None),
+        ([(1, 10, true), (2, 11, true)], Some(Rule::LogInUse)),
+        ([(2, 11, true), (1, 10, true)], Some(Rule::LogInUse)),
+        ([(3, 11, true), (1, 10, true)], Some(Rule::LogInUse)),
+        ([(2, 11, false), (1, 10, true)], Some(Rule::DirtyVolume)),
+    ];
+    for (pages, rule) in cases {
+        let copy = image.copy()?;
+        let file = fs::File::options().write(true).open(&copy.path)?;
+        for (at, (version, lsn, clean)) in [0, 4096].into_iter().zip(pages) {
+            file.write_all_at(&restart_page(version, lsn, clean), log + at)?;
+        }
+        match rule {
+            Some(rule) => is(&copy, rule)?,
+            None => drop(copy.volume()?.shrink(12 * MIB, Tail::Move)?),
+        }
+        // Who says so takes the mark for what it says, and no more.
+        let trusted = copy.volume()?.trust_log(true).shrink(12 * MIB, Tail::Move);
+        assert_eq!(trusted.is_ok(), rule != Some(Rule::DirtyVolume), "{pages:?}");
+    }
+    Ok(())
+}
+
+/// A restart page of a log, with its fixups.
+fn restart_page(version: u16, lsn: u64, clean: bool) -> Vec<u8> {
+    let mut page = vec![0; 4096];
+    let parts: [(usize, &[u8]); 8] = [
+        (0, b"RSTR"),
+        (4, &[30, 0, 9, 0]),
+        (16, &4096_u32.to_le_bytes()),
+        (20, &4096_u32.to_le_bytes()),
+        (24, &[0x30, 0]),
+        (28, &version.to_le_bytes()),
+        (0x30, &lsn.to_le_bytes()),
+        (0x30 + 12, &[0, 0, if clean { 2 } else { 0 }, 0]),
+    ];
+    parts.iter().for_each(|(at, part)| page[*at..at + part.len()].copy_from_slice(part));
+    page[30] = 7;
+    (510..4096).step_by(512).for_each(|at| page[at] = 7);
+    page
+}
+
+/// Where the log begins: the first run of the data of record 2.
+fn log_start(image: &Image) -> Result<u64, Trouble> {
+    let bytes = fs::read(&image.path)?;
+    let record = &bytes[numbers(image)?.table_start as usize + 2 * 1024..][..1024];
+    let u16_at = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+    let mut at = u16_at(0x14);
+    while record[at] != 0x80 {
+        at += u16_at(at + 4);
+    }
+    let runs = &record[at + u16_at(at + 0x20)..];
+    let (len, offset) = (usize::from(runs[0] & 15), usize::from(runs[0] >> 4));
+    let lcn = runs[1 + len..1 + len + offset].iter().rev().fold(0, |lcn, &byte| lcn << 8 | u64::from(byte));
+    Ok(lcn * 4096)
 }
 
 /// The numbers that tell of a volume's size, read off its bytes.

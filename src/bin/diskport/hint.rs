@@ -44,6 +44,9 @@ pub fn words(hint: Hint) -> Cow<'static, str> {
             "free space on the last NTFS volume, or let a copy, or a VHDX child, grow with --esp grow"
         }
         Hint::BringBootFiles => "name a folder with the boot files with --boot-files",
+        Hint::ShutDownOrTrustLog => {
+            "start Windows and shut it down with shutdown /s /t 0; where Windows is set to keep such logs, --trust-clean-log goes on"
+        }
         Hint::CheckOrFetch => "see with check what is wrong with it, or get it again from where it came",
         Hint::EndWithFooter => {
             "check --format vhd --repair ends the file with it; a raw disk that only looks so is read with --format raw"

@@ -50,6 +50,9 @@ pub struct UefiOptions {
     pub copy: bool,
     /// What partitions of MBR types that Windows does not know are in the GPT.
     pub types: TypeMap,
+    /// Whether volumes whose log is marked clean are taken for clean whatever its version, see
+    /// [`Volume::trust_log`].
+    pub log_trusted: bool,
 }
 
 /// What a conversion will do. Nothing is written before one of the two outputs is.
@@ -126,7 +129,7 @@ impl UefiPlan {
 /// [`Error::NotConvertible`](crate::Error::NotConvertible) with the [rule](crate::Rule) that the disk breaks,
 /// [`Error::Damaged`](crate::Error::Damaged), and what reading the source gives rise to.
 pub fn plan_convert_to_uefi(source: &Disk, options: &UefiOptions, ids: &mut Ids) -> Result<UefiPlan> {
-    let found = Source::read(source, &options.types)?;
+    let found = Source::read(source, options)?;
     let windows = open(source, found.windows_partition())?;
     let files = match &options.boot_files {
         Some(folder) => BootFiles::in_folder(folder, options.authority)?,

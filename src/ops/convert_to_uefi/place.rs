@@ -258,7 +258,7 @@ impl Finder<'_> {
         let Some(size) = end.checked_sub(partition.start).filter(|&size| size > 0) else {
             return Ok(Err(format!("{} lies where the backup GPT must", name(partition))));
         };
-        let volume = open(self.disk, partition)?;
+        let volume = open(self.disk, partition)?.trust_log(self.source.log_trusted);
         let (free, less) = (volume.free()?, volume.size().saturating_sub(size));
         if less > 0 && free < less + RESERVE {
             return Ok(Err(format!(

@@ -1,5 +1,6 @@
 //! What is on a disk that is to be converted, as far as the conversion must know; what hinders it is found here.
 
+use super::UefiOptions;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
@@ -43,6 +44,8 @@ pub(super) struct Source {
     pub on_system: Vec<String>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// Whether the marks of logs count, whatever their version.
+    pub log_trusted: bool,
 }
 
 /// What setup puts into the root directory of a system partition.
@@ -50,9 +53,9 @@ const OF_SETUP: [&str; 7] =
     ["boot", "bootmgr", "bootnxt", "bootsect.bak", "recovery", "system volume information", "."];
 
 impl Source {
-    pub fn read(disk: &Disk, types: &TypeMap) -> Result<Self> {
+    pub fn read(disk: &Disk, options: &UefiOptions) -> Result<Self> {
         disk.check_complete()?;
-        let mbr = table(disk, types)?;
+        let mbr = table(disk, &options.types)?;
         let Scheme::Mbr { signature } = mbr.scheme else {
             return Err(broken(Rule::AlreadyGpt, "the disk has a GPT already".to_owned()));
         };
@@ -61,7 +64,7 @@ impl Source {
             return Err(broken(Rule::Encrypted, reason));
         }
         let system = active(&mbr, disk)?;
-        let volume = open(disk, &mbr.partitions[system])?;
+        let volume = open(disk, &mbr.partitions[system])?.trust_log(options.log_trusted);
         volume.check_clean().map_err(|e| e.within(name(&mbr.partitions[system])))?;
         let store = read_store(&volume)?;
         let bootstat = match volume.find("\\Boot\\BOOTSTAT.DAT")? {
@@ -93,6 +96,7 @@ impl Source {
             recovery_on_system,
             on_system,
             warnings: Vec::new(),
+            log_trusted: options.log_trusted,
         };
         source.check_windows(disk)?;
         source.warnings = source.other_installations(disk)?;
@@ -125,7 +129,7 @@ impl Source {
     /// Refuses a Windows that UEFI cannot boot, or that is not shut down.
     fn check_windows(&self, disk: &Disk) -> Result<()> {
         let partition = self.windows_partition();
-        let volume = open(disk, partition)?;
+        let volume = open(disk, partition)?.trust_log(self.log_trusted);
         let system32 = format!("{}\\System32", self.root);
         if volume.find(&system32)?.is_none() {
             let reason =

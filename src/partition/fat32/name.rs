@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
+use crate::leaves::upper;
 
 /// Bytes of a volume label.
 pub(super) const LABEL: usize = 11;
@@ -28,13 +29,8 @@ pub(super) fn forbidden(name: &str) -> Option<&'static str> {
 }
 
 /// The name as it is compared.
-pub(super) fn folded(name: &str) -> String {
-    let upper = |c: char| {
-        let mut upper = c.to_uppercase();
-        // What becomes more than one character is left alone, as on the disk.
-        if upper.len() == 1 { upper.next().unwrap_or(c) } else { c }
-    };
-    name.chars().map(upper).collect()
+pub(super) fn folded(name: &str) -> Vec<u16> {
+    name.encode_utf16().map(upper).collect()
 }
 
 /// The label of a volume.

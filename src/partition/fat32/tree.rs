@@ -11,7 +11,7 @@ const MAX_PATH: usize = 260;
 
 /// A folder: each entry by its name as it is compared, without regard to case.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Directory(BTreeMap<String, Entry>);
+pub(super) struct Directory(BTreeMap<Vec<u16>, Entry>);
 
 #[derive(Debug, Clone)]
 pub(super) struct Entry {

@@ -25,7 +25,7 @@ impl Volume {
     ///
     /// # Errors
     ///
-    /// [`Error::NotConvertible`] for a volume that was not left clean ([`Rule::DirtyVolume`], [`Rule::Hibernated`]) or
+    /// [`Error::NotConvertible`] for a volume that was not left clean ([`Rule::DirtyVolume`], [`Rule::Hibernated`], [`Rule::LogInUse`]) or
     /// has no room ([`Rule::SystemPartitionRoom`]); [`Error::Layout`] for files that cannot be moved, with their names;
     /// [`Error::Unsupported`] for a size that is no whole number of sectors; [`Error::Damaged`], and what reading the
     /// disk gives rise to.

@@ -24,6 +24,9 @@ pub enum State {
     LogPending,
     /// Windows is hibernated, or was shut down by a fast startup.
     Hibernated,
+    /// The log says that nothing is pending, but is of a version that Windows takes back when it unmounts a volume: it was mounted, or
+    /// Windows was shut down by a fast startup, and holds more in memory.
+    LogInUse,
 }
 
 impl fmt::Display for State {
@@ -35,6 +38,10 @@ impl fmt::Display for State {
                 "the NTFS volume was not unmounted: its log has changes that are not written yet"
             }
             State::Hibernated => "Windows is hibernated, or was shut down by a fast startup",
+            State::LogInUse => {
+                "the NTFS volume was mounted, or Windows was shut down by a fast startup: its log is of version 2.0, \
+                 which a shutdown takes back to 1.1"
+            }
         })
     }
 }
@@ -59,7 +66,11 @@ struct RestartPage {
     system_page_size: U32,
     log_page_size: U32,
     restart_area: U16,
+    minor_version: U16,
+    major_version: U16,
 }
+/// Windows keeps its log in this version from Windows 8 on, and takes it back to 1.1 when it unmounts the volume.
+const IN_USE: u16 = 2;
 
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
@@ -94,10 +105,14 @@ impl Volume {
         if self.is_dirty()? {
             return Ok(State::Dirty);
         }
-        match self.log_is_clean()? {
-            true => Ok(State::Clean),
-            false => Ok(State::LogPending),
-        }
+        self.log_state()
+    }
+
+    /// Whether a log that is marked clean is taken for clean whatever its version: a Windows that is told to keeps the newer
+    /// one over a shutdown. By default it is not.
+    pub fn trust_log(mut self, trust: bool) -> Self {
+        self.log_trusted = trust;
+        self
     }
 
     /// Refuses a volume that must not be changed.
@@ -105,6 +120,7 @@ impl Volume {
         let rule = match self.state()? {
             State::Clean => return Ok(()),
             State::Hibernated => Rule::Hibernated,
+            State::LogInUse => Rule::LogInUse,
             State::Dirty | State::LogPending => Rule::DirtyVolume,
         };
         Err(Error::NotConvertible { rule, reason: self.state()?.to_string() })
@@ -132,10 +148,10 @@ impl Volume {
         }
     }
 
-    fn log_is_clean(&self) -> Result<bool> {
+    fn log_state(&self) -> Result<State> {
         let record = self.record(system_file::LOG)?;
         let log = self.required(&record, kind::DATA, "")?;
-        let mut newest: Option<RestartArea> = None;
+        let mut newest: Option<(RestartArea, u16)> = None;
         let mut empty = true;
         for offset in LOG_PAGES {
             if log.size < offset + LOG_PAGE as u64 {
@@ -144,16 +160,23 @@ impl Volume {
             let mut page = vec![0; LOG_PAGE];
             log.read_at(self, &mut page, offset)?;
             empty &= page.iter().all(|&byte| byte == 0xff);
-            if let Some(area) = restart_area(&mut page)
-                && newest.is_none_or(|newest| newest.current_lsn.get() < area.current_lsn.get())
+            if let Some((area, version)) = restart_area(&mut page)
+                && newest.is_none_or(|(newest, _)| newest.current_lsn.get() < area.current_lsn.get())
             {
-                newest = Some(area);
+                newest = Some((area, version));
             }
         }
         Ok(match newest {
-            Some(area) => area.client_in_use_list == NO_CLIENT || area.flags.get() & LOG_IS_CLEAN != 0,
+            Some((area, _))
+                if area.client_in_use_list != NO_CLIENT && area.flags.get() & LOG_IS_CLEAN == 0 =>
+            {
+                State::LogPending
+            }
+            Some((_, version)) if version >= IN_USE && !self.log_trusted => State::LogInUse,
+            Some(_) => State::Clean,
             // What chkdsk and ntfs-3g leave: a log of FFh, which Windows begins anew.
-            None => empty,
+            None if empty => State::Clean,
+            None => State::LogPending,
         })
     }
 
@@ -171,12 +194,13 @@ impl Volume {
     }
 }
 
-fn restart_area(page: &mut [u8]) -> Option<RestartArea> {
+/// The restart area of a page, and the major version of its log.
+fn restart_area(page: &mut [u8]) -> Option<(RestartArea, u16)> {
     // CHKD is what chkdsk makes of it.
     if fixup::remove(page, b"RSTR").is_err() {
         fixup::remove(page, b"CHKD").ok()?;
     }
     let (header, _) = RestartPage::ref_from_prefix(page).ok()?;
     let area = page.get(usize::from(header.restart_area.get())..)?;
-    Some(RestartArea::read_from_prefix(area).ok()?.0)
+    Some((RestartArea::read_from_prefix(area).ok()?.0, header.major_version.get()))
 }

@@ -1,8 +1,9 @@
-//! `$UpCase`: which names are the same in both cases.
+//! `$UpCase`: which names are the same in both cases. The volume's own table counts, and Windows' for what that leaves out.
 
 use super::record::kind;
 use super::volume::{Volume, system_file};
 use crate::error::Result;
+use crate::leaves::upper;
 
 /// The upper-case form of each UTF-16 unit.
 #[derive(Default)]
@@ -16,7 +17,7 @@ impl Upcase {
     }
 
     pub fn same(&self, a: &[u16], b: &[u16]) -> bool {
-        let upper = |unit: &u16| self.0.get(usize::from(*unit)).copied().unwrap_or(*unit);
-        a.iter().map(upper).eq(b.iter().map(upper))
+        let own = |unit: &u16| self.0.get(usize::from(*unit)).copied().unwrap_or_else(|| upper(*unit));
+        a.iter().map(own).eq(b.iter().map(own))
     }
 }

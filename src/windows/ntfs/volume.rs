@@ -44,6 +44,8 @@ pub struct Volume {
     /// The clusters of the master file table.
     pub(super) mft: Stream,
     pub(super) upcase: Upcase,
+    /// Whether the mark of a log counts, whatever its version.
+    pub(super) log_trusted: bool,
 }
 
 impl Volume {
@@ -79,7 +81,8 @@ impl Volume {
         // of the table.
         let start = vec![Run { len: boot.record_size.div_ceil(boot.cluster_size), lcn: Some(boot.mft) }];
         let mft = Stream::plain(Place::Runs(start), boot.record_size);
-        let mut volume = Self { disk: disk.clone(), range, boot, mft, upcase: Upcase::default() };
+        let mut volume =
+            Self { disk: disk.clone(), range, boot, mft, upcase: Upcase::default(), log_trusted: false };
         let first = volume.record(system_file::MFT)?;
         if let Some(part) = volume.in_record(&first, |record| record.attribute(kind::DATA, "", 0))? {
             volume.mft = volume.in_record(&first, |_| Stream::of(&part, &volume.boot))?;

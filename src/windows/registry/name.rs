@@ -1,5 +1,7 @@
 //! Names: compared without regard to case, and kept with one byte a character where that suffices.
 
+use crate::leaves::upper;
+
 /// The string, with what is no UTF-16 replaced.
 pub(crate) fn decode_utf16(bytes: &[u8]) -> String {
     let units: Vec<_> = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
@@ -21,20 +23,10 @@ pub(super) fn encode(name: &str) -> (Vec<u8>, bool) {
 
 /// Whether two names are the same to Windows.
 pub(super) fn same_name(a: &str, b: &str) -> bool {
-    a.chars().map(upper).eq(b.chars().map(upper))
+    a.encode_utf16().map(upper).eq(b.encode_utf16().map(upper))
 }
 
 /// What subkeys are sorted by.
 pub(super) fn sort_key(name: &str) -> Vec<u16> {
-    let mut units = [0; 2];
-    name.chars().flat_map(|c| upper(c).encode_utf16(&mut units).to_vec()).collect()
-}
-
-/// One upper-case character for one, as Windows has it.
-fn upper(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(single), None) => single,
-        _ => c,
-    }
+    name.encode_utf16().map(upper).collect()
 }

@@ -49,6 +49,9 @@ pub struct ConvertToUefi {
     /// Whose signature the boot manager is to bear: the PCA of 2011, or the CA of 2023 that newer firmware may insist on
     #[arg(long, value_name = "YEAR", value_enum, default_value_t = Authority::Pca2011)]
     pub signing_authority: Authority,
+    /// Take volumes whose log is marked clean for clean, though it is of the version that Windows keeps while they are mounted
+    #[arg(long)]
+    pub trust_clean_log: bool,
     #[command(flatten)]
     pub conversion: ConversionArgs,
 }

@@ -27,6 +27,7 @@ pub fn run(args: &ConvertToUefi, mode: ProgressMode) -> Result<ExitCode, Failure
         authority: args.signing_authority.into(),
         copy: conversion.output_kind == OutputKind::Copy,
         types: conversion.map.iter().copied().collect(),
+        log_trusted: args.trust_clean_log,
     };
     let mut ids = conversion.ids();
     let plan = plan_convert_to_uefi(&source, &options, &mut ids)?;
