@@ -395,7 +395,15 @@ impl Copy {
                 reason: format!("the source has 0 bytes: no {format} can be that small"),
             }),
             _ if self.disk.size().is_multiple_of(sector) => Ok(self.disk.clone()),
-            _ => self.disk.patched(self.disk.size().next_multiple_of(sector), Vec::new()),
+            format => match self.disk.size().checked_next_multiple_of(sector) {
+                Some(size) => self.disk.patched(size, Vec::new()),
+                None => Err(Error::Layout {
+                    reason: format!(
+                        "the source has {} bytes: no {format} can be that large",
+                        self.disk.size()
+                    ),
+                }),
+            },
         }
     }
 

@@ -10,6 +10,9 @@ use super::pipeline::Pipeline;
 use super::plan::{Item, Plan, Run, Span};
 use crate::error::{Error, Result};
 
+/// Blocks that are read ahead at most.
+const MAX_AHEAD: usize = 1024;
+
 /// How to stream a disk's content: block size, range, read-ahead, threads.
 #[derive(Debug, Clone)]
 pub struct Blocks {
@@ -42,9 +45,9 @@ impl Blocks {
     }
 
     /// How many blocks are read ahead of the one that is being worked on. Memory is bounded by this many blocks,
-    /// plus one for each that the caller keeps.
+    /// plus one for each that the caller keeps. 1024 at most.
     pub fn read_ahead(self, blocks: usize) -> Self {
-        Self { read_ahead: blocks, ..self }
+        Self { read_ahead: blocks.min(MAX_AHEAD), ..self }
     }
 
     /// How many threads read ahead; with 0, or without read-ahead, the caller's own thread reads.

@@ -49,7 +49,7 @@ impl Changes {
 
     /// How many bytes are moved.
     pub fn moved(&self) -> u64 {
-        self.moves.iter().map(|moved| moved.len).sum()
+        self.moves.iter().fold(0, |sum, moved| sum.saturating_add(moved.len))
     }
 }
 
@@ -64,19 +64,21 @@ fn apart(moves: Vec<Move>, patches: &[Patch]) -> Vec<Move> {
     let mut kept = Vec::new();
     for Move { from, to, len } in moves {
         let mut at = 0;
+        // Places that no disk has are refused by whoever takes the changes.
+        let part = |at, len| Move { from: from.saturating_add(at), to: to.saturating_add(at), len };
         let first = patches.partition_point(|patch| patch.end() <= to);
         for patch in &patches[first..] {
-            if patch.offset >= to + len {
+            if patch.offset >= to.saturating_add(len) {
                 break;
             }
             let start = patch.offset.saturating_sub(to).max(at);
             if start > at {
-                kept.push(Move { from: from + at, to: to + at, len: start - at });
+                kept.push(part(at, start - at));
             }
             at = (patch.end() - to).min(len);
         }
         if at < len {
-            kept.push(Move { from: from + at, to: to + at, len: len - at });
+            kept.push(part(at, len - at));
         }
     }
     kept

@@ -13,7 +13,8 @@ struct Empty {
 }
 
 impl Disk {
-    /// A disk of `size` bytes of zeros with logical sectors of `sector_size` bytes: what a new image is copied from.
+    /// A disk of `size` bytes of zeros with logical sectors of `sector_size` bytes: what a new image is copied from. Sectors have
+    /// 512 or 4096 bytes; of another number, the larger of the two that it holds is taken, or 512.
     ///
     /// ```
     /// use diskport::copy::{Copy, OutputFormat};
@@ -31,6 +32,7 @@ impl Disk {
     /// ```
     pub fn empty(size: u64, sector_size: u32) -> Self {
         let mut info = LayerInfo::new(Format::Raw, "raw", size);
+        let sector_size = if sector_size < 4096 { 512 } else { 4096 };
         info.logical_sector_size = sector_size;
         info.physical_sector_size = sector_size;
         Self::new(vec![Arc::new(Empty { info })], None, Vec::new())

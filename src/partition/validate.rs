@@ -10,8 +10,10 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::NotConvertible`] with [`Rule::Overlap`], [`Rule::BeyondDisk`], [`Rule::RoomInFront`] or [`Rule::RoomBehind`].
+    /// [`Error::NotConvertible`] with [`Rule::Overlap`], [`Rule::BeyondDisk`], [`Rule::RoomInFront`] or [`Rule::RoomBehind`];
+    /// [`Error::Unsupported`] for sectors of other sizes than 512 and 4096 bytes.
     pub fn validate(&self) -> Result<()> {
+        self.check_sectors()?;
         // What holds others must lie on the disk as they must, but shares its bytes with them.
         for partition in &self.partitions {
             if partition.start.checked_add(partition.size).is_none_or(|end| end > self.disk_size) {
@@ -37,6 +39,17 @@ impl Layout {
         match self.scheme {
             Scheme::Gpt { .. } => self.check_room(&ordered),
             Scheme::Mbr { .. } => Ok(()),
+        }
+    }
+
+    /// Refuses sectors that no table counts in.
+    pub(super) fn check_sectors(&self) -> Result<()> {
+        match self.sector_size {
+            512 | 4096 => Ok(()),
+            size => {
+                let what = format!("a partition table in sectors of {size} bytes: they have 512 or 4096");
+                Err(Error::Unsupported { what })
+            }
         }
     }
 

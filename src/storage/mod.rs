@@ -112,7 +112,7 @@ pub trait ReadAt: Send + Sync {
     /// Fills `buf` from `offset` on, or fails with [`io::ErrorKind::UnexpectedEof`].
     fn read_exact_at(&self, mut buf: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buf.is_empty() {
-            match self.read_at(buf, offset) {
+            match read_some(self, buf, offset) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => {
                     buf = &mut buf[n..];
@@ -166,6 +166,16 @@ pub trait ReadAt: Send + Sync {
     fn identity(&self) -> Option<FileIdentity> {
         None
     }
+}
+
+/// As [`ReadAt::read_at`], but a storage that says more than it was asked for has failed.
+pub(crate) fn read_some(storage: &(impl ReadAt + ?Sized), buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let len = storage.read_at(buf, offset)?;
+    if len > buf.len() {
+        let what = format!("the storage says that it read {len} bytes where {} were asked for", buf.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    Ok(len)
 }
 
 /// Bytes that can also be written at any offset.

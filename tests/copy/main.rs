@@ -12,6 +12,7 @@ mod differences;
 mod digests;
 #[cfg(feature = "digest")]
 mod ebs;
+mod extremes;
 mod failures;
 mod gpt;
 mod one_pass;

@@ -13,7 +13,7 @@ use super::tar;
 use crate::disk::{Block, Data, Disk, LayerInfo, Pool};
 use crate::error::{Error, Result};
 use crate::leaves::Format;
-use crate::storage::ReadAt;
+use crate::storage::{ReadAt, read_some};
 
 /// Bytes that are inflated at once, and read of the archive.
 const PIECE: u64 = 256 << 10;
@@ -48,7 +48,7 @@ struct Input {
 
 impl Read for Input {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = self.storage.read_at(buf, self.at)?;
+        let len = read_some(&*self.storage, buf, self.at)?;
         self.at += len as u64;
         Ok(len)
     }

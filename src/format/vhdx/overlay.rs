@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::log::SECTOR;
-use crate::storage::{FileIdentity, Fingerprint, ReadAt};
+use crate::storage::{FileIdentity, Fingerprint, ReadAt, read_some};
 
 /// The file below, with some of its sectors replaced.
 ///
@@ -123,7 +123,7 @@ impl ReadAt for Overlay {
         let Some(len) = end.checked_sub(offset) else { return Ok(0) };
         let mut next = self.run(offset);
         if end <= self.below_size && self.runs.get(next).is_none_or(|run| run.start >= end) {
-            return self.below.read_at(&mut buf[..len as usize], offset);
+            return read_some(&*self.below, &mut buf[..len as usize], offset);
         }
         let mut at = offset;
         while at < end {

@@ -39,6 +39,7 @@ pub(in crate::partition) struct Room {
 
 impl Room {
     pub(in crate::partition) fn of(layout: &Layout) -> Result<Self> {
+        layout.check_sectors()?;
         let sector = u64::from(layout.sector_size);
         let numbers = layout.partitions.iter().map(|partition| u64::from(partition.index));
         let entries = numbers.max().unwrap_or(0).max(MIN_ENTRIES);

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::super::log::SECTOR;
 use super::log_writer::Sector;
-use crate::storage::{FileIdentity, Fingerprint, ReadAt, WriteAt};
+use crate::storage::{FileIdentity, Fingerprint, ReadAt, WriteAt, read_some};
 
 /// The file with sectors laid over it that are to be changed.
 pub(super) struct Pending {
@@ -32,7 +32,7 @@ impl Pending {
 
 impl ReadAt for Pending {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = self.below.read_at(buf, offset)?;
+        let len = read_some(&*self.below, buf, offset)?;
         let end = offset.saturating_add(len as u64);
         for (&start, sector) in self.read().range(offset / SECTOR * SECTOR..end) {
             let (from, to) = (start.max(offset), (start + SECTOR).min(end));
