@@ -199,7 +199,7 @@ impl WritableDisk {
     /// Refuses a size that cuts what is not zeros, but for the ranges in `expendable`, which are in order.
     pub(crate) fn check_cut(&self, size: u64, expendable: &[Range<u64>]) -> Result<()> {
         let mut at = size;
-        for kept in expendable.iter().cloned().chain([self.size()..self.size()]) {
+        for kept in expendable.iter().cloned().chain(std::iter::once(self.size()..self.size())) {
             if let Some(offset) = self.first_nonzero(at..kept.start.max(at))? {
                 return Err(Error::ShrinkLosesData { file: self.name(), size, offset });
             }

@@ -6,7 +6,7 @@ use diskport::chain;
 
 use super::output;
 use crate::args::{Merge, ProgressMode};
-use crate::console::{Watch, report};
+use crate::console::{Watch, report, say};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
