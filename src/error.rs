@@ -351,8 +351,8 @@ pub enum Error {
         found: String,
     },
 
-    /// A file of the source was written to, or replaced, while it was copied.
-    #[error("{path}: changed while it was copied")]
+    /// A file of the source was written to since it was opened.
+    #[error("{path}: changed since it was opened")]
     SourceChanged {
         /// The file.
         path: String,

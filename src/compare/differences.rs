@@ -159,6 +159,7 @@ impl Differences {
                 self.pipeline.get_or_insert_with(start).push(piece);
             }
             let Some(compared) = self.pipeline.as_mut().and_then(Pipeline::pop) else {
+                self.work.check_unchanged()?;
                 self.job.set_done(self.size);
                 return Ok(None);
             };
@@ -184,6 +185,14 @@ impl Iterator for Differences {
 }
 
 impl Work {
+    /// Refuses when a disk was written to meanwhile, but for one of which that is known.
+    fn check_unchanged(&self) -> Result<()> {
+        if let Old::Disk(old) = &self.old {
+            old.check_unchanged()?;
+        }
+        self.new.check_unchanged()
+    }
+
     fn compare(&self, piece: Range<u64>) -> Result<Compared> {
         let len = (piece.end - piece.start) as usize;
         let (mut old, mut new) = (self.buffers.take(len), self.buffers.take(len));

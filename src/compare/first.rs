@@ -26,7 +26,7 @@ pub struct Difference {
 ///
 /// # Errors
 ///
-/// [`crate::Error::Cancelled`], and all that reading gives rise to.
+/// [`crate::Error::SourceChanged`], [`crate::Error::Cancelled`], and all that reading gives rise to.
 pub fn compare(a: &Disk, b: &Disk, job: &Job) -> Result<Option<Difference>> {
     let (a, b) = (a.clone(), b.clone());
     job.attend(move |job| compare_as(Phase::Compare, &a, &b, job))
@@ -34,6 +34,13 @@ pub fn compare(a: &Disk, b: &Disk, job: &Job) -> Result<Option<Difference>> {
 
 /// The same, as a phase of some operation.
 pub(crate) fn compare_as(phase: Phase, a: &Disk, b: &Disk, job: &Job) -> Result<Option<Difference>> {
+    let difference = difference(phase, a, b, job)?;
+    // One that was written to meanwhile differs by that alone.
+    [a, b].into_iter().try_for_each(Disk::check_unchanged)?;
+    Ok(difference)
+}
+
+fn difference(phase: Phase, a: &Disk, b: &Disk, job: &Job) -> Result<Option<Difference>> {
     let size = a.size().max(b.size());
     job.begin(phase, size);
     let mut throttle = job.throttle();

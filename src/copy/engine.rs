@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::encode::{Batch, Encoded, Encoder};
 use super::reflink::Share;
-use super::source::Source;
 use crate::disk::Disk;
 use crate::disk::ahead::Ahead;
 use crate::disk::pipeline::Pipeline;
@@ -56,9 +55,10 @@ pub(super) struct Run<'a> {
 /// Copies the content of `disk` into `sink`.
 pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Counts> {
     let Run { detect_zeros, threads, job, watchers, range, mut recorder } = run;
+    // What was learnt of it when it was opened no longer holds.
+    disk.check_unchanged()?;
     job.begin_at(Phase::Copy, range.end, range.start);
     let mut throttle = job.throttle();
-    let source = Source::of(disk);
     let encoding = sink.encoding();
     let encoder = Encoder::new(disk.clone(), encoding, detect_zeros, !watchers.is_empty());
     // Who wants to see the data has them read.
@@ -98,7 +98,7 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     }
     show(&watchers, None);
     // What comes last makes the output whole.
-    source.check()?;
+    disk.check_unchanged()?;
     sink.finish()?;
     job.set_done(range.end);
     counts.shared = shared.load(Ordering::Relaxed);

@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use super::destination;
-use super::source::Source;
 use super::{Copy, Report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -34,8 +33,6 @@ pub struct Plan {
     pub(super) disk: Disk,
     pub(super) blocks: BlockSet,
     len: Option<u64>,
-    /// How the source's files were before.
-    source: Source,
 }
 
 impl Plan {
@@ -45,7 +42,6 @@ impl Plan {
             return Err(Error::Unsupported { what });
         }
         let disk = copy.whole_sectors()?;
-        let source = Source::of(&disk);
         let (blocks, len) = match shape(copy, &disk)? {
             Shape::Blueprint(blueprint) => {
                 let blocks = copy.survey(&disk, &blueprint)?;
@@ -61,7 +57,7 @@ impl Plan {
             }
             _ => (BlockSet::default(), None),
         };
-        Ok(Self { copy: copy.clone(), disk, blocks, len, source })
+        Ok(Self { copy: copy.clone(), disk, blocks, len })
     }
 
     /// Bytes of the output; `None` where compression decides on it.
@@ -73,11 +69,11 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Error::SourceChanged`] when the source was written to since it was looked through, and all that reading and writing give
+    /// [`Error::SourceChanged`] when the source was written to since it was opened, and all that reading and writing give
     /// rise to.
     pub fn write_to(&self, out: impl Write + Send) -> Result<Report> {
-        let Self { copy, disk, blocks, source, .. } = self;
-        source.check()?;
+        let Self { copy, disk, blocks, .. } = self;
+        disk.check_unchanged()?;
         let shape = shape(copy, disk)?;
         // What stands before the disk in a tar tells its length.
         #[cfg(feature = "digest")]

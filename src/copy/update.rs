@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::source::Source;
 use crate::compare::Differences;
 use crate::disk::{Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
@@ -65,7 +64,7 @@ pub fn update(source: &Disk, destination: WritableDisk, job: &Job) -> Result<Upd
             format!("the destination has sectors of {to} bytes, and the source of {from}: make a new disk");
         return Err(Error::Layout { reason });
     }
-    let before = Source::of(source);
+    source.check_unchanged()?;
     for file in destination.top().files() {
         if let Some(path) = file.path() {
             source.check_not_source(path)?;
@@ -78,7 +77,6 @@ pub fn update(source: &Disk, destination: WritableDisk, job: &Job) -> Result<Upd
     let closed = Arc::into_inner(destination).map_or(Ok(()), WritableDisk::close);
     let updated = done?;
     closed?;
-    before.check()?;
     Ok(updated)
 }
 

@@ -75,7 +75,7 @@ impl FromStr for Digest {
 ///
 /// # Errors
 ///
-/// [`Error::Cancelled`], and all that reading gives rise to.
+/// [`Error::SourceChanged`], [`Error::Cancelled`], and all that reading gives rise to.
 pub fn digest(disk: &Disk, algorithm: Digest, job: &Job) -> Result<String> {
     let disk = disk.clone();
     job.attend(move |job| of_content(Phase::Hash, &disk, algorithm, job))
@@ -107,5 +107,6 @@ pub(crate) fn of_content(phase: Phase, disk: &Disk, algorithm: Digest, job: &Job
         }
         job.set_done(end);
     }
+    disk.check_unchanged()?;
     hashing.finish()
 }

@@ -23,8 +23,8 @@ pub struct SkipHoles {
 enum Known {
     /// The storage cannot tell.
     Nothing,
-    /// From `asked` on, the first data are this run; `None`: there are none.
-    Data { asked: u64, run: Option<Range<u64>> },
+    /// From `asked` on, the first data are this run, an empty one at the end of the file.
+    Data { asked: u64, run: Range<u64> },
 }
 
 impl SkipHoles {
@@ -40,10 +40,8 @@ impl SkipHoles {
         };
         let end = offset + extent.len;
         let part = match first {
-            Some(run) if run.start <= offset => extent.slice(0, run.end.min(end) - offset),
-            Some(run) if run.start < end => {
-                Extent { len: run.start - offset, kind: MappingKind::Zero, ..extent }
-            }
+            run if run.start <= offset => extent.slice(0, run.end.min(end) - offset),
+            run if run.start < end => Extent { len: run.start - offset, kind: MappingKind::Zero, ..extent },
             _ => Extent { kind: MappingKind::Zero, ..extent },
         };
         if part.len < extent.len {
@@ -58,7 +56,7 @@ impl SkipHoles {
             match known {
                 Known::Nothing => return Ok(Known::Nothing),
                 Known::Data { asked, run } => {
-                    let covers = *asked <= offset && run.as_ref().is_none_or(|run| offset < run.end);
+                    let covers = *asked <= offset && offset < run.end;
                     if covers {
                         return Ok(known.clone());
                     }
@@ -66,9 +64,9 @@ impl SkipHoles {
             }
         }
         let Some(image) = self.extents.disk().file_of(extent) else { return Ok(Known::Nothing) };
-        let known = match image.storage().next_data(offset) {
+        let known = match image.next_data(offset) {
             // A run that does not reach beyond the question is no answer.
-            Ok(Some(run)) if run.end <= offset.max(run.start) => Known::Nothing,
+            Ok(run) if run.end <= offset => Known::Nothing,
             Ok(run) => Known::Data { asked: offset, run },
             Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Known::Nothing,
             Err(e) => return Err(Error::io("find data in", image.name(), e)),

@@ -176,6 +176,11 @@ impl Disk {
         }
     }
 
+    /// Refuses when a file of it was written to since it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        self.chain().iter().flat_map(|layer| layer.files()).try_for_each(ImageFile::check_unchanged)
+    }
+
     /// Refuses when the content cannot be read.
     pub(crate) fn check_complete(&self) -> Result<()> {
         match &self.inner.incomplete {

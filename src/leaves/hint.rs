@@ -57,7 +57,7 @@ hints! {
     RunShards => "run them, then finish",
     RunShardAgain => "run this shard again, then finish",
     CheckTarget => "the output was not published; check the target's storage",
-    CopyAgain => "the output was given up; copy again when nobody writes to the source",
+    CopyAgain => "nothing was made of it; try again when nobody writes to it",
     WaitForOther => "wait for the other program, or stop it",
     ConvertOrChild => "convert it into another kind of disk, or make a child of it",
     OpenAgain => "open it again: what was flushed before is there",

@@ -2,7 +2,8 @@
 
 use std::fs::Metadata;
 
-/// What of a file changes with its content, as far as the file system tells.
+/// What of a file changes with its content, as far as the file system tells. That it was given another name, another
+/// owner or another mode is no change of its content.
 ///
 /// Two equal fingerprints of one storage mean that nobody wrote to it between them, unless its clock is too coarse to
 /// tell. All parts are plain numbers, so that a fingerprint can be kept and compared by a later process.
@@ -12,9 +13,6 @@ pub struct Fingerprint {
     pub size: u64,
     /// When the content was last modified, in nanoseconds since 1970.
     pub modified: i64,
-    /// When the content or anything else of the file last changed, in nanoseconds since 1970; as `modified` where the
-    /// system does not tell.
-    pub changed: i64,
     /// The file's number on its device, which another file of the same name does not have; 0 where there is none.
     pub file: u64,
 }
@@ -29,7 +27,6 @@ impl Fingerprint {
         metadata.is_file().then(|| Self {
             size: metadata.len(),
             modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             file: metadata.ino(),
         })
     }
@@ -39,6 +36,6 @@ impl Fingerprint {
     pub(super) fn of(metadata: &Metadata) -> Option<Self> {
         let since = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
         let modified = i64::try_from(since.as_nanos()).ok()?;
-        metadata.is_file().then(|| Self { size: metadata.len(), modified, changed: modified, file: 0 })
+        metadata.is_file().then(|| Self { size: metadata.len(), modified, file: 0 })
     }
 }

@@ -1,10 +1,12 @@
 //! A file that belongs to an image, with the name the user knows it by.
 
 use std::fmt;
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{FileIdentity, ReadAt};
+use super::{FileIdentity, Fingerprint, ReadAt};
 use crate::error::{Error, Result};
 
 /// A file that belongs to an image: its storage, its name, and what it is for.
@@ -14,6 +16,7 @@ pub struct ImageFile {
     path: Option<PathBuf>,
     role: FileRole,
     size: u64,
+    fingerprint: Option<Fingerprint>,
     storage: Arc<dyn ReadAt>,
 }
 
@@ -32,11 +35,12 @@ pub enum FileRole {
 }
 
 impl ImageFile {
-    /// The file behind `storage`, called `name` in messages. The size is taken once, here.
+    /// The file behind `storage`, called `name` in messages. Its size and its fingerprint are taken once, here.
     pub fn new(storage: Arc<dyn ReadAt>, name: impl Into<String>, role: FileRole) -> Result<Self> {
         let name = name.into();
         let size = storage.size().map_err(|e| Error::io("measure", &name, e))?;
-        Ok(Self { name, path: None, role, size, storage })
+        let fingerprint = storage.fingerprint();
+        Ok(Self { name, path: None, role, size, fingerprint, storage })
     }
 
     /// The same, lying at `path` in the file system.
@@ -49,6 +53,11 @@ impl ImageFile {
     /// The same file for another purpose.
     pub(crate) fn with_role(self, role: FileRole) -> Self {
         Self { role, ..self }
+    }
+
+    /// The same file, which this process writes to: its own changes are none that it must be told of.
+    pub(super) fn unwatched(self) -> Self {
+        Self { fingerprint: None, ..self }
     }
 
     /// The same file read through another storage, which may overlay it.
@@ -92,6 +101,32 @@ impl ImageFile {
     /// Its size in bytes when it was opened.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Its fingerprint when it was opened; `None` where there is none, or where this process writes to it.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
+    }
+
+    /// Refuses when it is not what it was when it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        if self.fingerprint.is_some() && self.storage.fingerprint() != self.fingerprint {
+            return Err(Error::SourceChanged { path: self.name.clone() });
+        }
+        Ok(())
+    }
+
+    /// The first run of data at or after `offset`, as [`ReadAt::next_data`] tells it; where none follows, the empty one at
+    /// the end of the file.
+    ///
+    /// A hole ends with the file. That an image goes on behind it does not make zeros of what is missing: asked for that,
+    /// it fails with [`io::ErrorKind::UnexpectedEof`].
+    pub(crate) fn next_data(&self, offset: u64) -> io::Result<Range<u64>> {
+        if let Some(data) = self.storage.next_data(offset)? {
+            return Ok(data);
+        }
+        let size = self.storage.size()?;
+        if size <= offset { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(size..size) }
     }
 
     /// The storage behind it.

@@ -82,10 +82,11 @@ impl WritableFile {
     /// The same file for reading, with the size that it has now.
     pub(crate) fn image(&self, role: FileRole) -> Result<ImageFile> {
         let storage = self.storage.clone();
-        match &self.path {
+        let image = match &self.path {
             Some(path) => ImageFile::at_path(storage, path, role),
             None => ImageFile::new(storage, &self.name, role),
-        }
+        };
+        image.map(ImageFile::unwatched)
     }
 
     /// Its size in bytes now.

@@ -7,6 +7,7 @@ mod changing;
 mod comparing;
 mod containers;
 mod costs;
+mod cut;
 mod differences;
 #[cfg(feature = "digest")]
 mod digests;

@@ -57,8 +57,7 @@ fn lost_from(file: &ImageFile, from: u64) -> Result<Option<Lost>> {
     let mut at = from;
     while at < file.size() {
         // What the storage knows to be zeros holds no footer.
-        let data = file.storage().next_data(at).unwrap_or(Some(at..file.size()));
-        let Some(data) = data else { break };
+        let data = file.next_data(at).unwrap_or(at..file.size());
         at = data.start.max(at) / SECTOR * SECTOR;
         // A sector that the file's end cuts is looked at as if zeros followed.
         let len = PIECE.min(file.size().saturating_sub(at)) as usize;
@@ -82,7 +81,7 @@ fn lost_from(file: &ImageFile, from: u64) -> Result<Option<Lost>> {
 
 /// Where the last `within` bytes of data begin, or before. A hole at the end of a sparse file is none.
 fn begin_of_last(within: u64, file: &ImageFile) -> u64 {
-    let holds_data_from = |at| !matches!(file.storage().next_data(at), Ok(None));
+    let holds_data_from = |at| !file.next_data(at).is_ok_and(|data| data.is_empty());
     let tail = file.size().saturating_sub(within);
     if holds_data_from(tail) {
         return tail.saturating_sub(within);

@@ -352,13 +352,12 @@ impl Bat {
         if index >= self.entries || offset < *data_end {
             return index.min(self.entries);
         }
-        match file.storage().next_data(offset) {
-            Ok(Some(data)) => {
+        match file.next_data(offset) {
+            Ok(data) => {
                 *data_end = data.end;
                 self.entries.min(index + data.start.saturating_sub(offset) / ENTRY)
             }
-            Ok(None) => self.entries,
-            // It cannot tell: all of it is read.
+            // It cannot tell, or there is less than there was: all of it is read, or fails.
             Err(_) => {
                 *data_end = u64::MAX;
                 index

@@ -154,6 +154,10 @@ impl ReadAt for Overlay {
     /// A sector from the log is data; one that it zeroes is data where the file below has some.
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let below = if offset < self.below_size { self.below.next_data(offset)? } else { None };
+        if below.is_none() && self.below.size()? < self.below_size {
+            // What was cut off since is no hole.
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let first = self.run(offset);
         let sector = self.sectors.get(self.sectors.partition_point(|&index| index < first));
         let replaced = sector.and_then(|&index| self.runs.get(index));

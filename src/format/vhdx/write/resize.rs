@@ -124,10 +124,9 @@ impl State {
         let mut at = part.start;
         while at < part.end {
             // Holes are zeros already; a storage that knows of none is read.
-            match self.view.storage().next_data(at) {
-                Ok(None) => break,
-                Ok(Some(data)) if data.start >= part.end => break,
-                Ok(Some(data)) => at = at.max(data.start / 8 * 8),
+            match self.view.next_data(at) {
+                Ok(data) if data.start >= part.end => break,
+                Ok(data) => at = at.max(data.start / 8 * 8),
                 Err(_) => {}
             }
             let end = part.end.min(at / SECTOR * SECTOR + SECTOR);
@@ -171,9 +170,8 @@ impl State {
         let mut bytes = vec![0; PIECE as usize];
         let mut at = from.start;
         while at < end {
-            match self.view.storage().next_data(at) {
-                Ok(None) => break,
-                Ok(Some(data)) => at = at.max(data.start),
+            match self.view.next_data(at) {
+                Ok(data) => at = at.max(data.start),
                 Err(_) => {}
             }
             let piece = &mut bytes[..end.saturating_sub(at).min(PIECE) as usize];

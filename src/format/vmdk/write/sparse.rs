@@ -332,7 +332,8 @@ impl Sparse {
         }
         drop(space);
         let mut bytes = vec![0; self.grain_map.grain as usize];
-        let len = (bytes.len() as u64).min(self.file.size()? - from) as usize;
+        // The last grain need not be whole: the disk ends in it.
+        let len = (bytes.len() as u64).min(self.grain_map.size - grain * bytes.len() as u64) as usize;
         self.file.read_exact_at(&mut bytes[..len], from)?;
         self.file.write_all_at(&bytes, place)?;
         self.change_tables().pending.insert(grain, (place / SECTOR) as u32);
