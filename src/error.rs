@@ -194,6 +194,13 @@ pub enum Error {
         file: String,
     },
 
+    /// The system uses the block device: it is mounted, swapped to, or a part of something else.
+    #[error("{device}: is mounted, or in use by the system in another way")]
+    Busy {
+        /// The device.
+        device: String,
+    },
+
     /// The image can be read, but not written in place.
     #[error("{file}: cannot be written to: {reason}")]
     NotWritable {
@@ -442,6 +449,7 @@ impl Error {
             | Error::ShardsMissing { .. }
             | Error::OutputNotPlain { .. }
             | Error::Locked { .. }
+            | Error::Busy { .. }
             | Error::NotWritable { .. }
             | Error::NoParent { .. }
             | Error::NotInChain { .. }

@@ -35,6 +35,7 @@ impl Error {
             Error::VerifyFailed { .. } | Error::DigestDiffers { .. } => Some(Hint::CheckTarget),
             Error::SourceChanged { .. } => Some(Hint::CopyAgain),
             Error::Locked { .. } => Some(Hint::WaitForOther),
+            Error::Busy { .. } => Some(Hint::Unmount),
             Error::NotWritable { .. } => Some(Hint::ConvertOrChild),
             Error::HasChildren { .. } => Some(Hint::ChildOrMerge),
             Error::Poisoned { .. } => Some(Hint::OpenAgain),

@@ -58,6 +58,7 @@ hints! {
     RunShardAgain => "run this shard again, then finish",
     CheckTarget => "the output was not published; check the target's storage",
     CopyAgain => "nothing was made of it; try again when nobody writes to it",
+    Unmount => "see with lsblk what uses it, and unmount it first",
     WaitForOther => "wait for the other program, or stop it",
     ConvertOrChild => "convert it into another kind of disk, or make a child of it",
     OpenAgain => "open it again: what was flushed before is there",

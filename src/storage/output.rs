@@ -1,6 +1,7 @@
 //! An output that appears under its name only when it is whole.
 
 use std::ffi::OsString;
+#[cfg(unix)]
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -136,7 +137,7 @@ impl OutputFile {
             // The names of the others are durable before the last one can be.
             let is_last = index > 0 && index + 1 == files.len();
             let file = &mut files[index];
-            let others = if sync && is_last { sync_folder(&file.path) } else { Ok(()) };
+            let others = if sync && is_last { file.sync_folder() } else { Ok(()) };
             match others.and_then(|()| rename(&file.temporary, &file.path, file.overwrite)) {
                 Ok(()) => file.is_kept = true,
                 Err(e) => {
@@ -155,7 +156,24 @@ impl OutputFile {
             }
         }
         if let (true, Some(file)) = (sync, files.last()) {
-            sync_folder(&file.path).map_err(|e| file.failed("sync the folder of", e))?;
+            file.sync_folder().map_err(|e| file.failed("sync the folder of", e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the names in the folder durable; Windows has no such call and needs none.
+    fn sync_folder(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            match File::open(folder.unwrap_or(Path::new("."))) {
+                // One that may be written to and not read: with it the whole file system is made durable.
+                #[cfg(target_os = "linux")]
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    rustix::fs::syncfs(self.storage.as_file())?;
+                }
+                folder => folder?.sync_all()?,
+            }
         }
         Ok(())
     }
@@ -213,15 +231,6 @@ fn rename(from: &Path, to: &Path, overwrite: bool) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     std::fs::rename(from, to)
-}
-
-/// Makes the names in the folder of `path` durable; Windows has no such call and needs none.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,12 +6,19 @@ use std::path::Path;
 
 /// Opens `path` for reading; a FIFO or a device is opened without waiting. The caller checks what it got.
 pub(super) fn open_any(path: &Path) -> io::Result<File> {
-    open_with(path, Access::Read)
+    open_with(path, Access::Read, false)
 }
 
-/// The same for reading and writing.
+/// The same for reading and writing. A block device is claimed, so that one that is mounted, or in use by the system in
+/// another way, is [busy](io::ErrorKind::ResourceBusy), and stays unmounted as long as it is open.
 pub(super) fn open_any_writable(path: &Path) -> io::Result<File> {
-    open_with(path, Access::Write)
+    let claim = path.metadata().is_ok_and(|there| is_block_device(&there.file_type()));
+    let file = open_with(path, Access::Write, claim)?;
+    if !claim && is_block_device(&file.metadata()?.file_type()) {
+        // It has just taken the place of what was there, and is not claimed.
+        return Err(io::ErrorKind::ResourceBusy.into());
+    }
+    Ok(file)
 }
 
 /// What a file is opened for.
@@ -22,15 +29,21 @@ pub(super) enum Access {
     Write,
 }
 
-fn open_with(path: &Path, access: Access) -> io::Result<File> {
+fn open_with(path: &Path, access: Access, claim: bool) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(access == Access::Write);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
         use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
+        let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        // open(2) of Linux: without O_CREAT it is defined for block devices alone. Other systems have mounted ones busy
+        // without being asked.
+        flags.set(OFlags::EXCL, claim && cfg!(target_os = "linux"));
+        options.custom_flags(flags.bits() as i32);
     }
+    #[cfg(not(unix))]
+    let _ = claim;
     options.open(path)
 }
 
@@ -87,7 +100,12 @@ mod system {
 
     const FILE: OFlags =
         OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
-    const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    /// A folder that is only passed through need not be readable.
+    #[cfg(target_os = "linux")]
+    const PASS: OFlags = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    const PASS: OFlags = OFlags::RDONLY;
+    const FOLDER: OFlags = PASS.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
     fn flags(access: Access) -> OFlags {
         FILE | match access {
@@ -142,6 +160,40 @@ mod system {
             assert!(walk(root(), &["sub", "link"], Access::Read).is_err());
             assert!(walk(root(), &["folder-link", "plain"], Access::Read).is_err());
         }
+
+        /// The folder, and those on the way, may be ones that one can pass through and not list.
+        #[cfg(target_os = "linux")]
+        #[test]
+        fn walking_lists_no_folder() {
+            use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+            use std::fs::Permissions;
+            use std::os::unix::fs::PermissionsExt;
+            let dir = tempfile::tempdir().expect("a folder");
+            let path = dir.path().to_owned();
+            let mode = |mode| {
+                for folder in [path.join("sub"), path.clone()] {
+                    std::fs::set_permissions(folder, Permissions::from_mode(mode)).expect("is ours");
+                }
+            };
+            std::fs::create_dir(path.join("sub")).expect("a folder");
+            std::fs::write(path.join("sub/plain"), b"x").expect("a file");
+            mode(0o100);
+            let passed = std::thread::scope(|scope| {
+                let pass = || {
+                    let none = CapabilitySet::empty();
+                    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+                    // Of this thread alone: root could list any folder.
+                    set_capabilities(None, none).expect("is given up");
+                    assert!(std::fs::read_dir(&path).is_err(), "it cannot be listed");
+                    let walked =
+                        walk(openat(CWD, &path, FOLDER, Mode::empty())?, &["sub", "plain"], Access::Read);
+                    walked.and(open_beneath(&path, &["sub", "plain"], Access::Read))
+                };
+                scope.spawn(pass).join().expect("ends")
+            });
+            mode(0o700);
+            assert!(passed.is_ok(), "{passed:?}");
+        }
     }
 }
 
@@ -153,28 +205,46 @@ mod system {
     use std::path::Path;
 
     const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
     const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x0000_0400;
+    const FILE_READ_ATTRIBUTES: u32 = 0x0080;
+    const FILE_TRAVERSE: u32 = 0x0020;
+    const FILE_SHARE_READ_AND_WRITE: u32 = 0x0003;
 
     use super::Access;
 
+    /// Goes down by paths, each folder of which is held: one that is open and whose deletion is not shared is neither
+    /// renamed nor replaced.
     pub(super) fn open_beneath(dir: &Path, components: &[&str], access: Access) -> io::Result<File> {
         let Some((last, folders)) = components.split_last() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let escape = || io::Error::new(io::ErrorKind::InvalidInput, "a reparse point");
+        // The folder is the caller's own choice: a link to it is followed.
+        let mut held = vec![hold(dir, 0)?];
         let mut path = dir.to_path_buf();
         for name in folders {
             path.push(name);
-            if path.symlink_metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
-                return Err(escape());
-            }
+            held.push(no_link(hold(&path, FILE_FLAG_OPEN_REPARSE_POINT)?)?);
         }
         path.push(last);
         let write = access == Access::Write;
-        let file =
-            File::options().read(true).write(write).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+        no_link(
+            File::options().read(true).write(write).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?,
+        )
+    }
+
+    fn hold(folder: &Path, flags: u32) -> io::Result<File> {
+        // Without the right to traverse, a handle does not count among those that share.
+        File::options()
+            .access_mode(FILE_READ_ATTRIBUTES | FILE_TRAVERSE)
+            .share_mode(FILE_SHARE_READ_AND_WRITE)
+            .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | flags)
+            .open(folder)
+    }
+
+    fn no_link(file: File) -> io::Result<File> {
         if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
-            return Err(escape());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a reparse point"));
         }
         Ok(file)
     }

@@ -36,7 +36,11 @@ impl WritableFile {
 
     /// Opens the plain file or block device at `path` for writing, and locks it against other writers that ask.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let failed = |e| Error::io("open for writing", path.display().to_string(), e);
+        let name = || path.display().to_string();
+        let failed = |e: io::Error| match e.kind() {
+            io::ErrorKind::ResourceBusy => Error::Busy { device: name() },
+            _ => Error::io("open for writing", name(), e),
+        };
         Self::lock(FileStorage::open_writable(path).map_err(failed)?, path)
     }
 

@@ -6,6 +6,8 @@ mod chains;
 mod changing;
 mod delta;
 #[cfg(target_os = "linux")]
+mod devices;
+#[cfg(target_os = "linux")]
 mod handles;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -202,3 +202,29 @@ fn what_is_in_memory_is_bounded_by_the_threads() {
         assert!(most <= (threads as u64 + 1) * MIB, "{threads} threads: {most} bytes");
     }
 }
+
+/// A storage hands the system what it was told to at a time, and no less.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_is_written_in_pieces_of_the_size_chosen() {
+    use diskport::storage::FileStorage;
+    // proc(5): `syscw` counts the calls that write.
+    let calls = || -> u64 {
+        let io = std::fs::read_to_string("/proc/thread-self/io").expect("is told");
+        let count = io.lines().find_map(|line| line.strip_prefix("syscw: ")).expect("a count");
+        count.parse().expect("a number")
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = noise(1 << 20, 7);
+    for (index, (size, expected)) in
+        [(None, 16), (Some(1 << 20), 1), (Some(usize::MAX), 1), (Some(300_000), 4)].into_iter().enumerate()
+    {
+        let path = folder.path().join(index.to_string());
+        let file = FileStorage::create_new(&path).expect("a file");
+        let file = size.into_iter().fold(file, FileStorage::write_size);
+        let before = calls();
+        file.write_all_at(&data, 512).expect("writes");
+        assert_eq!(calls() - before, expected, "{size:?}");
+        assert!(std::fs::read(&path).expect("reads")[512..] == data);
+    }
+}
