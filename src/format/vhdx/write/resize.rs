@@ -170,9 +170,8 @@ impl State {
         let mut bytes = vec![0; PIECE as usize];
         let mut at = from.start;
         while at < end {
-            match self.view.next_data(at) {
-                Ok(data) => at = at.max(data.start),
-                Err(_) => {}
+            if let Ok(data) = self.view.next_data(at) {
+                at = at.max(data.start);
             }
             let piece = &mut bytes[..end.saturating_sub(at).min(PIECE) as usize];
             self.view.read_exact_at(piece, at)?;
