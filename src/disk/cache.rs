@@ -20,6 +20,13 @@ impl ChunkCache {
     pub(crate) fn get(&self, number: u64, load: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<Vec<u8>>> {
         self.get_at(number, number, load)
     }
+
+    /// Keeps `bytes` as the chunk of this number: the file has them, or will have.
+    pub(crate) fn put(&self, number: u64, bytes: Vec<u8>) {
+        let slot = &self.slots[(number % self.slots.len() as u64) as usize];
+        *slot.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Chunk { key: number, bytes: bytes.into() });
+    }
 }
 
 impl<K: Copy + Eq> ChunkCache<K> {

@@ -37,9 +37,24 @@ pub struct WritableDisk {
     disk: Disk,
     top: Arc<dyn WriteLayer>,
     reopen: Reopen,
+    /// Held by whoever changes the image: together by writes of whole units, alone by all else. It is taken before
+    /// `state`, so that nobody who waits for a change to end stands before those who only read.
+    changes: RwLock<()>,
+    /// Held together by all, but alone by what gives space back that a reader may have its eyes on.
     state: RwLock<State>,
     /// Whether anything was written.
     changed: AtomicBool,
+    /// Whether a change ended in a panic: how far it came is unknown.
+    broken: AtomicBool,
+}
+
+/// A change that has not returned yet.
+struct Unfinished<'a>(&'a AtomicBool);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Opens the image again, after it was closed.
@@ -72,7 +87,9 @@ impl WritableDisk {
         reopen: impl Fn() -> Result<Self> + Send + Sync + 'static,
     ) -> Self {
         let (disk, reopen) = (disk.with_top(top.clone()), Arc::new(reopen));
-        Self { disk, top, reopen, state: RwLock::new(State::Open), changed: AtomicBool::new(false) }
+        let (changes, state) = (RwLock::new(()), RwLock::new(State::Open));
+        let (changed, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { disk, top, reopen, changes, state, changed, broken }
     }
 
     /// The virtual size in bytes.
@@ -111,7 +128,7 @@ impl WritableDisk {
     /// # Errors
     ///
     /// [`Error::OutOfRange`] beyond the disk's end; [`Error::Io`]: then any part of the data may have been written, and the
-    /// image is whole. [`Error::Poisoned`] after a failed flush.
+    /// image is whole. [`Error::Poisoned`] after a failed flush, or when a write panicked.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         let range = self.change(offset, data.len() as u64)?;
         if data.is_empty() {
@@ -119,21 +136,25 @@ impl WritableDisk {
         }
         let unit = self.top.granularity();
         if range.start.is_multiple_of(unit) && range.end.is_multiple_of(unit) {
+            let _changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
             let _state = self.shared()?;
-            return self.top.write(data, offset);
+            return self.attempt(|top| top.write(data, offset));
         }
         // Two writers of parts of one sector must not undo each other.
-        let _state = self.alone()?;
+        let (_changes, _state) = self.one_by_one()?;
         let whole = range.start / unit * unit..range.end.next_multiple_of(unit);
         let mut bytes = vec![0; (whole.end - whole.start) as usize];
-        let (first, last) = (whole.start..whole.start + unit, whole.end - unit..whole.end);
-        for edge in [first, last] {
-            let at = (edge.start - whole.start) as usize;
-            self.disk.read_at(&mut bytes[at..at + unit as usize], edge.start)?;
+        let (first, last) = (whole.start, whole.end - unit);
+        let is_cut = |unit_start| unit_start < range.start || unit_start + unit > range.end;
+        for edge in [Some(first), Some(last).filter(|&last| last > first)].into_iter().flatten() {
+            if is_cut(edge) {
+                let at = (edge - first) as usize;
+                self.disk.read_at(&mut bytes[at..at + unit as usize], edge)?;
+            }
         }
-        let at = (range.start - whole.start) as usize;
+        let at = (range.start - first) as usize;
         bytes[at..at + data.len()].copy_from_slice(data);
-        self.top.write(&bytes, whole.start)
+        self.attempt(|top| top.write(&bytes, first))
     }
 
     /// Makes `len` bytes from `offset` on read as zeros, giving space back where the format can.
@@ -150,8 +171,8 @@ impl WritableDisk {
         }
         self.write_at(&vec![0; (inner.start - range.start) as usize], range.start)?;
         self.write_at(&vec![0; (range.end - inner.end) as usize], inner.end)?;
-        let _state = self.alone()?;
-        self.top.write_zeroes(inner.start, inner.end - inner.start)
+        let _alone = self.alone()?;
+        self.attempt(|top| top.write_zeroes(inner.start, inner.end - inner.start))
     }
 
     /// Says that `len` bytes from `offset` on are no longer needed. Space is given back where the format can; each
@@ -164,18 +185,25 @@ impl WritableDisk {
         let range = self.change(offset, len)?;
         let unit = self.top.granularity();
         let inner = range.start.next_multiple_of(unit)..range.end / unit * unit;
-        let _state = self.alone()?;
-        if inner.start >= inner.end { Ok(()) } else { self.top.discard(inner.start, inner.end - inner.start) }
+        let _alone = self.alone()?;
+        if inner.start >= inner.end {
+            return Ok(());
+        }
+        self.attempt(|top| top.discard(inner.start, inner.end - inner.start))
     }
 
-    /// Returns when everything written before is durable.
+    /// Returns when everything written before is durable. Who reads need not wait for it.
     ///
     /// # Errors
     ///
     /// [`Error::Io`]: then nothing is known of what is durable, and every later call fails with [`Error::Poisoned`].
     pub fn flush(&self) -> Result<()> {
-        let mut state = self.alone()?;
-        self.top.flush().inspect_err(|_| *state = State::Poisoned)
+        let (_changes, state) = self.one_by_one()?;
+        let flushed = self.attempt(|top| top.flush());
+        drop(state);
+        flushed.inspect_err(|_| {
+            *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Poisoned;
+        })
     }
 
     /// Makes everything durable and closes the image properly.
@@ -240,7 +268,7 @@ impl WritableDisk {
 
     /// Does what ends the use of the image, and closes it.
     pub(crate) fn finish(&self, last: impl FnOnce(&dyn WriteLayer) -> Result<()>) -> Result<()> {
-        let mut state = self.alone()?;
+        let (_changes, mut state) = self.alone()?;
         *state = State::Poisoned;
         self.top.flush()?;
         let done = last(&*self.top);
@@ -260,7 +288,7 @@ impl WritableDisk {
 
     /// Hands every stored block of zeros of the top layer to [`WriteLayer::write_zeroes`].
     fn release_zeros(&self) -> Result<()> {
-        let _state = self.alone()?;
+        let _alone = self.alone()?;
         let block_size = self.top.info().block_size;
         let unit = block_size.unwrap_or(PIECE);
         let extents: Box<dyn Iterator<Item = Result<Extent>>> = match block_size {
@@ -278,7 +306,7 @@ impl WritableDisk {
             while at < extent.start + extent.len {
                 let end = (at + unit).min(self.size());
                 if self.first_nonzero(at..end)?.is_none() {
-                    self.top.write_zeroes(at, end - at)?;
+                    self.attempt(|top| top.write_zeroes(at, end - at))?;
                 }
                 at = end;
             }
@@ -313,20 +341,35 @@ impl WritableDisk {
         end.map(|end| offset..end).ok_or(Error::OutOfRange { offset, len, size })
     }
 
+    /// Does something to the image. A panic in it is the end of all changes.
+    fn attempt(&self, change: impl FnOnce(&dyn WriteLayer) -> Result<()>) -> Result<()> {
+        let unfinished = Unfinished(&self.broken);
+        let done = change(&*self.top);
+        std::mem::forget(unfinished);
+        done
+    }
+
     fn shared(&self) -> Result<RwLockReadGuard<'_, State>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         self.usable(*state).map(|()| state)
     }
 
-    fn alone(&self) -> Result<RwLockWriteGuard<'_, State>> {
+    /// For a change that no other one may run beside, though readers may.
+    fn one_by_one(&self) -> Result<(RwLockWriteGuard<'_, ()>, RwLockReadGuard<'_, State>)> {
+        let changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        Ok((changes, self.shared()?))
+    }
+
+    fn alone(&self) -> Result<(RwLockWriteGuard<'_, ()>, RwLockWriteGuard<'_, State>)> {
+        let changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        self.usable(*state).map(|()| state)
+        self.usable(*state).map(|()| (changes, state))
     }
 
     fn usable(&self, state: State) -> Result<()> {
         match state {
-            State::Open => Ok(()),
-            State::Poisoned | State::Closed => Err(Error::Poisoned { file: self.name() }),
+            State::Open if !self.broken.load(Ordering::Acquire) => Ok(()),
+            _ => Err(Error::Poisoned { file: self.name() }),
         }
     }
 
@@ -337,7 +380,9 @@ impl WritableDisk {
 
 impl Drop for WritableDisk {
     fn drop(&mut self) {
-        if *self.state.get_mut().unwrap_or_else(PoisonError::into_inner) == State::Open {
+        let state = *self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // After a panic in a change, the image is not said to be closed properly: nobody knows what it holds.
+        if self.usable(state).is_ok() {
             // Nobody is left to tell; who wants to know calls `close`.
             let _ = self.top.close();
         }

@@ -7,8 +7,10 @@ use crate::error::Result;
 ///
 /// It is a [`Layer`] too: its map always shows what was written. The callers see to it that
 /// - ranges lie within the disk and consist of whole units of [`granularity`](Self::granularity),
-/// - [`write`](Self::write) may run many times at once, and beside `map`; everything else runs alone, so that no reader holds a
-///   mapping of space that is given back meanwhile.
+/// - [`write`](Self::write) may run many times at once,
+/// - it and [`flush`](Self::flush), which runs beside no other change, may run beside `map`, which waits for no sync
+///   and for no other write,
+/// - everything else runs alone, so that no reader holds a mapping of space that is given back meanwhile.
 ///
 /// After every storage write a cut may come: each method orders its writes so that what was flushed before is
 /// there afterwards, and what was not is old or new, sector by sector; nothing of a parent ever shows or vanishes.

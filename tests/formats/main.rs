@@ -1,6 +1,7 @@
 //! Reading, format by format: images laid out by reference writers of our own (`builder.rs`), read back against a
 //! plain model (`model.rs`), and hostile ones that must be refused by name (`hostile.rs`).
 
+mod beside;
 #[path = "../common/mod.rs"]
 mod common;
 mod salvage;

@@ -19,16 +19,22 @@ const PENDING: u64 = 1 << 20;
 /// Bytes that the file is extended by at most beyond what is asked for: each extension takes a sync.
 const AHEAD: u64 = 64 << 20;
 
-/// The changes that the file's tables do not show yet. Data are written at once; what leads to them waits here until
-/// they are durable.
-pub(super) struct Pending {
-    pub(super) footers: FooterPair,
-    /// Where fresh space begins: it reads as zeros, but for a footer that lay there, which a new block's bitmap covers.
-    pub(super) end: u64,
+/// What the file's tables do not show yet: all that one who reads must know of what is pending.
+#[derive(Default)]
+pub(super) struct Tables {
     /// BAT entries.
     entries: BTreeMap<u64, u32>,
     /// Sector bitmaps, of new blocks and of others.
     bitmaps: BTreeMap<u64, Vec<u8>>,
+}
+
+/// The changes that the file's tables do not show yet. Data are written at once; what leads to them waits here, and in
+/// [`Tables`], until they are durable. Whoever changes or publishes anything holds it, syncs included; who only reads
+/// does not wait for it.
+pub(super) struct Pending {
+    pub(super) footers: FooterPair,
+    /// Where fresh space begins: it reads as zeros, but for a footer that lay there, which a new block's bitmap covers.
+    pub(super) end: u64,
     /// Places that blocks have left, which the BAT in the file still names.
     left: Vec<u64>,
     /// Places that nothing names.
@@ -43,14 +49,14 @@ impl Pending {
             // A whole number of sectors, as all that is added to it.
             end: footers.at,
             footers,
-            entries: BTreeMap::new(),
-            bitmaps: BTreeMap::new(),
             left: Vec::new(),
             free: Vec::new(),
             placed: 0,
         }
     }
+}
 
+impl Tables {
     /// The bitmap of a block, if it has changed.
     pub(super) fn bitmap(&self, index: u64) -> Option<&[u8]> {
         self.bitmaps.get(&index).map(Vec::as_slice)
@@ -61,25 +67,17 @@ impl Pending {
         self.entries.insert(index, (place / SECTOR) as u32);
         self.bitmaps.insert(index, bitmap);
     }
-
-    /// Notes that block `index` is not in the file any more; its place, if it is known to be a whole one, is
-    /// used again when that is durable.
-    pub(super) fn remove(&mut self, index: u64, place: Option<u64>) {
-        self.entries.insert(index, UNUSED);
-        self.bitmaps.remove(&index);
-        self.left.extend(place);
-    }
 }
 
 impl Writer {
     /// Where block `index` begins in the file; `None` when it is not there.
     pub(super) fn place(
         &self,
-        pending: &Pending,
+        tables: &Tables,
         cursor: &mut TableCursor<'_, u32>,
         index: u64,
     ) -> Result<Option<u64>> {
-        match pending.entries.get(&index) {
+        match tables.entries.get(&index) {
             Some(&entry) => Ok(bat::place(entry)),
             None => cursor.get(index).map(bat::place),
         }
@@ -100,9 +98,20 @@ impl Writer {
         // "All sectors within a block whose bits are zero must contain 512 bytes of zero on disk": readers of dynamic
         // disks differ in whether they look at the bits, so that all are set.
         let fill = if self.is_child() { 0 } else { 0xFF };
-        pending.put(index, place, vec![fill; bat.bitmap_size as usize]);
+        self.change_tables().put(index, place, vec![fill; bat.bitmap_size as usize]);
         self.bound(pending)?;
         Ok(place)
+    }
+
+    /// Notes that block `index` is not in the file any more; its place, if it is known to be a whole one, is
+    /// used again when that is durable.
+    pub(super) fn remove(&self, pending: &mut Pending, index: u64, place: Option<u64>) -> Result<()> {
+        let mut tables = self.change_tables();
+        tables.entries.insert(index, UNUSED);
+        tables.bitmaps.remove(&index);
+        drop(tables);
+        pending.left.extend(place);
+        self.bound(pending)
     }
 
     /// A place at the file's end. The footer has made room for it before.
@@ -134,49 +143,57 @@ impl Writer {
         place: u64,
         sectors: Range<u64>,
     ) -> Result<()> {
-        let bits = match pending.bitmaps.entry(index) {
+        let mut tables = self.change_tables();
+        let bits = match tables.bitmaps.entry(index) {
             Entry::Occupied(bits) => bits.into_mut(),
             Entry::Vacant(empty) => empty.insert(self.dynamic.bitmap(index, place)?.to_vec()),
         };
         for sector in sectors {
             bits[(sector / 8) as usize] |= 0x80 >> (sector % 8);
         }
+        drop(tables);
         self.bound(pending)
     }
 
     /// Publishes when much is pending.
     pub(super) fn bound(&self, pending: &mut Pending) -> Result<()> {
-        let bitmaps = pending.bitmaps.len() as u64 * self.dynamic.bat.bitmap_size;
-        let places = pending.entries.len() + pending.left.len();
+        let tables = self.tables();
+        let bitmaps = tables.bitmaps.len() as u64 * self.dynamic.bat.bitmap_size;
+        let places = tables.entries.len() + pending.left.len();
+        drop(tables);
         if bitmaps + 64 * places as u64 > PENDING { self.publish(pending) } else { Ok(()) }
     }
 
     /// Makes everything durable: first the data, and the bitmaps that nothing leads to yet; then what leads to them.
     pub(super) fn publish(&self, pending: &mut Pending) -> Result<()> {
-        for (index, bits) in &pending.bitmaps {
-            if let Some(place) = pending.entries.get(index).copied().and_then(bat::place) {
+        // Nobody changes them meanwhile, which takes `pending`; those who read find what they will find in the file.
+        let tables = self.tables();
+        for (index, bits) in &tables.bitmaps {
+            if let Some(place) = tables.entries.get(index).copied().and_then(bat::place) {
                 self.file.write_all_at(bits, place)?;
             }
         }
         self.file.sync()?;
-        if pending.entries.is_empty() && pending.bitmaps.is_empty() {
+        if tables.entries.is_empty() && tables.bitmaps.is_empty() {
             return Ok(());
         }
         pending.footers.restore()?;
         let mut cursor = self.dynamic.cursor();
-        for (&index, bits) in &pending.bitmaps {
-            if !pending.entries.contains_key(&index)
+        for (&index, bits) in &tables.bitmaps {
+            if !tables.entries.contains_key(&index)
                 && let Some(place) = bat::place(cursor.get(index)?)
             {
                 self.file.write_all_at(bits, place)?;
             }
         }
-        self.write_entries(&pending.entries)?;
+        self.write_entries(&tables.entries)?;
         self.file.sync()?;
-        pending.bitmaps.keys().for_each(|&index| self.dynamic.bitmaps.forget(index));
-        pending.entries.keys().for_each(|&index| self.dynamic.bat.forget(index));
-        pending.bitmaps.clear();
-        pending.entries.clear();
+        drop(tables);
+        let mut tables = self.change_tables();
+        tables.bitmaps.keys().for_each(|&index| self.dynamic.bitmaps.forget(index));
+        tables.entries.keys().for_each(|&index| self.dynamic.bat.forget(index));
+        tables.bitmaps.clear();
+        tables.entries.clear();
         let left = std::mem::take(&mut pending.left);
         pending.free.extend(left);
         Ok(())

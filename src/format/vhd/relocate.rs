@@ -44,7 +44,7 @@ impl Writer {
             pending.footers.make_room(range.end)?;
             pending.end = range.end;
         }
-        for (index, from) in self.blocks_in(pending, &range)? {
+        for (index, from) in self.blocks_in(&range)? {
             let to = self.fresh(pending)?;
             self.move_block(pending, index, from, to)?;
         }
@@ -52,12 +52,12 @@ impl Writer {
     }
 
     /// The blocks that take any of `range`, with their places.
-    pub(super) fn blocks_in(&self, pending: &Pending, range: &Range<u64>) -> Result<Vec<(u64, u64)>> {
+    pub(super) fn blocks_in(&self, range: &Range<u64>) -> Result<Vec<(u64, u64)>> {
         let bat = &self.dynamic.bat;
-        let mut cursor = self.dynamic.cursor();
+        let (tables, mut cursor) = (self.tables(), self.dynamic.cursor());
         let mut found = Vec::new();
         for index in 0..bat.blocks() {
-            let Some(place) = self.place(pending, &mut cursor, index)? else { continue };
+            let Some(place) = self.place(&tables, &mut cursor, index)? else { continue };
             if place < range.end && range.start < bat.extent(index, place).end {
                 found.push((index, place));
             }
@@ -79,7 +79,7 @@ impl Writer {
                 false => self.file.write_all_at(piece, to + at)?,
             }
         }
-        pending.put(index, to, bits);
+        self.change_tables().put(index, to, bits);
         self.bound(pending)
     }
 
@@ -90,13 +90,14 @@ impl Writer {
         let mut space = self.structures(pending);
         // Eight bytes a block: 32 MiB for the largest disk in the smallest blocks in use.
         let mut blocks = Vec::new();
-        let mut cursor = self.dynamic.cursor();
+        let (tables, mut cursor) = (self.tables(), self.dynamic.cursor());
         for index in 0..bat.blocks() {
-            if let Some(place) = self.place(pending, &mut cursor, index)? {
+            if let Some(place) = self.place(&tables, &mut cursor, index)? {
                 let _ = space.take(bat.extent(index, place));
                 blocks.push(((place / SECTOR) as u32, index as u32));
             }
         }
+        drop(tables);
         blocks.sort_unstable();
         let mut gaps = space.gaps().flat_map(|gap| self.places_in(gap));
         while let (Some((sector, index)), Some(to)) = (blocks.pop(), gaps.next()) {
@@ -124,11 +125,11 @@ impl Writer {
     /// FooterPair the file after the last thing in use, where the disk has `blocks` blocks.
     pub(super) fn cut(&self, pending: &mut Pending, blocks: u64) -> Result<()> {
         let bat = &self.dynamic.bat;
-        let mut cursor = self.dynamic.cursor();
+        let (tables, mut cursor) = (self.tables(), self.dynamic.cursor());
         let mut end = self.structures(pending).end();
         for index in 0..blocks {
             // The last block whole too, where the file has room for it: others read it so.
-            let place = self.place(pending, &mut cursor, index)?;
+            let place = self.place(&tables, &mut cursor, index)?;
             end = end.max(place.map_or(0, |place| place + bat.bitmap_size + bat.block_size));
         }
         pending.end = end.next_multiple_of(SECTOR).min(pending.end);

@@ -61,7 +61,8 @@ impl Writer {
     fn zero_tail(&self, pending: &mut Pending) -> Result<()> {
         let bat = &self.dynamic.bat;
         let last = bat.blocks() - 1;
-        let Some(place) = self.place(pending, &mut self.dynamic.cursor(), last)? else { return Ok(()) };
+        let place = self.place(&self.tables(), &mut self.dynamic.cursor(), last)?;
+        let Some(place) = place else { return Ok(()) };
         let data = place + bat.bitmap_size;
         let tail = data + bat.used(last)..data + bat.block_size;
         if tail.is_empty() {
@@ -70,7 +71,7 @@ impl Writer {
         // Where the block was cut with the disk, its tail may be another's, or the file's end.
         let own = tail.end <= pending.end
             && self.structures(pending).take(tail.clone()).is_ok()
-            && self.blocks_in(pending, &tail)?.is_empty();
+            && self.blocks_in(&tail)?.is_empty();
         if own {
             self.file.zero(tail)?;
         } else {

@@ -1,13 +1,13 @@
 //! Writing dynamic and differencing disks in place.
 
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::dynamic::Dynamic;
 use super::footer_pair::FooterPair;
 use super::header::Header;
 use super::layout::SECTOR;
-use super::pending::Pending;
+use super::pending::{Pending, Tables};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
 use crate::error::Result;
@@ -22,7 +22,10 @@ pub(super) struct Writer {
     pub(super) file: WritableFile,
     pub(super) dynamic: Dynamic,
     pub(super) header: Header,
-    pending: RwLock<Pending>,
+    /// Held by one who changes something, and before `tables`.
+    pending: Mutex<Pending>,
+    /// Locked for writing only while they change in memory.
+    tables: RwLock<Tables>,
 }
 
 /// What is written.
@@ -34,7 +37,8 @@ enum Content<'a> {
 
 impl Writer {
     pub(super) fn new(file: WritableFile, dynamic: Dynamic, header: Header, footers: FooterPair) -> Self {
-        Self { file, dynamic, header, pending: RwLock::new(Pending::new(footers)) }
+        let (pending, tables) = (Mutex::new(Pending::new(footers)), RwLock::default());
+        Self { file, dynamic, header, pending, tables }
     }
 
     /// Whether sectors that are not here are a parent's.
@@ -42,12 +46,16 @@ impl Writer {
         self.dynamic.clear == MappingKind::Absent
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Pending> {
-        self.pending.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn change(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn change(&self) -> RwLockWriteGuard<'_, Pending> {
-        self.pending.write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change_tables(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The parts of a range of the disk: the block, and the bytes of it.
@@ -62,13 +70,13 @@ impl Writer {
     /// Writes to the bytes `part` of block `index`.
     fn write_part(&self, index: u64, part: Range<u64>, content: Content<'_>) -> Result<()> {
         let sectors = part.start / SECTOR..part.end.div_ceil(SECTOR);
-        let found = self.find(&self.read(), index, &sectors)?;
+        let found = self.find(index, &sectors)?;
         let (place, set) = match found {
             Some(found) => found,
             None => {
                 let mut pending = self.change();
                 // Another thread may have been faster.
-                match self.find(&pending, index, &sectors)? {
+                match self.find(index, &sectors)? {
                     Some(found) => found,
                     None => (self.allocate(&mut pending, index)?, !self.is_child()),
                 }
@@ -79,11 +87,12 @@ impl Writer {
     }
 
     /// Where block `index` begins, and whether the bits of all these sectors are set.
-    fn find(&self, pending: &Pending, index: u64, sectors: &Range<u64>) -> Result<Option<(u64, bool)>> {
-        let Some(place) = self.place(pending, &mut self.dynamic.cursor(), index)? else { return Ok(None) };
+    fn find(&self, index: u64, sectors: &Range<u64>) -> Result<Option<(u64, bool)>> {
+        let tables = self.tables();
+        let Some(place) = self.place(&tables, &mut self.dynamic.cursor(), index)? else { return Ok(None) };
         let run =
             |bits: &[u8]| bitmap::run(bits, BitOrder::MsbFirst, sectors.start as usize, sectors.end as usize);
-        let (set, len) = match pending.bitmap(index) {
+        let (set, len) = match tables.bitmap(index) {
             Some(bits) => run(bits),
             None => run(&self.dynamic.bitmap(index, place)?),
         };
@@ -111,14 +120,14 @@ impl Layer for Writer {
 
     fn map(&self, offset: u64, limit: u64) -> Result<Mapping> {
         let dynamic = &self.dynamic;
-        let pending = self.read();
+        let tables = self.tables();
         let mut cursor = dynamic.cursor();
         dynamic.join(offset, limit, |offset, end| {
             let index = offset / dynamic.bat.block_size;
-            let Some(place) = self.place(&pending, &mut cursor, index)? else {
+            let Some(place) = self.place(&tables, &mut cursor, index)? else {
                 return Ok(dynamic.absent(offset, end));
             };
-            Ok(match pending.bitmap(index) {
+            Ok(match tables.bitmap(index) {
                 Some(bits) => dynamic.run_in_block(bits, place, offset, end),
                 None => dynamic.run_in_block(&dynamic.bitmap(index, place)?, place, offset, end),
             })
@@ -149,7 +158,8 @@ impl WriteLayer for Writer {
             }
             let mut pending = self.change();
             let bat = &self.dynamic.bat;
-            let Some(place) = self.place(&pending, &mut self.dynamic.cursor(), index)? else { continue };
+            let place = self.place(&self.tables(), &mut self.dynamic.cursor(), index)?;
+            let Some(place) = place else { continue };
             // XenServer's batmap must not name a block that is not there.
             if part != (0..bat.used(index)) || !bat.batmap.is_empty() {
                 drop(pending);
@@ -158,8 +168,7 @@ impl WriteLayer for Writer {
             }
             // The last block may have been made shorter than the others.
             let whole = bat.used(index) == bat.block_size;
-            pending.remove(index, whole.then_some(place));
-            self.bound(&mut pending)?;
+            self.remove(&mut pending, index, whole.then_some(place))?;
         }
         Ok(())
     }

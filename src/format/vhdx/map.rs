@@ -131,11 +131,7 @@ impl Bat {
         let mut all = None;
         while at < end {
             let number = at / 8 / PIECE;
-            let piece: Arc<Vec<u8>> = self.bitmaps.get(place / PIECE + number, || {
-                let mut bytes = vec![0; PIECE as usize];
-                file.read_exact_at(&mut bytes, place + number * PIECE)?;
-                Ok(bytes)
-            })?;
+            let piece = self.bitmap_piece(file, place + number * PIECE)?;
             let base = number * PIECE * 8;
             let piece_end = end.min(base + PIECE * 8);
             let (set, count) =
@@ -151,6 +147,15 @@ impl Bat {
         // The first sector may be cut by the offset, the last by the length.
         let run = ((at - first) << self.sector_shift) - in_sector;
         Ok((all.unwrap_or(false), run.min(len)))
+    }
+
+    /// A piece of a sector bitmap, which lies at `at`.
+    pub(super) fn bitmap_piece(&self, file: &ImageFile, at: u64) -> Result<Arc<Vec<u8>>> {
+        self.bitmaps.get(at / PIECE, || {
+            let mut bytes = vec![0; PIECE as usize];
+            file.read_exact_at(&mut bytes, at)?;
+            Ok(bytes)
+        })
     }
 }
 

@@ -102,7 +102,9 @@ impl Journal {
                 std::collections::btree_map::Entry::Occupied(sector) => sector.into_mut(),
                 std::collections::btree_map::Entry::Vacant(place) => {
                     let mut sector = Box::new([0; SECTOR as usize]);
-                    self.file.read_exact_at(&mut *sector, at)?;
+                    if now.len() < sector.len() {
+                        self.file.read_exact_at(&mut *sector, at)?;
+                    }
                     place.insert(sector)
                 }
             };
@@ -130,11 +132,11 @@ impl Journal {
         if self.headers.current().log_guid() != guid {
             self.headers.update(&self.file, |header| header.log_guid = guid.to_bytes_le())?;
         }
-        let mut sectors = self.pending.write();
-        for (&offset, sector) in &*sectors {
+        // Until all are there, readers find them where they are found now.
+        for (&offset, sector) in &*self.pending.read() {
             self.file.write_all_at(&**sector, offset)?;
         }
-        sectors.clear();
+        self.pending.write().clear();
         Ok(())
     }
 

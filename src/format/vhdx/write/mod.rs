@@ -14,12 +14,13 @@ mod resize;
 mod state;
 
 use std::ops::Range;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) use open::{open, recover};
 
-use self::journal::Session;
-use self::state::{State, Target};
+use self::journal::{Journal, Session};
+use self::state::{BLOCK_SECTORS, State, Target};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
 use crate::error::{Error, Result};
@@ -33,7 +34,13 @@ struct Writer {
     file: WritableFile,
     /// The blocks stay where they are: a "fixed" disk.
     fixed: bool,
-    /// Locked for writing while the metadata change, never while payload is written.
+    /// Held while the metadata are changed or published: by one at a time, and before `journal` and `state`.
+    change: Mutex<()>,
+    journal: Arc<Mutex<Journal>>,
+    /// Whether payload that is in the file already may be written to: the session has said so.
+    begun: AtomicBool,
+    /// Locked for writing while the metadata change in memory, never while anything is written or made durable: those who read
+    /// wait for neither. But what runs alone keeps it.
     state: RwLock<State>,
 }
 
@@ -72,15 +79,41 @@ impl Writer {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says in the file that its content changes, before it does.
+    fn begin(&self) -> Result<()> {
+        self.journal().begin(Session::DataChanged)?;
+        self.begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sees to it that `sectors` of the metadata can be changed together.
+    fn make_room(&self, sectors: usize) -> Result<()> {
+        let is_full = self.journal().room() < sectors;
+        if is_full { self.publish() } else { Ok(()) }
+    }
+
+    /// Makes everything durable.
+    fn publish(&self) -> Result<()> {
+        self.journal().publish()?;
+        self.lock().give_back();
+        Ok(())
+    }
+
     /// Writes `source` at the virtual `offset`: straight to where it is stored, block by block where it is not.
     fn put(&self, mut offset: u64, mut source: Source<'_>) -> Result<()> {
         while source.len() > 0 {
             let state = self.read();
             let run = state.bat().map(&state.view, offset, source.len())?;
             let stored = match run.kind {
-                MappingKind::Stored { offset, .. } if state.journal.has_begun(Session::DataChanged) => {
-                    Some(offset)
-                }
+                MappingKind::Stored { offset, .. } if self.begun.load(Ordering::Acquire) => Some(offset),
                 _ => None,
             };
             let block_end = state.block_end(offset >> state.bat().block_shift);
@@ -100,14 +133,17 @@ impl Writer {
     /// Writes `source` to `range`, which lies within one block, and makes it visible.
     fn put_in_block(&self, range: Range<u64>, source: Source<'_>) -> Result<()> {
         loop {
+            let change = self.change();
+            self.begin()?;
             let mut state = self.lock();
-            state.journal.begin(Session::DataChanged)?;
             let target = state.target(&range)?;
             let within = range.start & (state.block_size() - 1);
             let block_size = state.block_size();
-            drop(state);
+            drop((state, change));
 
             let written = self.write_target(target, within, source);
+            let _change = self.change();
+            let written = written.and_then(|()| self.make_room(BLOCK_SECTORS));
             let mut state = self.lock();
             let done = written.and_then(|()| state.commit(&range, target));
             if let (Target::Part(room) | Target::Whole(room), Ok(false) | Err(_)) = (target, &done) {
@@ -166,9 +202,10 @@ impl Writer {
                 continue;
             }
             if frees {
-                let mut state = self.lock();
-                state.journal.begin(Session::DataChanged)?;
-                state.set_zero(block)?;
+                let _change = self.change();
+                self.begin()?;
+                self.make_room(1)?;
+                self.lock().set_zero(block)?;
             } else if !whole_blocks {
                 self.put(at, Source::Zeros(piece.end - at))?;
             }
@@ -217,14 +254,15 @@ impl WriteLayer for Writer {
     }
 
     fn flush(&self) -> Result<()> {
-        self.lock().publish()
+        let _change = self.change();
+        self.publish()
     }
 
     fn close(&self) -> Result<()> {
         let mut state = self.lock();
         state.publish()?;
         let end = state.allocation.end();
-        state.journal.close(end)
+        state.journal().close(end)
     }
 
     fn check_size(&self, size: u64) -> Result<()> {
@@ -248,7 +286,8 @@ impl WriteLayer for Writer {
 
     fn set_data_id(&self, id: Identity) {
         if let Identity::Uuid(guid) = id {
-            self.lock().journal.set_data_write_guid(guid);
+            self.journal().set_data_write_guid(guid);
+            self.begun.store(false, Ordering::Release);
         }
     }
 }

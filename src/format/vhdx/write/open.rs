@@ -1,6 +1,7 @@
 //! Opening a VHDX file for writing.
 
-use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::Writer;
 use super::headers::Headers;
@@ -28,9 +29,18 @@ pub(crate) fn open(file: WritableFile, parent_size: Option<u64>) -> Result<Box<d
     let fixed = contents.metadata.leave_blocks_allocated && contents.metadata.parent.is_none();
     let journal = Journal::new(file.clone(), headers, replayed.log?);
     let view = journal.view()?;
-    let state =
-        State { file: file.clone(), journal, view, contents, allocation, freed: Vec::new(), parent_size };
-    Ok(Box::new(Writer { info, files: [image], file, fixed, state: RwLock::new(state) }))
+    let journal = Arc::new(Mutex::new(journal));
+    let state = State {
+        file: file.clone(),
+        journal: journal.clone(),
+        view,
+        contents,
+        allocation,
+        freed: Vec::new(),
+        parent_size,
+    };
+    let (change, state, begun) = (Mutex::new(()), RwLock::new(state), AtomicBool::new(false));
+    Ok(Box::new(Writer { info, files: [image], file, fixed, change, journal, begun, state }))
 }
 
 /// What is in the file, when nothing is wrong that forbids to write to it.

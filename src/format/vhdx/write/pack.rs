@@ -12,7 +12,7 @@ pub(super) fn pack(state: &mut State) -> Result<()> {
     let region = state.contents.regions.bat.clone();
     let len = region.end - region.start;
     if region.end > state.allocation.total() && state.allocation.gap(len) < region.start {
-        state.journal.begin(Session::FileChanged)?;
+        state.journal().begin(Session::FileChanged)?;
         state.move_bat(len)?;
     }
     while pass(state)? {}
@@ -33,7 +33,7 @@ fn pass(state: &mut State) -> Result<bool> {
             if !present || old.end <= end || state.allocation.gap(len) >= old.start {
                 continue;
             }
-            state.journal.begin(Session::FileChanged)?;
+            state.journal().begin(Session::FileChanged)?;
             state.make_room(1)?;
             let room = state.reserve(len)?;
             let done = state

@@ -48,9 +48,9 @@ pub(super) fn set(state: &mut State, parent: &ParentLink<'_>) -> Result<()> {
     };
     entry.offset = (gap.start as u32).into();
     entry.length = (needed as u32).into();
-    state.journal.begin(Session::FileChanged)?;
+    state.journal().begin(Session::FileChanged)?;
     state.make_room((needed / SECTOR + 4) as usize)?;
-    state.journal.patch(region.start + gap.start, &locator)?;
-    state.journal.patch(at, entry.as_bytes())?;
+    state.journal().patch(region.start + gap.start, &locator)?;
+    state.journal().patch(at, entry.as_bytes())?;
     state.publish()
 }

@@ -29,7 +29,7 @@ impl Writer {
         if size == old {
             return Ok(());
         }
-        state.journal.begin(Session::DataChanged)?;
+        state.journal().begin(Session::DataChanged)?;
         state.publish()?;
         if size < old {
             state.record_size(size)?;
@@ -65,7 +65,7 @@ impl Writer {
 impl State {
     fn record_size(&mut self, size: u64) -> Result<()> {
         self.make_room(1)?;
-        self.journal.patch(self.contents.metadata.size_at, &size.to_le_bytes())
+        self.journal().patch(self.contents.metadata.size_at, &size.to_le_bytes())
     }
 
     /// Takes the blocks beyond `size`, which was recorded, out of the BAT.
@@ -135,7 +135,7 @@ impl State {
             if !is_zero(&bytes) {
                 bytes.fill(0);
                 self.make_room(1)?;
-                self.journal.patch(at, &bytes)?;
+                self.journal().patch(at, &bytes)?;
             }
             at = end;
         }
@@ -151,7 +151,7 @@ impl State {
         let table = moved.and_then(|()| region::moved(&self.view, &self.contents.regions, region::BAT, &new));
         let table = table.inspect_err(|_| self.release(room, len))?;
         for offset in region::OFFSETS {
-            self.journal.patch(offset, &table)?;
+            self.journal().patch(offset, &table)?;
         }
         self.publish()?;
         let log = self.contents.regions.log.clone();

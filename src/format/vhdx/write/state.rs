@@ -1,6 +1,7 @@
 //! The tables of a file that is being written: BAT, sector bitmaps, and which parts of the file are taken.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::super::allocation::{Allocation, MAX_FILE};
 use super::super::bat::{Bat, PARTIALLY_PRESENT, PRESENT, PayloadState, ZERO};
@@ -14,12 +15,13 @@ use crate::leaves::MIB;
 use crate::storage::{ImageFile, WritableFile};
 
 /// Sectors of the metadata that a change of one block can touch: the bits of a block of 256 MiB, and two entries of the BAT.
-const BLOCK_SECTORS: usize = 16 + 2;
+pub(super) const BLOCK_SECTORS: usize = 16 + 2;
 
 /// All that changes with the metadata.
 pub(super) struct State {
     pub(super) file: WritableFile,
-    pub(super) journal: Journal,
+    /// Shared, so that it can be published without keeping anyone from the tables.
+    pub(super) journal: Arc<Mutex<Journal>>,
     /// The file with all changes, for reading tables.
     pub(super) view: ImageFile,
     pub(super) contents: Contents,
@@ -50,6 +52,10 @@ pub(super) enum Target {
 }
 
 impl State {
+    pub(super) fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn bat(&self) -> &Bat {
         &self.contents.bat
     }
@@ -87,7 +93,8 @@ impl State {
 
     fn extend(&mut self, end: u64) -> Result<()> {
         self.file.set_size(end)?;
-        self.view = self.journal.view()?;
+        let view = self.journal().view()?;
+        self.view = view;
         Ok(())
     }
 
@@ -110,8 +117,8 @@ impl State {
     }
 
     /// Makes the data in `target` the content of `range`. Says `false` when another writer was faster in finding room for the block.
+    /// There is room for [`BLOCK_SECTORS`] in the journal.
     pub(super) fn commit(&mut self, range: &Range<u64>, target: Target) -> Result<bool> {
-        self.make_room(BLOCK_SECTORS)?;
         let block = range.start >> self.bat().block_shift;
         let (state, place) = self.payload(block)?;
         match target {
@@ -133,9 +140,8 @@ impl State {
         range.start == block << self.bat().block_shift && range.end == self.block_end(block)
     }
 
-    /// Makes a block read as zeros by its entry alone.
+    /// Makes a block read as zeros by its entry alone. There is room for one sector in the journal.
     pub(super) fn set_zero(&mut self, block: u64) -> Result<()> {
-        self.make_room(1)?;
         let (state, place) = self.payload(block)?;
         self.set_payload(block, ZERO)?;
         if state.is_present() {
@@ -149,7 +155,7 @@ impl State {
     }
 
     pub(super) fn set_entry(&mut self, index: u64, entry: u64) -> Result<()> {
-        self.journal.patch(self.bat().table.entry_offset(index), &entry.to_le_bytes())?;
+        self.journal().patch(self.bat().table.entry_offset(index), &entry.to_le_bytes())?;
         self.bat().table.forget(index);
         Ok(())
     }
@@ -164,9 +170,8 @@ impl State {
         let all = if alone { first..first + (1 << (block_shift - sector_shift)) } else { set.clone() };
         for piece in all.start / (PIECE * 8)..all.end.div_ceil(PIECE * 8) {
             let at = place + piece * PIECE;
-            let mut bytes = [0; PIECE as usize];
-            self.view.read_exact_at(&mut bytes, at)?;
-            let old = bytes;
+            let old = self.bat().bitmap_piece(&self.view, at)?;
+            let mut bytes = old.to_vec();
             let within = |bits: &Range<u64>| {
                 let bit = |bit: u64| bit.saturating_sub(piece * PIECE * 8).min(PIECE * 8) as usize;
                 bit(bits.start)..bit(bits.end)
@@ -175,9 +180,9 @@ impl State {
                 bitmap::fill(&mut bytes, BitOrder::LsbFirst, within(&all), false);
             }
             bitmap::fill(&mut bytes, BitOrder::LsbFirst, within(&set), true);
-            if bytes != old {
-                self.journal.patch(at, &bytes)?;
-                self.bat().bitmaps.forget(at / PIECE);
+            if bytes[..] != old[..] {
+                self.journal().patch(at, &bytes)?;
+                self.bat().bitmaps.put(at / PIECE, bytes);
             }
         }
         Ok(())
@@ -220,13 +225,19 @@ impl State {
 
     /// Sees to it that `sectors` of the metadata can be changed together.
     pub(super) fn make_room(&mut self, sectors: usize) -> Result<()> {
-        if self.journal.room() < sectors { self.publish() } else { Ok(()) }
+        let is_full = self.journal().room() < sectors;
+        if is_full { self.publish() } else { Ok(()) }
     }
 
     /// Makes everything durable.
     pub(super) fn publish(&mut self) -> Result<()> {
-        self.journal.publish()?;
-        self.freed.drain(..).for_each(|range| self.allocation.free(range));
+        self.journal().publish()?;
+        self.give_back();
         Ok(())
+    }
+
+    /// Gives back what was freed by changes that are durable now.
+    pub(super) fn give_back(&mut self) {
+        self.freed.drain(..).for_each(|range| self.allocation.free(range));
     }
 }
