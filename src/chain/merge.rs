@@ -6,7 +6,7 @@ use super::child::Child;
 use super::family::{Sought, folder_of, images_in, refuse_children};
 use super::layers::Layers;
 use super::link::{Way, set_parent};
-use super::pour::{pour_and_close, take_data_id};
+use super::merge_into::{take_data_id, write_and_close};
 use super::removal::Removal;
 use crate::copy::{Copy, OutputFormat};
 use crate::error::{Error, Result};
@@ -147,7 +147,7 @@ impl Merge {
             into.set_size(layers.above.size())?;
             into = begin()?;
         }
-        let data_written = pour_and_close(&layers.above, into, &self.job)?;
+        let data_written = write_and_close(&layers.above, into, &self.job)?;
         let base = open.open_path(base)?;
         layers.check_base(&base)?;
         set_parent(&self.open, layers.top_file()?, layers.top().info().format, &base)?;
@@ -184,7 +184,7 @@ impl Merge {
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
         let into = self.open.over(file, &layers.base)?;
         take_data_id(&into, &layers.above);
-        let data_written = pour_and_close(&layers.above, into, &self.job)?;
+        let data_written = write_and_close(&layers.above, into, &self.job)?;
         output.publish(true)?;
         Ok(Merged { layers: layers.above.chain().len(), data_written, deleted: Vec::new() })
     }

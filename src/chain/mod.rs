@@ -9,12 +9,12 @@ mod family;
 mod layers;
 mod link;
 mod merge;
-mod pour;
+mod merge_into;
 mod rebase;
 mod removal;
 
 pub use child::Child;
 pub use family::{check_no_children, children_of, find_parents};
 pub use merge::{Merge, Merged};
-pub use pour::{merge_into, record_parent};
+pub use merge_into::{merge_into, record_parent};
 pub use rebase::Rebase;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::encode::{Batch, Encoded, Encoder};
-use super::reflink::Share;
+use super::reflink::Reflink;
 use crate::disk::Disk;
 use crate::disk::ahead::Ahead;
 use crate::disk::pipeline::Pipeline;
@@ -65,7 +65,7 @@ pub(super) fn run(disk: &Disk, sink: &mut dyn Sink, run: Run<'_>) -> Result<Coun
     let is_seen = !watchers.is_empty() || recorder.is_some();
     let places = if is_seen { Vec::new() } else { sink.places() };
     let shared = Arc::new(AtomicU64::new(0));
-    let extents = Share::new(disk, disk.extents(range.clone()).skip_holes(), places, shared.clone());
+    let extents = Reflink::new(disk, disk.extents(range.clone()).skip_holes(), places, shared.clone());
     let grain = encoding.grain();
     let size = (BATCH.min(throttle.piece()) / grain * grain).max(grain);
     let mut batches = Batches::new(disk, Plan::over(extents, range.end, grain, size), size);

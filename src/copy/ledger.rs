@@ -1,5 +1,6 @@
 //! What of an output holds data so far, and its digest.
 
+use crate::leaves::ZEROS;
 use std::ops::Range;
 
 /// Runs of data are told apart by this many bytes of the disk: no block or grain of any format is smaller.
@@ -50,9 +51,8 @@ impl Ledger {
     }
 
     fn zeros(&mut self, mut len: u64) {
-        static ZEROS: [u8; UNIT as usize] = [0; UNIT as usize];
         while len > 0 {
-            let now = len.min(UNIT);
+            let now = len.min(ZEROS.len() as u64);
             self.hasher.update(&ZEROS[..now as usize]);
             len -= now;
         }

@@ -17,7 +17,7 @@ const WORTHWHILE: u64 = 64 << 10;
 const STEP: u64 = 64 << 20;
 
 /// Extents of which those that the output shares come as zeros: there is nothing left to do about them.
-pub(super) struct Share<I> {
+pub(super) struct Reflink<I> {
     disk: Disk,
     extents: I,
     rest: Option<Extent>,
@@ -27,7 +27,7 @@ pub(super) struct Share<I> {
     shared: Arc<AtomicU64>,
 }
 
-impl<I: Iterator<Item = Result<Extent>>> Share<I> {
+impl<I: Iterator<Item = Result<Extent>>> Reflink<I> {
     /// `places` are in order; the bytes shared are added to `shared`.
     pub(super) fn new(disk: &Disk, extents: I, places: Vec<Place>, shared: Arc<AtomicU64>) -> Self {
         Self { disk: disk.clone(), extents, rest: None, places, apart: HashSet::new(), shared }
@@ -59,7 +59,7 @@ impl<I: Iterator<Item = Result<Extent>>> Share<I> {
             return Ok(self.split(extent, head));
         }
         let body = body.min(STEP);
-        if !share(&file, from, body, place, to)? {
+        if !reflink(&file, from, body, place, to)? {
             self.apart.insert(pair);
             return Ok(self.split(extent, end));
         }
@@ -76,7 +76,7 @@ impl<I: Iterator<Item = Result<Extent>>> Share<I> {
     }
 }
 
-fn share(file: &ImageFile, from: u64, len: u64, place: &Place, to: u64) -> Result<bool> {
+fn reflink(file: &ImageFile, from: u64, len: u64, place: &Place, to: u64) -> Result<bool> {
     match place.file.storage().copy_range(file.storage(), from..from + len, to) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::Unsupported => Ok(false),
@@ -84,7 +84,7 @@ fn share(file: &ImageFile, from: u64, len: u64, place: &Place, to: u64) -> Resul
     }
 }
 
-impl<I: Iterator<Item = Result<Extent>>> Iterator for Share<I> {
+impl<I: Iterator<Item = Result<Extent>>> Iterator for Reflink<I> {
     type Item = Result<Extent>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -1,6 +1,5 @@
 //! A digest in the making.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sha2::Digest as _;
@@ -9,6 +8,7 @@ use super::Digest;
 use super::tree::Tree;
 use crate::error::Result;
 use crate::job::Cancel;
+use crate::leaves::{ZEROS, hex};
 use crate::sink::Packet;
 
 /// Takes the content of a disk in order: what does not come is zeros.
@@ -52,7 +52,6 @@ impl Hashing {
 
     /// Takes zeros up to `end`.
     pub(super) fn zeros_to(&mut self, end: u64) -> Result<()> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         while self.at < end {
             self.cancel.check()?;
             let zeros = &ZEROS[..(end - self.at).min(ZEROS.len() as u64) as usize];
@@ -78,12 +77,4 @@ impl Hashing {
             State::Blake3(tree) => hex(&tree.finish()),
         })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

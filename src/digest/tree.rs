@@ -9,6 +9,7 @@ use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
 use crate::disk::pipeline::Pipeline;
+use crate::leaves::ZEROS;
 use crate::sink::Packet;
 
 /// Bytes of a subtree that holds data.
@@ -135,7 +136,6 @@ impl Tree {
 impl Subtree {
     /// The hash of the subtree, or of the content of `size` bytes if it is all of it.
     fn hash(&self, size: u64) -> Hashed {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let mut hasher = Hasher::new();
         hasher.set_input_offset(self.start);
         let end = self.start + self.len;

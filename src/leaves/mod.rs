@@ -1,6 +1,8 @@
 //! Names that everything shares, and that know nothing of each other: formats, references, rules, identities.
 
 mod format;
+#[cfg(feature = "digest")]
+mod hex;
 mod hint;
 mod ids;
 mod reference;
@@ -10,10 +12,13 @@ mod upcase;
 mod zero;
 
 pub use format::{Format, UnknownFormat};
+#[cfg(feature = "digest")]
+pub(crate) use hex::hex;
 pub use hint::Hint;
 pub use ids::Ids;
 pub use reference::ReferenceKind;
 pub use rule::Rule;
 pub use units::{GIB, KIB, MIB};
 pub(crate) use upcase::upper;
+pub(crate) use zero::ZEROS;
 pub use zero::is_zero;

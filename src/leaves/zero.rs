@@ -1,4 +1,7 @@
-//! Telling zeros from data.
+//! Zeros: a piece of them to write or to hash, and telling them from data.
+
+/// Zeros, to be written or hashed a piece at a time.
+pub(crate) static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Whether all bytes are zero. Stops at the first 4 KiB that are not.
 ///

@@ -9,7 +9,7 @@ use std::sync::mpsc::SyncSender;
 
 use crate::disk::Buffer;
 use crate::error::{Error, Result};
-use crate::leaves::is_zero;
+use crate::leaves::{ZEROS, is_zero};
 use crate::storage::WritableFile;
 
 /// An image that is being written from front to back.
@@ -187,7 +187,6 @@ impl<'w> SinkStream<'w> {
 
     /// Writes zeros up to `position`.
     pub(crate) fn zeros_to(&mut self, position: u64) -> Result<()> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         while self.written < position {
             let len = (position - self.written).min(ZEROS.len() as u64) as usize;
             self.write_all(&ZEROS[..len])?;

@@ -258,9 +258,9 @@ impl WriteAt for FileStorage {
 
     #[cfg(target_os = "linux")]
     fn copy_range(&self, source: &dyn ReadAt, range: Range<u64>, offset: u64) -> io::Result<()> {
-        let shares = *self.shares.get_or_init(|| super::share::can_share(&self.file));
+        let shares = *self.shares.get_or_init(|| super::reflink::can_share(&self.file));
         let source = source.file().filter(|_| shares).ok_or(io::ErrorKind::Unsupported)?;
-        super::share::copy(source, range, &self.file, offset)
+        super::reflink::copy(source, range, &self.file, offset)
     }
 
     #[cfg(target_os = "linux")]

@@ -21,11 +21,11 @@ mod mmap;
 mod output;
 mod partial;
 pub(crate) mod recorded_name;
+#[cfg(target_os = "linux")]
+mod reflink;
 pub(crate) mod relative;
 pub(crate) mod resolver;
 mod safe_open;
-#[cfg(target_os = "linux")]
-mod share;
 mod similar;
 mod writable;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{FileRole, FileStorage, ImageFile, WriteAt};
 use crate::error::{Error, Result};
-use crate::leaves::Ids;
+use crate::leaves::{Ids, ZEROS};
 
 /// A file that is written: its storage, and its name for messages. A clone is the same file.
 #[derive(Clone)]
@@ -108,7 +108,6 @@ impl WritableFile {
 
     /// Makes `range` zeros, as a hole where the storage can.
     pub(crate) fn zero(&self, range: std::ops::Range<u64>) -> Result<()> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         if range.is_empty() {
             // Linux refuses an empty hole.
             return Ok(());

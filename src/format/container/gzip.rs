@@ -9,6 +9,7 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 
 use crate::disk::pipeline::Pipeline;
 use crate::error::{Error, Result};
+use crate::leaves::ZEROS;
 use crate::sink::SinkStream;
 
 /// Bytes of a block.
@@ -78,13 +79,12 @@ impl<'w> Gzip<'w> {
 
     /// Writes `count` zeros. What fills whole blocks is compressed once.
     pub(super) fn write_zeros(&mut self, mut count: u64) -> Result<()> {
-        static ZEROS: [u8; BLOCK] = [0; BLOCK];
         while count > 0 {
             if self.buffer.is_empty() && count >= BLOCK as u64 {
                 self.push(Job::Zeros, BLOCK as u64)?;
                 count -= BLOCK as u64;
             } else {
-                let part = count.min((BLOCK - self.buffer.len()) as u64);
+                let part = count.min((BLOCK - self.buffer.len()).min(ZEROS.len()) as u64);
                 self.write_all(&ZEROS[..part as usize])?;
                 count -= part;
             }

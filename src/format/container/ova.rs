@@ -14,6 +14,7 @@ use super::sparse::Stored;
 use super::tar;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::leaves::hex;
 use crate::sink::{Encoding, Packet, Sink, SinkStream};
 use crate::storage::{ReadAt, WriteAt};
 
@@ -254,10 +255,6 @@ fn has_gpt(disk: &Disk) -> Result<bool> {
     }
     disk.read_at(&mut signature, sector)?;
     Ok(signature == *b"EFI PART")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The disk inside an OVA of ours: the second file.

@@ -13,7 +13,7 @@ use super::skeleton;
 use crate::disk::LayerInfo;
 use crate::error::{Problem, Result};
 use crate::findings::{Findings, Severity};
-use crate::leaves::Format;
+use crate::leaves::{Format, is_zero};
 use crate::storage::ImageFile;
 
 /// Clocks differ by so many seconds.
@@ -97,7 +97,7 @@ pub(super) fn footer(file: &ImageFile, found: &Found, findings: &mut Findings) {
     rules.note_unless(footer.hidden != 1, at, "an image that is not hidden", 1);
     let at = offset_of!(Footer, reserved);
     // The mark of a change of the size is found with the data that it speaks of.
-    rules.warn_unless(is_zeros(&footer.unmarked().reserved), at, "zeros", "other bytes");
+    rules.warn_unless(is_zero(&footer.unmarked().reserved), at, "zeros", "other bytes");
     let at = offset_of!(Footer, unique_id);
     rules.warn_unless(footer.unique_id != [0; 16], at, "an identity", "zeros");
 }
@@ -123,7 +123,7 @@ pub(super) fn header(
     let at = offset_of!(DynamicHeader, header_version);
     let version = fields.header_version.get();
     rules.warn_unless(version == VERSION_1_0, at, "version 1.0", format!("{version:#010x}"));
-    let zeros = fields.reserved1.get() == 0 && is_zeros(&fields.reserved2);
+    let zeros = fields.reserved1.get() == 0 && is_zero(&fields.reserved2);
     rules.warn_unless(zeros, offset_of!(DynamicHeader, reserved2), "zeros", "other bytes");
     let at = offset_of!(DynamicHeader, parent_time_stamp);
     let time = fields.parent_time_stamp.get();
@@ -134,7 +134,7 @@ pub(super) fn header(
     let at = offset_of!(DynamicHeader, parent_unique_id);
     let none = fields.parent_unique_id == [0; 16]
         && time == 0
-        && is_zeros(&fields.parent_unicode_name)
+        && is_zero(&fields.parent_unicode_name)
         && fields.parent_locators.iter().all(|locator| *locator == ParentLocator::default());
     rules.warn_unless(none, at, "no parent in a dynamic disk", "traces of one");
 }
@@ -243,8 +243,4 @@ pub(super) fn padding(file: &ImageFile, header: &Header, findings: &mut Findings
 fn is_past(time_stamp: u32) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     EPOCH + i64::from(time_stamp) <= now as i64 + CLOCKS
-}
-
-fn is_zeros(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0)
 }

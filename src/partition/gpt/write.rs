@@ -9,7 +9,7 @@ use super::entries::Entry;
 use super::{ENTRY, Gpt, GptCopy, HEADER, Header, MAX_ARRAY, SIGNATURE};
 use crate::disk::Patch;
 use crate::error::{Error, Result};
-use crate::leaves::Rule;
+use crate::leaves::{Rule, is_zero};
 use crate::partition::layout::{Layout, Partition};
 use crate::partition::mbr;
 use crate::partition::types::PartitionType;
@@ -77,7 +77,7 @@ impl Gpt {
             }
             let index = (partition.index as usize).checked_sub(1);
             let slot = index.and_then(|index| array.chunks_exact_mut(ENTRY).nth(index));
-            let slot = slot.filter(|slot| slot.iter().all(|&byte| byte == 0));
+            let slot = slot.filter(|slot| is_zero(slot));
             let slot = slot.ok_or_else(|| unfit("its number is taken, or none"))?;
             slot.copy_from_slice(Entry::new(partition, kind, sector).as_bytes());
         }

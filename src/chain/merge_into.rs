@@ -32,7 +32,7 @@ pub fn merge_into(chain: &Disk, layers: usize, base: WritableDisk, job: &Job) ->
         return Err(Error::OutputTooSmall { needed, given });
     }
     take_data_id(&base, &above);
-    pour_and_close(&above, base, job)
+    write_and_close(&above, base, job)
 }
 
 /// Records `parent`, under `name`, in the differencing image in `storage`, and changes nothing else.
@@ -54,16 +54,16 @@ pub(super) fn take_data_id(disk: &WritableDisk, above: &Disk) {
 }
 
 /// Writes what the layers of `above` say into `into`, and nothing where they say nothing.
-pub(super) fn pour_and_close(above: &Disk, into: WritableDisk, job: &Job) -> Result<u64> {
+pub(super) fn write_and_close(above: &Disk, into: WritableDisk, job: &Job) -> Result<u64> {
     job.begin(Phase::Merge, above.size());
-    let written = pour(above, &into, job);
+    let written = write(above, &into, job);
     // What was written before a failure or a cancellation stays; the next run goes over it again.
     let closed = into.close();
     let written = written?;
     closed.map(|()| written)
 }
 
-fn pour(above: &Disk, into: &WritableDisk, job: &Job) -> Result<u64> {
+fn write(above: &Disk, into: &WritableDisk, job: &Job) -> Result<u64> {
     let (mut written, mut throttle) = (0, job.throttle());
     for block in above.blocks(Blocks::of(PIECE).by_sector()) {
         job.check()?;
