@@ -3,22 +3,28 @@
 //! The crate is built around one idea: **an image format is a map**. A format answers one question: for this
 //! virtual range, where are the bytes? Everything else is written once, over the answer.
 //!
-//! * [`storage`]: positioned input and output, and the policy under which an image's other files are opened.
+//! What the crate consists of, the lowest layer first; arrows go down only:
+//!
+//! * [`storage`]: positioned input and output, and the policy under which an image's other files are opened;
+//!   [`job`]: how far something has come, and a way to stop it.
 //! * [`disk`]: one image or a chain of them, as a [`Disk`]: [`read_at`](Disk::read_at),
 //!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).
 //! * [`format`](mod@format): one folder a format.
-//! * [`check`]: what a check of an image finds, and its repairs.
-//! * [`chain`]: merging the layers of a chain, and giving a child another parent.
-//! * [`copy`]: copying a disk into another format, comparing two, digests.
+//! * [`Open`], and [`check`]: what a check of an image finds, and its repairs; [`compare`](mod@compare): what two disks
+//!   hold; digests of a disk's content.
+//! * [`copy`]: copying a disk into another format, and bringing a copy up to date.
+//! * [`chain`]: children, merging the layers of a chain, and giving a child another parent.
 //! * [`partition`]: partition tables, and turning an MBR into a GPT.
 //! * [`windows`]: NTFS volumes, registry hives and boot stores.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
 //!
+//! The life of a disk: it is [made](Disk::empty) or [opened](Open::open_path), read, [copied](copy::Copy) into an image; a
+//! [child](Child) is laid over that and [written to](WritableDisk), [flushed](WritableDisk::flush) and
+//! [closed](WritableDisk::close), and [merged](chain::Merge) into its parent when the parent may change.
+//!
 //! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
 #![deny(unsafe_code)]
-// What only resuming a copy calls is not called without digests; with all features, nothing may be unused.
-#![cfg_attr(not(feature = "digest"), allow(dead_code, unused_imports))]
 #![deny(missing_docs)]
 
 pub mod chain;
@@ -49,6 +55,8 @@ pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
 pub use leaves::{Format, GIB, Hint, Ids, KIB, MIB, ReferenceKind, Rule, UnknownFormat};
 pub use open::{Open, open};
+/// The crate of identities, which are part of this one's interface.
+pub use uuid;
 
 /// The README's example is run with the others.
 #[cfg(doctest)]

@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
 use crate::sink::blueprint::Blueprint;
+#[cfg(feature = "digest")]
 use crate::sink::{Sink, SinkStream};
 
 /// A format that can be written.

@@ -3,6 +3,7 @@
 pub(crate) mod blueprint;
 
 use std::io::Write;
+#[cfg(feature = "digest")]
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -27,6 +28,7 @@ pub(crate) trait Sink: Send {
     /// Takes the next data.
     fn write(&mut self, packet: &Packet) -> Result<()>;
 
+    #[cfg(feature = "digest")]
     /// Takes back the data of `range`, which an earlier run has written, in place of [`write`](Self::write): they get the
     /// same places, and are read back from there. Every block or grain of the range holds data. Says `false` when the output
     /// cannot be what was written.
@@ -48,6 +50,7 @@ pub(crate) struct Place {
     /// Where its first byte lies in the file.
     pub(crate) offset: u64,
 }
+#[cfg(feature = "digest")]
 /// Is shown data that were read back, with the range of the disk that they are of.
 pub(crate) type Seen<'a> = dyn FnMut(Range<u64>, &[u8]) + 'a;
 
@@ -180,6 +183,7 @@ impl<'w> SinkStream<'w> {
         Ok(())
     }
 
+    #[cfg(feature = "digest")]
     /// Leaves `len` bytes of a file as they are.
     pub(crate) fn pass_over(&mut self, len: u64) {
         self.written += len;

@@ -45,8 +45,13 @@ pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapStorage;
 pub use output::OutputFile;
-pub(crate) use output::{beside, check_free};
-pub(crate) use partial::{Hold, open_partial, partial_of};
+pub(crate) use output::beside;
+#[cfg(feature = "shards")]
+pub(crate) use output::check_free;
+#[cfg(feature = "digest")]
+pub(crate) use partial::partial_of;
+#[cfg(feature = "shards")]
+pub(crate) use partial::{Hold, open_partial};
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, Resolver, SameDirectory};
 pub use writable::WritableFile;
 

@@ -18,6 +18,7 @@ pub(crate) enum Hold {
     /// By one process alone.
     Alone,
     /// By all those that ask for the same.
+    #[cfg(feature = "shards")]
     Together,
 }
 
@@ -59,6 +60,7 @@ pub(crate) fn open_partial(
         let storage = storage.map_err(|e| Error::io("create", name(), e))?;
         let locked = match hold {
             Hold::Alone => storage.try_lock(),
+            #[cfg(feature = "shards")]
             Hold::Together => storage.try_lock_shared(),
         };
         if !locked.map_err(|e| Error::io("lock", name(), e))? {

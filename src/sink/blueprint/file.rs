@@ -1,12 +1,16 @@
 //! Into a file: blocks get their places as data come.
 
+#[cfg(feature = "digest")]
 use std::ops::Range;
 
 use super::{BlockSet, Blueprint};
 use crate::error::Result;
-use crate::sink::{Encoding, Packet, Place, Seen, Sink};
+#[cfg(feature = "digest")]
+use crate::sink::Seen;
+use crate::sink::{Encoding, Packet, Place, Sink};
 use crate::storage::WritableFile;
 
+#[cfg(feature = "digest")]
 /// Bytes that are read back at once.
 const BUFFER: u64 = 1 << 20;
 
@@ -55,6 +59,7 @@ impl BlueprintFile {
         Ok(())
     }
 
+    #[cfg(feature = "digest")]
     /// Takes back the data of `range`, and shows them to `seen`.
     pub(crate) fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<()> {
         let block_size = self.blueprint.block_size;
@@ -109,6 +114,7 @@ impl Sink for BlueprintFile {
         packet.iter().try_for_each(|(offset, data)| self.put(offset, data))
     }
 
+    #[cfg(feature = "digest")]
     fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
         self.take_back(range, seen).map(|()| true)
     }

@@ -1,13 +1,16 @@
 //! A descriptor with extents beside it: monolithicFlat, vmfs, twoGbMaxExtentSparse and twoGbMaxExtentFlat.
 
+#[cfg(feature = "digest")]
 use std::ops::Range;
 
 use super::super::layout::SECTOR;
 use super::sparse::{self, HOLE};
 use super::{Descriptor, Subformat};
 use crate::error::Result;
+#[cfg(feature = "digest")]
+use crate::sink::Seen;
 use crate::sink::blueprint::{self, Blueprint, BlueprintFile};
-use crate::sink::{Encoding, Packet, Place, Seen, Sink};
+use crate::sink::{Encoding, Packet, Place, Sink};
 use crate::storage::WritableFile;
 
 /// The extents take the data; the descriptor comes last.
@@ -69,6 +72,7 @@ impl Sink for Extents {
         Ok(())
     }
 
+    #[cfg(feature = "digest")]
     fn take_back(&mut self, mut range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
         while !range.is_empty() {
             let (index, end) = self.at(range.start);

@@ -5,6 +5,7 @@
 //! covers, the directory, the footer, end of stream ("Virtual Disk Format 5.0", section "Stream-Optimized
 //! Compressed Sparse Extents"). Header version 3, or ESXi refuses the file.
 
+#[cfg(feature = "digest")]
 use std::ops::Range;
 
 use byteorder::{ByteOrder, LittleEndian};
@@ -20,7 +21,9 @@ use super::descriptor::EMBEDDED_SECTORS;
 use super::sparse::{GRAIN, GRAIN_SECTORS, grain_tables, sector32};
 use crate::error::Result;
 use crate::format::tools::table::TableWriter;
-use crate::sink::{Encoding, Framing, Packet, Seen, Sink, SinkStream};
+#[cfg(feature = "digest")]
+use crate::sink::Seen;
+use crate::sink::{Encoding, Framing, Packet, Sink, SinkStream};
 
 /// A streamOptimized VMDK being written.
 pub(crate) struct Stream<'w> {
@@ -107,6 +110,7 @@ impl Sink for Stream<'_> {
         self.out.write_all(&packet.buffer[unwritten..])
     }
 
+    #[cfg(feature = "digest")]
     fn take_back(&mut self, range: Range<u64>, seen: &mut Seen<'_>) -> Result<bool> {
         let Some(file) = self.out.file().cloned() else { return Ok(false) };
         let size = file.size()?;
