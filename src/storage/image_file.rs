@@ -103,6 +103,7 @@ impl ImageFile {
         self.size
     }
 
+    #[cfg(feature = "digest")]
     /// Its fingerprint when it was opened; `None` where there is none, or where this process writes to it.
     pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
         self.fingerprint
