@@ -14,10 +14,10 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
     let (destination, conversion) = (&args.destination, &args.conversion);
     let format = conversion.copy_format(destination)?;
     let source = conversion.open.open(&args.source, conversion.source_format)?;
+    conversion.check_name(&source, destination)?;
     let types = conversion.map.iter().copied().collect();
     let mut ids = conversion.ids();
     let plan = plan_convert_to_gpt(&source, &types, &mut ids)?;
-    conversion.check_name(&source, destination)?;
     plan.warnings.iter().for_each(|warning| say(&format!("diskport: warning: {warning}")));
     let (id, rows) = (partitions::disk_id(&plan.layout), partitions::rows(&plan.layout, &plan.disk)?);
     if let Some(format) = format {
