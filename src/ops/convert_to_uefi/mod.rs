@@ -2,15 +2,16 @@
 //!
 //! The rules are those of MBR2GPT, where it has any; the source is only read.
 
+mod options;
 mod place;
 mod source;
 mod story;
 
-use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use uuid::Uuid;
 
+pub use options::UefiOptions;
 pub use place::{EspChoice, EspPlace};
 use source::{Source, broken, open};
 use story::Story;
@@ -23,7 +24,7 @@ use crate::leaves::Format;
 use crate::leaves::Ids;
 use crate::leaves::MIB;
 use crate::leaves::Rule;
-use crate::partition::{Fat32, Layout, Partition, Scheme, TypeMap, attribute, gpt_type, mbr_to_gpt};
+use crate::partition::{Fat32, Layout, Partition, Scheme, attribute, gpt_type, mbr_to_gpt};
 use crate::windows::bcd::Installation;
 use crate::windows::boot_files::{BootFiles, SigningAuthority};
 use crate::windows::mounted_devices::{self, Outcome};
@@ -35,25 +36,6 @@ use crate::windows::{GptIds, HiveFile};
 const VHDX_BLOCK: u64 = 2 * MIB;
 /// The boot store's path on the EFI system partition.
 const STORE: &str = "\\EFI\\Microsoft\\Boot\\BCD";
-
-/// What the caller chooses of a conversion.
-#[derive(Debug, Clone, Default)]
-pub struct UefiOptions {
-    /// Where the EFI system partition is to go.
-    pub esp: EspChoice,
-    /// A folder of the host's with the boot files: a copy of `\Windows\Boot`. By default those of the Windows are taken.
-    pub boot_files: Option<PathBuf>,
-    /// Whose signature the boot manager is to bear.
-    pub authority: SigningAuthority,
-    /// Whether the output is to be a copy. A child of any format but VHDX is as large as its parent, so that its disk cannot
-    /// [grow](EspPlace::Grow).
-    pub copy: bool,
-    /// What partitions of MBR types that Windows does not know are in the GPT.
-    pub types: TypeMap,
-    /// Whether volumes whose log is marked clean are taken for clean whatever its version, see
-    /// [`Volume::trust_log`].
-    pub log_trusted: bool,
-}
 
 /// What a conversion will do. Nothing is written before one of the two outputs is.
 #[derive(Debug, Clone)]

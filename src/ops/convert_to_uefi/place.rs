@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::UefiOptions;
+use super::options::UefiOptions;
 use super::source::{Source, broken, name, open};
 use crate::disk::{Changes, Disk};
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! What is on a disk that is to be converted, as far as the conversion must know; what hinders it is found here.
 
-use super::UefiOptions;
+use super::options::UefiOptions;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
