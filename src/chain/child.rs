@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::link::Way;
 use crate::disk::{Disk, MayDiffer, WritableDisk};
 use crate::error::Result;
-use crate::format::{self, ChildOptions};
+use crate::format::{self, ChildOptions, vmdk};
 use crate::leaves::Ids;
 use crate::open::Open;
 use crate::storage::{OutputFile, WritableFile, WriteAt};
@@ -99,7 +99,8 @@ impl Child {
     /// [`crate::Error::SizeLimit`] for a size that the format does not allow, [`crate::Error::OutputExists`],
     /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.begin(path.as_ref())?.publish(self.sync)
+        let (path, child) = (path.as_ref(), self.begin(path.as_ref())?);
+        vmdk::replace(path, &[], &self.parent, || child.publish(self.sync))
     }
 
     /// The child, whole, but not yet under its name.

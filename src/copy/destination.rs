@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::container::disk_inside;
 use crate::format::container::{TarGz, disk_in_tar_gz};
 use crate::format::output::{Names, OutputFormat, OutputOptions, Shape};
+use crate::format::vmdk;
 use crate::format::vmdk::create;
 #[cfg(feature = "digest")]
 use crate::leaves::Format;
@@ -36,12 +37,9 @@ pub(super) fn extent_paths(format: OutputFormat, size: u64, path: &Path) -> Resu
     if endings.is_empty() {
         return Ok(Vec::new());
     }
-    // No other ending is taken away, lest disks called alike share an extent.
-    let is_vmdk = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("vmdk"));
-    let stem = if is_vmdk { path.file_stem() } else { path.file_name() };
     // What is recorded is read back: by the rule for names beside the image.
     let recordable = |stem: &&str| !stem.contains(create::UNQUOTABLE) && is_plain(stem);
-    let stem = stem.and_then(|stem| stem.to_str()).filter(recordable);
+    let stem = vmdk::stem(path).and_then(|stem| stem.to_str()).filter(recordable);
     let stem = stem.ok_or_else(|| Error::Unsupported {
         what: format!("{}: a descriptor cannot record such a name", path.display()),
     })?;

@@ -41,6 +41,7 @@ use crate::digest::{Beside, Digest};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Names, OutputOptions};
+use crate::format::vmdk;
 use crate::job::{Job, Phase};
 use crate::sink::Sink;
 use crate::sink::blueprint::{BlockSet, Blueprint};
@@ -307,7 +308,10 @@ impl Copy {
         if self.sync {
             self.job.begin(Phase::Sync, disk.size());
         }
-        OutputFile::publish_all(files, self.sync)?;
+        let new: Vec<_> = files.iter().map(|file| file.path().to_owned()).collect();
+        if let Some(main) = new.last() {
+            vmdk::replace(main, &new, disk, || OutputFile::publish_all(files, self.sync))?;
+        }
         self.job.set_done(disk.size());
         Ok(())
     }

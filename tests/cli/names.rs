@@ -115,3 +115,39 @@ fn a_merge_removes_the_file_behind_a_link() {
         assert_eq!(place.run(&["read", &base, "--offset", "0", "--length", "512"], DONE).stdout, [0x33; 512]);
     }
 }
+
+/// A disk in pieces is replaced whole, by whatever takes its name; files that are not its own stay.
+#[test]
+fn the_pieces_of_a_replaced_disk_go_with_it() {
+    let place = Place::new();
+    place.raw("source.raw");
+    let split = ["--subformat", "twoGbMaxExtentSparse"];
+    let ways: [&[&str]; 3] = [
+        &["convert", "source.raw", "disk.vmdk", "--overwrite", split[0], split[1]],
+        &["convert", "source.raw", "disk.vmdk", "--overwrite"],
+        &["convert", "source.raw", "disk.vmdk", "--overwrite", "--format", "vhdx"],
+    ];
+    for (index, way) in ways.into_iter().enumerate() {
+        place.run(&["create", "disk.vmdk", "--size", "5G", split[0], split[1]], DONE);
+        place.run(&["create", "disk-s9.vmdk", "--size", "1M"], DONE);
+        place.run(way, DONE);
+        let pieces: &[&str] = if index == 0 { &["disk-s001.vmdk"] } else { &[] };
+        let mut expected = [&["disk-s9.vmdk", "disk.vmdk", "source.raw"], pieces].concat();
+        expected.sort_unstable();
+        assert_eq!(place.names(), expected, "{way:?}");
+        place.run(&["compare", "disk.vmdk", "source.raw"], DONE);
+        for name in expected.iter().filter(|name| name.ends_with(".vmdk")) {
+            std::fs::remove_file(place.path(name)).expect("is there");
+        }
+    }
+    // One that the source still reads stays.
+    place.run(&["create", "disk.vmdk", "--size", "5G", split[0], split[1]], DONE);
+    let text = std::fs::read_to_string(place.path("disk.vmdk")).expect("is text");
+    let last = text.lines().find(|line| line.contains("-s002.vmdk")).expect("is named");
+    let is_other = |line: &&str| !line.contains("-s001.vmdk") && !line.contains("-s003.vmdk");
+    let lines: Vec<_> = text.lines().filter(is_other).collect();
+    assert!(lines.contains(&last));
+    place.file("other.vmdk", (lines.join("\n") + "\n").as_bytes());
+    place.run(&["convert", "other.vmdk", "disk.vmdk", "--overwrite"], DONE);
+    assert!(place.path("disk-s002.vmdk").exists() && !place.path("disk-s003.vmdk").exists());
+}

@@ -22,6 +22,7 @@ mod hosted;
 pub(crate) mod layout;
 mod open;
 mod packed;
+mod pieces;
 mod reconcile;
 mod sesparse;
 mod stream;
@@ -31,6 +32,7 @@ mod write;
 pub use stream::StreamReader;
 
 pub use create::Subformat;
+pub(crate) use pieces::{replace, stem};
 
 pub use super::tools::context::GrainTables;
 use super::tools::context::{ChildOptions, OpenContext};
