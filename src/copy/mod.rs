@@ -3,6 +3,7 @@
 #[cfg(feature = "digest")]
 mod checkpoint;
 mod destination;
+mod device;
 mod encode;
 mod engine;
 mod gate;
@@ -257,7 +258,8 @@ impl Copy {
         self.plan()?.write_to(out)
     }
 
-    /// Writes the output to the file at `path`, where it appears when it is whole. A VMDK with
+    /// Writes the output to the file at `path`, where it appears when it is whole. Onto a block device, which nobody else may have in
+    /// use, a raw disk is written in place with [`overwrite`](Self::overwrite); what lies behind the disk stays. A VMDK with
     /// extents has them beside it, as `NAME-flat.vmdk`, or `NAME-s001.vmdk` or `NAME-f001.vmdk` and so on.
     ///
     /// # Errors
@@ -267,8 +269,12 @@ impl Copy {
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
         let path = path.as_ref();
         let disk = self.whole_sectors()?;
+        self.disk.check_not_source(path)?;
+        if let Some(report) = self.write_device(&disk, path)? {
+            return Ok(report);
+        }
         let extent_paths = destination::extent_paths(self.format, disk.size(), path)?;
-        for path in extent_paths.iter().map(|path| path.as_path()).chain([path]) {
+        for path in &extent_paths {
             self.disk.check_not_source(path)?;
         }
         #[cfg(feature = "digest")]
@@ -328,16 +334,21 @@ impl Copy {
             let what = format!("a {} is more than one file", self.format);
             return Err(Error::Unsupported { what });
         }
+        self.write_into(storage, "(image)")
+    }
+
+    /// Writes the output into `storage`, called `name` in messages.
+    fn write_into(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<Report> {
         let disk = self.whole_sectors()?;
         let names = Names::alone(None, &self.options);
         let gate = Gate::before(storage);
-        let to = Destination { main: gate.clone(), extents: Vec::new(), name: "(image)".to_owned() };
+        let to = Destination { main: gate.clone(), extents: Vec::new(), name: name.to_owned() };
         let (copy, source) = (self.clone(), disk.clone());
         let written = self.job.attend(move |_| copy.write(&source, &names, to));
         let report = written.inspect_err(|_| gate.close())?;
         if self.sync {
             self.job.begin(Phase::Sync, disk.size());
-            gate.sync().map_err(|e| Error::io("sync", "(image)", e))?;
+            gate.sync().map_err(|e| Error::io("sync", name, e))?;
             self.job.set_done(disk.size());
         }
         Ok(report)

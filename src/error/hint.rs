@@ -27,7 +27,8 @@ impl Error {
             Error::Within { error, .. } => error.hint(),
             Error::OutputTooSmall { .. } => Some(Hint::LargerOutput),
             Error::OutputExists { .. } => Some(Hint::OtherNameOrReplace),
-            Error::OutputIsSource { .. } | Error::OutputNotPlain { .. } => Some(Hint::OtherName),
+            Error::OutputIsSource { .. } => Some(Hint::OtherName),
+            Error::OutputNotPlain { .. } => Some(Hint::OutputIntoPipe),
             Error::StaleCheckpoint { .. } => Some(Hint::RemoveCheckpoint),
             Error::StalePlan { .. } => Some(Hint::NewPlan),
             Error::ShardsMissing { .. } => Some(Hint::RunShards),
@@ -88,6 +89,7 @@ fn of_io(error: &io::Error) -> Hint {
         | ErrorKind::NetworkDown
         | ErrorKind::StaleNetworkFileHandle => Hint::SeeServer,
         ErrorKind::OutOfMemory => Hint::MoreMemory,
+        ErrorKind::InvalidInput => Hint::InputFromPipe,
         ErrorKind::InvalidData => Hint::Fetch,
         ErrorKind::Unsupported => Hint::OtherPlace,
         _ => Hint::SeeSystemLog,

@@ -52,6 +52,8 @@ hints! {
     LargerOutput => "give at least the source's virtual size",
     OtherNameOrReplace => "choose another name, or replace it",
     OtherName => "choose another name",
+    OutputIntoPipe => "name a file; what goes into a pipe is written as a stream",
+    InputFromPipe => "name a file or a block device; what comes out of a pipe is read as a stream",
     RemoveCheckpoint => "remove the checkpoint to begin again",
     NewPlan => "make a new plan, and all its shards",
     RunShards => "run them, then finish",

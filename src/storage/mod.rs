@@ -53,6 +53,7 @@ pub(crate) use partial::partial_of;
 #[cfg(feature = "shards")]
 pub(crate) use partial::{Hold, open_partial};
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, Resolver, SameDirectory};
+pub(crate) use safe_open::is_device_at;
 pub use writable::WritableFile;
 
 /// Bytes that can be read at any offset, by many threads at once.

@@ -58,6 +58,11 @@ pub(super) fn open_beneath(dir: &Path, components: &[&str], access: Access) -> i
     Ok(file)
 }
 
+/// Whether there is a block device at `path`.
+pub(crate) fn is_device_at(path: &Path) -> bool {
+    path.metadata().is_ok_and(|there| is_block_device(&there.file_type()))
+}
+
 /// Whether it is a block device.
 pub(super) fn is_block_device(kind: &FileType) -> bool {
     #[cfg(unix)]

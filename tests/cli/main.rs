@@ -12,6 +12,7 @@ mod handles;
 #[cfg(target_os = "linux")]
 mod memory;
 mod names;
+mod outputs;
 mod partitions;
 mod pipes;
 mod place;

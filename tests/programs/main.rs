@@ -6,6 +6,8 @@ mod chains;
 mod common;
 #[cfg(unix)]
 mod containers;
+#[cfg(target_os = "linux")]
+mod devices;
 #[path = "../cli/place.rs"]
 #[allow(dead_code)]
 mod place;
@@ -50,6 +52,8 @@ fn main() {
         containers::trials(),
         #[cfg(target_os = "linux")]
         signals::trials(),
+        #[cfg(target_os = "linux")]
+        devices::trials(),
         #[cfg(target_os = "linux")]
         touched::trials(),
     ];

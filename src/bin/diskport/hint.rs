@@ -31,6 +31,10 @@ pub fn words(hint: Hint) -> Cow<'static, str> {
         Hint::SeeChain => "see with info which images the chain has",
         Hint::SeeParents => "see with info which images have parents, and name one of those",
         Hint::OtherNameOrReplace => "choose another name, or replace it with --overwrite",
+        Hint::OutputIntoPipe => "name a file; into a pipe, write to standard output, which is -",
+        Hint::InputFromPipe => {
+            "name a file or a block device; what comes out of a pipe is read from standard input, which is -"
+        }
         Hint::ShrinkContent => "shrink the partitions and file systems first; --allow-loss cuts all the same",
         Hint::OtherTarget => {
             "choose another target; --format makes the disk without asking what a platform takes"

@@ -1,8 +1,10 @@
 //! What an output is to be: a format, or a container with a disk inside.
 
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use diskport::copy::OutputFormat;
 use diskport::{Format, UnknownFormat};
 
 /// A format, with its kind where that is a container's.
@@ -16,6 +18,12 @@ const OVA: FormatName = FormatName { format: Format::Vmdk, container: Some("ova"
 const TAR_GZ: FormatName = FormatName { format: Format::Raw, container: Some("tar.gz") };
 
 impl FormatName {
+    /// What an output is.
+    pub fn of_output(output: OutputFormat) -> Self {
+        let container = [OVA, TAR_GZ].into_iter().find(|name| name.container == Some(output.subformat()));
+        container.unwrap_or(Self { format: output.format(), container: None })
+    }
+
     /// What a name ends in.
     pub fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
@@ -31,6 +39,15 @@ impl FormatName {
             _ => return None,
         };
         Some(Self { format, container: None })
+    }
+}
+
+impl fmt::Display for FormatName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.container {
+            Some(container) => f.write_str(container),
+            None => self.format.fmt(f),
+        }
     }
 }
 

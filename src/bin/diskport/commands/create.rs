@@ -52,6 +52,7 @@ fn empty(args: &Create) -> Result<u64, Failure> {
     if size == 0 || !size.is_multiple_of(u64::from(args.sector_size)) {
         return Err(Failure::Usage(format!("a size of {size} bytes is no whole number of sectors")));
     }
+    output::warn_of_name(&args.image, format);
     let disk = Disk::empty(size, args.sector_size);
     let mut copy = Copy::new(&disk).to(format).overwrite(args.overwrite);
     if let Some(block_size) = args.block_size {

@@ -36,6 +36,22 @@ pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
     }
 }
 
+/// Says so when the name of an output says another format than it is `written` in.
+pub fn warn_of_name(path: &Path, written: OutputFormat) {
+    let is = FormatName::of_output(written);
+    let Some(named) = FormatName::of_name(path).filter(|named| *named != is && !is_stdout(path)) else {
+        return;
+    };
+    say(&format!(
+        "diskport: warning: {}: is {written}, and its name ends as that of {named}",
+        path.display()
+    ));
+    // Whoever may have written a raw disk is not believed.
+    if named.format == Format::Raw && is.container.is_none() {
+        say(&format!("  it opens with --format {}", is.format.name()));
+    }
+}
+
 /// Says so when the child at `path`, which is new or has another parent, does not find it by itself.
 pub fn warn_of_place(path: &Path, policy: &PolicyArgs) {
     let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy.clone() };
@@ -105,6 +121,7 @@ pub fn write(
     if to_stdout && args.resume {
         return Err(Failure::Usage("--resume needs a file to go on with".to_owned()));
     }
+    warn_of_name(destination, copy.format());
     let job = signals::job();
     let copy = configure(copy, args, &job);
     let report = {
