@@ -45,7 +45,7 @@ impl Open {
     ///
     /// As [`check`](Self::check); [`crate::Error::Locked`].
     pub fn repair(&self, path: impl AsRef<Path>, repairs: Repairs) -> Result<Checked> {
-        self.repair_file(&WritableFile::open(path.as_ref())?, repairs, &SameDirectory)
+        self.repair_file(&self.lock(path.as_ref())?, repairs, &SameDirectory)
     }
 
     /// The same for the image in `storage`.

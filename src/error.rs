@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::leaves::{Format, Hint, ReferenceKind, Rule, UnknownFormat};
+use crate::leaves::{Format, Hint, LockHolder, ReferenceKind, Rule, UnknownFormat};
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -187,11 +187,13 @@ pub enum Error {
         path: String,
     },
 
-    /// Another program, or another part of this one, has the image open for writing.
-    #[error("{file}: is open for writing elsewhere")]
+    /// Another program, or another part of this one, uses the image.
+    #[error("{file}: {holder}")]
     Locked {
-        /// The image.
+        /// The file.
         file: String,
+        /// Who uses it, and how that is known.
+        holder: LockHolder,
     },
 
     /// The system uses the block device: it is mounted, swapped to, or a part of something else.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::disk::Warning;
 use crate::error::{Defect, Error, Problem};
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -16,6 +17,8 @@ pub struct Checked {
     pub format: Format,
     /// What was found, in the order in which it was met.
     pub findings: Vec<Finding>,
+    /// Who uses the image meanwhile, and may make findings of what is only unfinished.
+    pub warnings: Vec<Warning>,
 }
 
 impl Checked {
@@ -177,6 +180,7 @@ impl Findings {
             let consequence = "they are not listed".to_owned();
             self.list.push(Finding { severity, defect: *defect, consequence, repair: None });
         }
-        Checked { format, findings: self.list }
+        let warnings = Warning::of_use(file, file.ask()).into_iter().collect();
+        Checked { format, findings: self.list, warnings }
     }
 }

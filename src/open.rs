@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use detect::detect;
-use parents::Chain;
+use parents::{Chain, Steady};
 
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer, Losses, WritableDisk};
@@ -180,6 +180,13 @@ impl Open {
         Self { losses: Some(losses.clone()), ..self }
     }
 
+    /// Writes also to files that VMware or Citrix Provisioning say beside them to use. Those locks stay behind when a program
+    /// dies; the system's own, which do not, are never ignored.
+    pub fn ignore_locks(mut self, ignore: bool) -> Self {
+        self.choices.ignore_locks = ignore;
+        self
+    }
+
     /// Opens the image in `storage`.
     ///
     /// # Errors
@@ -199,14 +206,14 @@ impl Open {
         self.open_file(image_at(path.as_ref())?, &SameDirectory)
     }
 
-    /// Opens the image at `path` for writing, and locks it; its parents are only read.
+    /// Opens the image at `path` for writing, and locks it; its parents are only read, and kept from being written to.
     ///
     /// # Errors
     ///
     /// As [`open`](fn@open); [`Error::Locked`]; [`Error::NotWritable`]; [`Error::Defect`] for whatever
     /// [`check`](Self::check) calls an error. Nothing is changed then.
     pub fn open_writable(&self, path: impl AsRef<Path>) -> Result<WritableDisk> {
-        self.writable(WritableFile::open(path.as_ref())?, &SameDirectory)
+        self.writable(self.lock(path.as_ref())?, &SameDirectory)
     }
 
     /// Opens the image in `storage` for writing.
@@ -218,8 +225,22 @@ impl Open {
         self.writable(WritableFile::new(Arc::new(storage), "(image)"), &NoExternal)
     }
 
+    /// The file of the image at `path`, locked for writing, if no other program uses it.
+    pub(crate) fn lock(&self, path: &Path) -> Result<WritableFile> {
+        let file = WritableFile::open(path)?;
+        if !self.choices.ignore_locks {
+            file.check_not_claimed()?;
+        }
+        Ok(file)
+    }
+
+    /// Opens the image at `path` for reading, and keeps writers from it and its parents while it is open.
+    pub(crate) fn open_steady(&self, path: &Path) -> Result<Disk> {
+        self.chain(&SameDirectory).steady(Steady::All).open(image_at(path)?)
+    }
+
     fn writable(&self, file: WritableFile, default: &'static dyn Resolver) -> Result<WritableDisk> {
-        let disk = self.open_sound(file.image(FileRole::Image)?, default)?;
+        let disk = self.chain(default).steady(Steady::Parents).open(file.image(FileRole::Image)?)?;
         disk.check_complete()?;
         merging::check_not_merging(disk.chain())?;
         let Some(top) = disk.chain().first() else {
@@ -307,20 +328,19 @@ impl Open {
 
     /// Opens `file` for reading.
     fn open_file(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
-        let Some(losses) = &self.losses else { return self.open_sound(file, default) };
+        let Some(losses) = &self.losses else { return self.chain(default).open(file) };
         let mut context = self.context(default);
         context.choices.salvage = true;
         Chain::new(self, context).open(file)?.salvaged(losses)
     }
 
-    /// The same, of an image without damage.
-    fn open_sound(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
-        Chain::new(self, self.context(default)).open(file)
+    fn chain<'a>(&'a self, default: &'a dyn Resolver) -> Chain<'a> {
+        Chain::new(self, self.context(default))
     }
 }
 
 /// The file at a path that the caller chose.
 pub(crate) fn image_at(path: &Path) -> Result<ImageFile> {
     let storage = FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-    ImageFile::at_path(Arc::new(storage), path, FileRole::Image)
+    ImageFile::opened(storage, path, FileRole::Image)
 }

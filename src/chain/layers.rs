@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
+use crate::leaves::LockHolder;
 use crate::open::Open;
-use crate::storage::{FileStorage, WritableFile};
+use crate::storage::WritableFile;
 
-/// A chain in two parts, the upper of which is locked against writers while this value lives.
+/// A chain in two parts, the upper of which nobody else writes to while this value lives.
 pub(super) struct Layers {
     /// The layers to merge, over nothing.
     pub(super) above: Disk,
@@ -18,37 +19,41 @@ pub(super) struct Layers {
     top: Option<WritableFile>,
     /// Those of the layers between the top and the base, when they are to be removed.
     pub(super) between: Vec<WritableFile>,
-    _locks: Vec<FileStorage>,
+    /// The layers to merge as they were opened first; their locks end with it.
+    _held: Option<Disk>,
 }
 
 impl Layers {
     /// The chain of `top`, cut above `base`: its parent, unless another is named.
     pub(super) fn open(open: &Open, top: &Path, base: Option<&Path>) -> Result<Self> {
-        let (above, _) = cut(&open.open_path(top)?, base)?;
-        let locks = above.chain().iter().map(|layer| lock(&**layer)).collect::<Result<Vec<_>>>()?;
-        // A writer may have been at work until the locks were held.
-        let (above, base) = cut(&open.open_path(top)?, base)?;
-        Ok(Self { above, base, top: None, between: Vec::new(), _locks: locks })
+        let (above, base) = cut(&open.open_steady(top)?, base)?;
+        Ok(Self { above, base, top: None, between: Vec::new(), _held: None })
     }
 
-    /// The same, where the top is to be written to, and with `remove` the others to be removed: nobody else can write to them until this
-    /// value is gone.
+    /// The same, where the top and the base are to be written to, and with `remove` the others to be removed.
     pub(super) fn open_writable(open: &Open, top: &Path, base: Option<&Path>, remove: bool) -> Result<Self> {
-        let (above, _) = cut(&open.open_path(top)?, base)?;
-        let file = WritableFile::open(top)?;
-        let below = above.chain().iter().skip(1).map(|layer| &**layer);
-        let (mut between, mut locks) = (Vec::new(), Vec::new());
-        for layer in below {
-            if remove { between.push(own_file(layer)?) } else { locks.push(lock(layer)?) }
+        let (held, _) = cut(&open.open_path(top)?, base)?;
+        let file = open.lock(top)?;
+        let mut between = Vec::new();
+        for layer in held.chain().iter().skip(1) {
+            if remove {
+                between.push(own_file(open, &**layer)?);
+                continue;
+            }
+            for file in layer.files() {
+                // Of a file system without locks, opening the layers warns.
+                let _ = file.hold()?;
+            }
         }
+        // A writer may have been at work until the locks were held.
         let (above, base) = cut(&open.open_held(&file)?, base)?;
-        Ok(Self { above, base, top: Some(file), between, _locks: locks })
+        Ok(Self { above, base, top: Some(file), between, _held: Some(held) })
     }
 
     /// The top's file, for writing.
     pub(super) fn top_file(&self) -> Result<WritableFile> {
         let file = || self.top().files()[0].name().to_owned();
-        self.top.clone().ok_or_else(|| Error::Locked { file: file() })
+        self.top.clone().ok_or_else(|| Error::Locked { file: file(), holder: LockHolder::Reader })
     }
 
     /// Refuses another image in the base's place, or other content: the base as it was opened, or as it becomes by the
@@ -116,24 +121,13 @@ pub(super) fn split(chain: &Disk, layers: usize) -> Result<(Disk, Disk)> {
 }
 
 /// The file of `layer`, for writing, and locked.
-fn own_file(layer: &dyn Layer) -> Result<WritableFile> {
+fn own_file(open: &Open, layer: &dyn Layer) -> Result<WritableFile> {
     let file = &layer.files()[0];
     let what = || Error::Unsupported { what: format!("{}: lies in no folder", file.name()) };
-    let found = WritableFile::open(file.path().ok_or_else(what)?)?;
+    let found = open.lock(file.path().ok_or_else(what)?)?;
     match found.storage().identity() == file.storage().identity() {
         true => Ok(found),
         // Another has taken its place since it was read.
-        false => Err(Error::Locked { file: file.name().to_owned() }),
-    }
-}
-
-/// Locks the file of `layer` against writers.
-fn lock(layer: &dyn Layer) -> Result<FileStorage> {
-    let file = &layer.files()[0];
-    let path = file.path().unwrap_or(Path::new(file.name()));
-    let storage = FileStorage::open(path).map_err(|e| Error::io("open", file.name(), e))?;
-    match storage.try_lock_shared().map_err(|e| Error::io("lock", file.name(), e))? {
-        true => Ok(storage),
-        false => Err(Error::Locked { file: file.name().to_owned() }),
+        false => Err(Error::Locked { file: file.name().to_owned(), holder: LockHolder::Writer }),
     }
 }

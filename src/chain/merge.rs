@@ -148,7 +148,7 @@ impl Merge {
             into = begin()?;
         }
         let data_written = write_and_close(&layers.above, into, &self.job)?;
-        let base = open.open_path(base)?;
+        let base = open.open_steady(base)?;
         layers.check_base(&base)?;
         set_parent(&self.open, layers.top_file()?, layers.top().info().format, &base)?;
         let deleted = removal.map_or_else(|| Ok(Vec::new()), Removal::run)?;

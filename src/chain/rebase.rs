@@ -11,7 +11,6 @@ use crate::job::{Job, Phase};
 use crate::leaves::Format;
 use crate::leaves::is_zero;
 use crate::open::Open;
-use crate::storage::WritableFile;
 
 /// Gives a differencing image another parent.
 ///
@@ -91,14 +90,14 @@ impl Rebase {
         if !self.unchecked && !is_moved(&child, &parent) {
             self.copy_differences(&parent)?;
         }
-        set_parent(&self.open, WritableFile::open(&self.child)?, info.format, &parent)
+        set_parent(&self.open, self.open.lock(&self.child)?, info.format, &parent)
     }
 
     fn open_parent(&self, child: &LayerInfo) -> Result<Disk> {
         if child.parent.is_none() {
             return Err(Error::NoParent { file: self.child.display().to_string() });
         }
-        self.open.for_parent(self.parent_format).open_path(&self.parent)
+        self.open.for_parent(self.parent_format).open_steady(&self.parent)
     }
 
     /// Refuses what cannot be the child's parent.

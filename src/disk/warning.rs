@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::leaves::LockState;
 use crate::storage::ImageFile;
 
 /// Something odd that does not hinder reading.
@@ -38,6 +39,10 @@ pub enum WarningKind {
     Unused,
     /// Something that reading is safe with only when it is there is not: a descriptor, an identity.
     Incomplete,
+    /// Another program writes to the file, or says beside it that it uses it.
+    InUse,
+    /// The file system of the file has no locks, or not all of them: others may not know that it is used.
+    NoLocks,
     /// A parent was named, and the image has none.
     NoParent,
     /// One of the names recorded leads to a file that cannot be the parent.
@@ -64,6 +69,8 @@ impl WarningKind {
             Self::Suspended => "suspended",
             Self::Unused => "unused",
             Self::Incomplete => "incomplete",
+            Self::InUse => "in-use",
+            Self::NoLocks => "no-locks",
             Self::NoParent => "no-parent",
             Self::UnfitCandidate => "unfit-candidate",
             Self::ParentSize => "parent-size",
@@ -82,6 +89,23 @@ impl Warning {
         message: impl Into<String>,
     ) -> Self {
         Self { kind, file: Some(file.name().to_owned()), structure, message: message.into() }
+    }
+}
+
+impl Warning {
+    /// What there is to say of others that use `file`, of which its locks say `state`.
+    pub(crate) fn of_use(file: &ImageFile, state: LockState) -> Option<Self> {
+        let (kind, message) = match (state, file.holder_beside()) {
+            (LockState::InUse(holder), _) | (_, Some(holder)) => {
+                (WarningKind::InUse, format!("the file {holder}: what is read may be of different moments"))
+            }
+            (LockState::Unsupported, None) => {
+                let what = "the file system has none, or not all: whether another program uses the file is not known";
+                (WarningKind::NoLocks, what.to_owned())
+            }
+            (LockState::Free, None) => return None,
+        };
+        Some(Self::of(file, kind, "lock", message))
     }
 }
 

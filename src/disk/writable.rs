@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::write::WriteLayer;
-use super::{Disk, Extent, LayerInfo, MappingKind};
+use super::{Disk, Extent, LayerInfo, MappingKind, Warning};
 use crate::error::{Error, Result};
 use crate::storage::ImageFile;
 
@@ -100,6 +100,11 @@ impl WritableDisk {
     /// What the image said of itself when it was opened.
     pub fn info(&self) -> &LayerInfo {
         self.top.info()
+    }
+
+    /// What is odd about the chain and its layers but does not hinder writing.
+    pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
+        self.disk.warnings()
     }
 
     /// The disk for reading, which always shows what was written. It must not be read while space is given back:

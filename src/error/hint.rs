@@ -35,6 +35,7 @@ impl Error {
             Error::ShardDamaged { .. } => Some(Hint::RunShardAgain),
             Error::VerifyFailed { .. } | Error::DigestDiffers { .. } => Some(Hint::CheckTarget),
             Error::SourceChanged { .. } => Some(Hint::CopyAgain),
+            Error::Locked { holder, .. } if holder.is_beside() => Some(Hint::RemoveLock),
             Error::Locked { .. } => Some(Hint::WaitForOther),
             Error::Busy { .. } => Some(Hint::Unmount),
             Error::NotWritable { .. } => Some(Hint::ConvertOrChild),

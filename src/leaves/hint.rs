@@ -62,6 +62,7 @@ hints! {
     CopyAgain => "nothing was made of it; try again when nobody writes to it",
     Unmount => "see with lsblk what uses it, and unmount it first",
     WaitForOther => "wait for the other program, or stop it",
+    RemoveLock => "stop what uses it; if nothing does any more, remove that lock",
     ConvertOrChild => "convert it into another kind of disk, or make a child of it",
     OpenAgain => "open it again: what was flushed before is there",
     ShrinkContent => "shrink the partitions and file systems first",

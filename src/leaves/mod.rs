@@ -1,10 +1,11 @@
-//! Names that everything shares, and that know nothing of each other: formats, references, rules, identities.
+//! Names that everything shares, and that know nothing of each other: formats, references, rules, identities, locks.
 
 mod format;
 #[cfg(feature = "digest")]
 mod hex;
 mod hint;
 mod ids;
+mod lock;
 mod reference;
 mod rule;
 mod units;
@@ -16,6 +17,7 @@ pub use format::{Format, UnknownFormat};
 pub(crate) use hex::hex;
 pub use hint::Hint;
 pub use ids::Ids;
+pub use lock::{LockHolder, LockMode, LockState};
 pub use reference::ReferenceKind;
 pub use rule::Rule;
 pub use units::{GIB, KIB, MIB};

@@ -21,11 +21,33 @@ pub(super) struct Chain<'a> {
     /// The files that are part of the chain.
     seen: HashSet<FileIdentity>,
     warnings: Vec<Warning>,
+    steady: Steady,
+}
+
+/// Which images of a chain nobody else writes to while it is open, of those that are opened here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Steady {
+    None,
+    /// Those below the top, which is written to.
+    Parents,
+    All,
 }
 
 impl<'a> Chain<'a> {
     pub(super) fn new(open: &'a Open, context: OpenContext<'a>) -> Self {
-        Self { open, context, layers: Vec::new(), seen: HashSet::new(), warnings: Vec::new() }
+        Self {
+            open,
+            context,
+            layers: Vec::new(),
+            seen: HashSet::new(),
+            warnings: Vec::new(),
+            steady: Steady::None,
+        }
+    }
+
+    /// The same, while nobody else writes to some of it.
+    pub(super) fn steady(self, steady: Steady) -> Self {
+        Self { steady, ..self }
     }
 
     /// Opens `file` and its parents.
@@ -76,8 +98,26 @@ impl<'a> Chain<'a> {
         if self.layers.len() >= self.open.max_depth {
             return Err(Error::ChainTooDeep { file: file.name().to_owned(), limit: self.open.max_depth });
         }
+        // Before anything is read, lest a writer change it meanwhile.
+        self.ask(&file)?;
         let format = format.map_or_else(|| detect(&file), Ok)?;
-        self.layers.push(Arc::from(format::open(format, file, &self.context)?));
+        let layer: Arc<dyn Layer> = Arc::from(format::open(format, file, &self.context)?);
+        for extent in layer.files().iter().skip(1) {
+            self.ask(extent)?;
+        }
+        self.layers.push(layer);
+        Ok(())
+    }
+
+    /// Notes who uses `file`, and keeps writers from it if that is wanted.
+    fn ask(&mut self, file: &ImageFile) -> Result<()> {
+        let is_held = match self.steady {
+            Steady::None => false,
+            Steady::Parents => !self.layers.is_empty(),
+            Steady::All => true,
+        };
+        let state = if is_held { file.hold()? } else { file.ask() };
+        self.warnings.extend(Warning::of_use(file, state));
         Ok(())
     }
 
@@ -97,13 +137,16 @@ impl<'a> Chain<'a> {
             return Err(Error::Cycle { file: name });
         }
         let format = self.parent_format(&file, parent, referrer)?;
+        let warnings = self.warnings.len();
         if let Err(problem) = self.push(file, Some(format)) {
+            self.warnings.truncate(warnings);
             identity.map(|identity| self.seen.remove(&identity));
             return Err(problem);
         }
         if let Some(layer) = self.layers.last().cloned() {
             if let Err(problem) = self.check(child.info(), layer.info(), parent, referrer, &name) {
                 self.layers.pop();
+                self.warnings.truncate(warnings);
                 identity.map(|identity| self.seen.remove(&identity));
                 return Err(problem);
             }
@@ -183,7 +226,8 @@ impl<'a> Chain<'a> {
                 Ok(Some(file)) => match self.push_candidate(file, child, parent) {
                     Err(e @ Error::ParentMismatch { .. }) => (e, &mut mismatch),
                     Err(e @ Error::Cycle { .. }) => (e, &mut cycle),
-                    Err(e @ Error::ChainTooDeep { .. }) => return Err(e),
+                    // A parent that is in use is not passed over for a copy of it.
+                    Err(e @ (Error::ChainTooDeep { .. } | Error::Locked { .. })) => return Err(e),
                     // Another name may lead to the parent itself, or to a copy that is whole.
                     Err(e) => {
                         damaged.push(format!(

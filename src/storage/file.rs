@@ -10,7 +10,10 @@ use std::sync::OnceLock;
 
 #[cfg(unix)]
 use super::FileIdentity;
+use super::lock::{self, Keep};
 use super::{Fingerprint, ReadAt, WriteAt};
+use crate::error::{Error, Result};
+use crate::leaves::{LockMode, LockState};
 
 /// Bytes of a write at most, unless another size is chosen. Linux caches a write in pieces as large as itself, and a
 /// virtual machine's host takes free memory back in pieces of megabytes: to have those again costs twenty times as much as
@@ -42,19 +45,27 @@ impl FileStorage {
     ///
     /// Fails as [`open`](Self::open) does.
     pub fn open_writable(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::from_file(super::safe_open::open_any_writable(path.as_ref())?)
+        Self::open_for(path.as_ref(), LockMode::Write)
     }
 
-    /// Locks the file against everyone else who asks for its lock; says `false` when another one has it. The lock
-    /// ends with this value.
-    pub fn try_lock(&self) -> io::Result<bool> {
-        locked(self.file.try_lock())
+    /// The same for a file that is then [locked](Self::lock) for `mode`.
+    pub(super) fn open_for(path: &Path, mode: LockMode) -> io::Result<Self> {
+        Self::from_file(super::safe_open::open_any_writable(path, mode)?)
     }
 
-    /// Locks the file against those who ask for [`try_lock`](Self::try_lock) alone; says `false` when one of them
-    /// has it.
-    pub fn try_lock_shared(&self) -> io::Result<bool> {
-        locked(self.file.try_lock_shared())
+    /// Locks the file, without waiting; the lock ends with this value. On Linux QEMU heeds it, as it heeds QEMU's. On
+    /// Windows it is by opening a file for writing that others are kept out, and nothing is added here.
+    pub fn lock(&self, mode: LockMode) -> io::Result<LockState> {
+        lock::lock(&self.file, None, mode, &Keep::default())
+    }
+
+    /// The same for a file that messages call `name`, which must be free; says whether the file system could.
+    pub(crate) fn take(&self, mode: LockMode, name: &str) -> Result<bool> {
+        match self.lock(mode).map_err(|e| Error::io("lock", name, e))? {
+            LockState::Free => Ok(true),
+            LockState::Unsupported => Ok(false),
+            LockState::InUse(holder) => Err(Error::Locked { file: name.to_owned(), holder }),
+        }
     }
 
     /// Whether the file was removed, or replaced, since it was opened.
@@ -91,20 +102,12 @@ impl FileStorage {
 
     /// Creates a new file for reading and writing; fails when there is one already.
     pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
-        Self::create_new_as(path.as_ref(), false)
+        Self::create_for(path.as_ref(), LockMode::Write, false)
     }
 
-    /// The same; a private one can be reached by nobody but its owner.
-    pub(super) fn create_new_as(path: &Path, private: bool) -> io::Result<Self> {
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        if private {
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        }
-        #[cfg(not(unix))]
-        let _ = private;
-        Self::from_file(options.open(path)?)
+    /// The same for a file that is then [locked](Self::lock) for `mode`; a private one can be reached by nobody but its owner.
+    pub(super) fn create_for(path: &Path, mode: LockMode, private: bool) -> io::Result<Self> {
+        Self::from_file(super::safe_open::create_new(path, mode, private)?)
     }
 
     /// Takes an open file.
@@ -139,14 +142,6 @@ impl FileStorage {
     /// The open file.
     pub fn as_file(&self) -> &File {
         &self.file
-    }
-}
-
-fn locked(result: Result<(), std::fs::TryLockError>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-        Err(std::fs::TryLockError::Error(e)) => Err(e),
     }
 }
 

@@ -6,8 +6,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{FileIdentity, Fingerprint, ReadAt};
+use super::lock::{self, Keep};
+use super::{FileIdentity, FileStorage, Fingerprint, ReadAt};
 use crate::error::{Error, Result};
+use crate::leaves::{LockHolder, LockMode, LockState};
 
 /// A file that belongs to an image: its storage, its name, and what it is for.
 #[derive(Clone)]
@@ -18,6 +20,18 @@ pub struct ImageFile {
     size: u64,
     fingerprint: Option<Fingerprint>,
     storage: Arc<dyn ReadAt>,
+    locking: Locking,
+}
+
+/// Whose the locks of a file are.
+#[derive(Clone)]
+enum Locking {
+    /// The caller's, who opened it.
+    Callers,
+    /// Ours: this is the open file, and what a lock on it consists of beside.
+    Ours(Arc<FileStorage>, Keep),
+    /// Nobody's: it was to be locked, and its file system has no locks.
+    Nobodys,
 }
 
 /// What a file of an image is for.
@@ -40,7 +54,7 @@ impl ImageFile {
         let name = name.into();
         let size = storage.size().map_err(|e| Error::io("measure", &name, e))?;
         let fingerprint = storage.fingerprint();
-        Ok(Self { name, path: None, role, size, fingerprint, storage })
+        Ok(Self { name, path: None, role, size, fingerprint, storage, locking: Locking::Callers })
     }
 
     /// The same, lying at `path` in the file system.
@@ -48,6 +62,42 @@ impl ImageFile {
         let path = path.into();
         let file = Self::new(storage, path.display().to_string(), role)?;
         Ok(Self { path: Some(path), ..file })
+    }
+
+    /// The file at `path`, which `storage` was opened for here.
+    pub(crate) fn opened(storage: FileStorage, path: impl Into<PathBuf>, role: FileRole) -> Result<Self> {
+        let storage = Arc::new(storage);
+        let locking = Locking::Ours(storage.clone(), Keep::default());
+        Ok(Self { locking, ..Self::at_path(storage, path, role)? })
+    }
+
+    /// The same file, which was to be locked, on a file system that has no locks.
+    pub(super) fn unlockable(self) -> Self {
+        Self { locking: Locking::Nobodys, ..self }
+    }
+
+    /// Keeps writers from the file while it is open, if it was opened here.
+    pub(crate) fn hold(&self) -> Result<LockState> {
+        let Locking::Ours(file, keep) = &self.locking else { return Ok(self.ask()) };
+        let locked = lock::lock(file.as_file(), self.path(), LockMode::Steady, keep);
+        match locked.map_err(|e| Error::io("lock", &self.name, e))? {
+            LockState::InUse(holder) => Err(Error::Locked { file: self.name.clone(), holder }),
+            state => Ok(state),
+        }
+    }
+
+    /// Whether somebody writes to the file, if it was opened here and is not held.
+    pub(crate) fn ask(&self) -> LockState {
+        match (&self.locking, self.path()) {
+            (Locking::Ours(file, _), Some(path)) => lock::ask(file.as_file(), path),
+            (Locking::Nobodys, _) => LockState::Unsupported,
+            _ => LockState::Free,
+        }
+    }
+
+    /// Who says beside the file that he uses it.
+    pub(crate) fn holder_beside(&self) -> Option<LockHolder> {
+        self.path().and_then(lock::holder_beside)
     }
 
     /// The same file for another purpose.

@@ -15,6 +15,7 @@ mod file;
 mod fingerprint;
 pub(crate) mod forward;
 mod image_file;
+mod lock;
 mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
@@ -33,7 +34,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-pub use crate::leaves::ReferenceKind;
+pub use crate::leaves::{LockHolder, LockMode, LockState, ReferenceKind};
 
 pub use cached::CachedStorage;
 pub use cursor::Cursor;
@@ -48,10 +49,10 @@ pub use output::OutputFile;
 pub(crate) use output::beside;
 #[cfg(feature = "shards")]
 pub(crate) use output::check_free;
+#[cfg(feature = "shards")]
+pub(crate) use partial::open_partial;
 #[cfg(feature = "digest")]
 pub(crate) use partial::partial_of;
-#[cfg(feature = "shards")]
-pub(crate) use partial::{Hold, open_partial};
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, Resolver, SameDirectory};
 pub(crate) use safe_open::is_device_at;
 pub use writable::WritableFile;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::partial::{Hold, open_partial, partial_of};
+use super::lock;
+use super::partial::{open_partial, partial_of};
 use super::{FileStorage, attributes};
 use crate::error::{Error, Result};
+use crate::leaves::{LockMode, LockState};
 
 /// A new file that has a temporary name in its final folder until it is published.
 ///
@@ -35,7 +37,7 @@ impl OutputFile {
     /// # Errors
     ///
     /// [`Error::OutputExists`] when there is a file and it may not be replaced, or when what is there is no
-    /// plain file.
+    /// plain file; [`Error::Locked`] when it is in use.
     pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
         let path = path.into();
         Self::create_part(path.clone(), path, overwrite)
@@ -43,14 +45,24 @@ impl OutputFile {
 
     /// The same for a part of the output at `whole`.
     pub(crate) fn create_part(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
+        check_free(&path, overwrite)?;
+        Self::begin(path, whole, overwrite)
+    }
+
+    /// Begins an output that is to replace the file at `path`, which the caller has locked.
+    pub(crate) fn replacing(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        Self::begin(path.clone(), path, true)
+    }
+
+    fn begin(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let private = replaced(&path, &whole).is_some();
-        check_free(&path, overwrite)?;
         loop {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
             let hidden = format!(".diskport-{}-{count}.partial", std::process::id());
             let temporary = path.with_file_name(hidden);
-            match FileStorage::create_new_as(&temporary, private) {
+            match FileStorage::create_for(&temporary, LockMode::Write, private) {
                 Ok(storage) => {
                     let storage = Arc::new(storage);
                     return Ok(Self { storage, temporary, path, whole, overwrite, is_kept: false });
@@ -87,7 +99,7 @@ impl OutputFile {
     ) -> Result<Self> {
         check_free(&path, overwrite)?;
         let private = replaced(&path, &whole).is_some();
-        let (storage, _) = open_partial(&temporary, private, Hold::Alone, || {})?;
+        let (storage, _) = open_partial(&temporary, private, LockMode::Write, || {})?;
         Ok(Self { storage: Arc::new(storage), temporary, path, whole, overwrite, is_kept: false })
     }
 
@@ -205,12 +217,16 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// That an output may appear at `path`.
+/// That an output may appear at `path`, where nobody uses what it replaces.
 pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<()> {
     let name = || path.display().to_string();
     match path.symlink_metadata() {
         Ok(there) if !there.is_file() => Err(Error::OutputNotPlain { path: name() }),
         Ok(_) if !overwrite => Err(Error::OutputExists { path: name() }),
+        Ok(_) => match lock::ask_replaceable(path) {
+            LockState::InUse(holder) => Err(Error::Locked { file: name(), holder }),
+            LockState::Free | LockState::Unsupported => Ok(()),
+        },
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("create", name(), e)),
         _ => Ok(()),
     }

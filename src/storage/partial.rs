@@ -6,21 +6,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::lock;
 use super::{FileStorage, beside};
 use crate::error::{Error, Result};
+use crate::leaves::{LockHolder, LockMode};
 
 /// How often the file may be found published, or removed, by the one who had it before.
 const TRIES: u32 = 100;
-
-/// How the file is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// By one process alone.
-    Alone,
-    /// By all those that ask for the same.
-    #[cfg(feature = "shards")]
-    Together,
-}
 
 /// The temporary name of an output at `path` that a later run can go on with.
 pub(crate) fn partial_of(path: &Path) -> PathBuf {
@@ -36,7 +28,7 @@ pub(crate) fn partial_of(path: &Path) -> PathBuf {
 pub(crate) fn open_partial(
     temporary: &Path,
     private: bool,
-    hold: Hold,
+    mode: LockMode,
     before_new: impl Fn(),
 ) -> Result<(FileStorage, bool)> {
     let name = || temporary.display().to_string();
@@ -44,31 +36,24 @@ pub(crate) fn open_partial(
         if !temporary.exists() {
             before_new();
         }
-        let (storage, is_new) = match FileStorage::create_new_as(temporary, private) {
+        let (storage, is_new) = match FileStorage::create_for(temporary, mode, private) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 match temporary.symlink_metadata() {
                     Ok(there) if !there.is_file() => return Err(Error::OutputNotPlain { path: name() }),
                     _ => {}
                 }
-                match FileStorage::open_writable(temporary) {
+                match FileStorage::open_for(temporary, mode) {
                     Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                     opened => (opened, false),
                 }
             }
             created => (created, true),
         };
-        let storage = storage.map_err(|e| Error::io("create", name(), e))?;
-        let locked = match hold {
-            Hold::Alone => storage.try_lock(),
-            #[cfg(feature = "shards")]
-            Hold::Together => storage.try_lock_shared(),
-        };
-        if !locked.map_err(|e| Error::io("lock", name(), e))? {
-            break;
-        }
+        let storage = storage.map_err(|e| lock::open_failed(temporary, e))?;
+        storage.take(mode, &name())?;
         if storage.is_named(temporary).map_err(|e| Error::io("measure", name(), e))? {
             return Ok((storage, is_new));
         }
     }
-    Err(Error::Locked { file: name() })
+    Err(Error::Locked { file: name(), holder: LockHolder::Writer })
 }

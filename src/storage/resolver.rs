@@ -15,7 +15,7 @@ use super::recorded_name::{self, Within, last_part, similar_ways};
 use super::safe_open::{self, Access};
 use super::{FileRole, FileStorage, ImageFile, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
-use crate::leaves::ReferenceKind;
+use crate::leaves::{LockMode, ReferenceKind};
 
 /// A name that an image gives for another file.
 #[derive(Debug, Clone, Copy)]
@@ -180,7 +180,7 @@ impl Resolver for AnyPath {
     }
 
     fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
-        let file = self.find(reference, safe_open::open_any_writable)?;
+        let file = self.find(reference, |path| safe_open::open_any_writable(path, LockMode::Write))?;
         file.map(|(file, path)| writable_file(file, path)).transpose()
     }
 }
@@ -252,7 +252,7 @@ impl Resolver for Placed<'_> {
         let Some(path) = self.path_of(reference) else { return self.others.open(reference) };
         let storage =
             FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-        ImageFile::at_path(Arc::new(storage), path, reference.role()).map(Some)
+        ImageFile::opened(storage, path, reference.role()).map(Some)
     }
 
     fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
@@ -342,5 +342,5 @@ fn writable_file(file: File, path: PathBuf) -> Result<WritableFile> {
 fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<ImageFile> {
     let storage =
         FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-    ImageFile::at_path(Arc::new(storage), path, reference.role())
+    ImageFile::opened(storage, path, reference.role())
 }

@@ -1,24 +1,61 @@
 //! Opening a name without being led elsewhere: by a symlink, by `..`, into a device or a FIFO.
 
-use std::fs::{File, FileType};
+use std::fs::{File, FileType, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use crate::leaves::LockMode;
+
 /// Opens `path` for reading; a FIFO or a device is opened without waiting. The caller checks what it got.
 pub(super) fn open_any(path: &Path) -> io::Result<File> {
-    open_with(path, Access::Read, false)
+    open_with(path, Access::Read, LockMode::WriteTogether, false)
 }
 
 /// The same for reading and writing. A block device is claimed, so that one that is mounted, or in use by the system in
 /// another way, is [busy](io::ErrorKind::ResourceBusy), and stays unmounted as long as it is open.
-pub(super) fn open_any_writable(path: &Path) -> io::Result<File> {
+pub(super) fn open_any_writable(path: &Path, mode: LockMode) -> io::Result<File> {
     let claim = path.metadata().is_ok_and(|there| is_block_device(&there.file_type()));
-    let file = open_with(path, Access::Write, claim)?;
+    let file = open_with(path, Access::Write, mode, claim)?;
     if !claim && is_block_device(&file.metadata()?.file_type()) {
         // It has just taken the place of what was there, and is not claimed.
         return Err(io::ErrorKind::ResourceBusy.into());
     }
     Ok(file)
+}
+
+/// Creates a new file for reading and writing; a private one can be reached by nobody but its owner.
+pub(super) fn create_new(path: &Path, mode: LockMode, private: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    if private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    share(&mut options, mode);
+    options.open(path)
+}
+
+/// What others may do with a file that is opened for `mode`. Outputs are renamed while they are open.
+#[cfg(windows)]
+pub(super) fn share_mode(mode: LockMode) -> u32 {
+    const FILE_SHARE_READ: u32 = 1;
+    const FILE_SHARE_WRITE: u32 = 2;
+    const FILE_SHARE_DELETE: u32 = 4;
+    match mode {
+        LockMode::Write | LockMode::Steady => FILE_SHARE_READ | FILE_SHARE_DELETE,
+        LockMode::WriteTogether => FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+    }
+}
+
+/// Says what others may do with a file that is locked for `mode`. Windows alone asks when it is opened; elsewhere locks are
+/// taken afterwards.
+fn share(options: &mut OpenOptions, mode: LockMode) {
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(options, share_mode(mode));
+    #[cfg(not(windows))]
+    let _ = (options, mode);
 }
 
 /// What a file is opened for.
@@ -29,9 +66,10 @@ pub(super) enum Access {
     Write,
 }
 
-fn open_with(path: &Path, access: Access, claim: bool) -> io::Result<File> {
+fn open_with(path: &Path, access: Access, mode: LockMode, claim: bool) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(access == Access::Write);
+    share(&mut options, mode);
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -232,10 +270,13 @@ mod system {
             held.push(no_link(hold(&path, FILE_FLAG_OPEN_REPARSE_POINT)?)?);
         }
         path.push(last);
-        let write = access == Access::Write;
-        no_link(
-            File::options().read(true).write(write).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?,
-        )
+        let mut options = File::options();
+        options.read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+        if access == Access::Write {
+            options.write(true);
+            super::share(&mut options, super::LockMode::Write);
+        }
+        no_link(options.open(path)?)
     }
 
     fn hold(folder: &Path, flags: u32) -> io::Result<File> {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::lock;
 use super::{FileRole, FileStorage, ImageFile, WriteAt};
 use crate::error::{Error, Result};
-use crate::leaves::{Ids, ZEROS};
+use crate::leaves::{Ids, LockMode, ZEROS};
 
 /// A file that is written: its storage, and its name for messages. A clone is the same file.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub struct WritableFile {
     storage: Arc<dyn WriteAt>,
     name: String,
     path: Option<PathBuf>,
+    /// Whether it was to be locked, and its file system has no locks.
+    is_unlockable: bool,
     /// A sync failed: what is durable is unknown, and the system may say otherwise when it is asked again.
     broken: Arc<AtomicBool>,
     /// Where the identities are from that formats give to what they write.
@@ -24,38 +27,51 @@ pub struct WritableFile {
 impl WritableFile {
     /// The file behind `storage`, called `name` in messages.
     pub fn new(storage: Arc<dyn WriteAt>, name: impl Into<String>) -> Self {
-        Self { storage, name: name.into(), path: None, broken: Arc::default(), ids: random() }
+        Self {
+            storage,
+            name: name.into(),
+            path: None,
+            is_unlockable: false,
+            broken: Arc::default(),
+            ids: random(),
+        }
     }
 
     /// The same, lying at `path` in the file system.
     pub fn at_path(storage: Arc<dyn WriteAt>, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let name = path.display().to_string();
-        Self { storage, name, path: Some(path), broken: Arc::default(), ids: random() }
+        Self { path: Some(path), ..Self::new(storage, name) }
     }
 
-    /// Opens the plain file or block device at `path` for writing, and locks it against other writers that ask.
+    /// Opens the plain file or block device at `path` for writing, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::ResourceBusy => Error::Busy { device: name() },
-            _ => Error::io("open for writing", name(), e),
+            _ => lock::open_failed(path, e),
         };
         Self::lock(FileStorage::open_writable(path).map_err(failed)?, path)
     }
 
-    /// The file at `path`, which `storage` has open for writing, locked against other writers that ask.
+    /// The file at `path`, which `storage` has open for writing, locked.
     pub(super) fn lock(storage: FileStorage, path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         let name = || path.display().to_string();
-        if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
-            return Err(Error::Locked { file: name() });
-        }
+        let is_unlockable = !storage.take(LockMode::Write, &name())?;
         // Whoever had the lock until now may have removed it: what is written to it would be lost.
         if storage.is_removed().map_err(|e| Error::io("measure", name(), e))? {
             return Err(Error::io("open for writing", name(), io::ErrorKind::NotFound.into()));
         }
-        Ok(Self::at_path(Arc::new(storage), path))
+        Ok(Self { is_unlockable, ..Self::at_path(Arc::new(storage), path) })
+    }
+
+    /// Refuses a file that another program says beside it to use.
+    pub(crate) fn check_not_claimed(&self) -> Result<()> {
+        match self.path().and_then(lock::holder_beside) {
+            Some(holder) => Err(Error::Locked { file: self.name.clone(), holder }),
+            None => Ok(()),
+        }
     }
 
     /// The same, with identities and times from `ids`.
@@ -86,11 +102,11 @@ impl WritableFile {
     /// The same file for reading, with the size that it has now.
     pub(crate) fn image(&self, role: FileRole) -> Result<ImageFile> {
         let storage = self.storage.clone();
-        let image = match &self.path {
-            Some(path) => ImageFile::at_path(storage, path, role),
-            None => ImageFile::new(storage, &self.name, role),
+        let file = match &self.path {
+            Some(path) => ImageFile::at_path(storage, path, role)?,
+            None => ImageFile::new(storage, &self.name, role)?,
         };
-        image.map(ImageFile::unwatched)
+        Ok(if self.is_unlockable { file.unlockable() } else { file }.unwatched())
     }
 
     /// Its size in bytes now.

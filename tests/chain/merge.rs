@@ -5,6 +5,7 @@ use std::path::Path;
 use diskport::chain::{Merge, Rebase};
 use diskport::copy::OutputFormat;
 use diskport::format::vmdk::Subformat;
+use diskport::storage::{FileStorage, LockMode, LockState};
 use diskport::{Child, Disk, Error, Format, KIB, MIB, Open};
 
 use crate::model::{
@@ -250,8 +251,8 @@ fn layers_that_are_open_for_writing_are_not_merged() {
 fn writers_are_kept_out_of_merged_layers() {
     // A merge that is under way holds the locks that a writer wants.
     let chain = Chain::with(VHD, &LAYERS[..2]);
-    let storage = diskport::storage::FileStorage::open(chain.top()).expect("opens");
-    assert!(storage.try_lock_shared().expect("locks"));
+    let storage = FileStorage::open(chain.top()).expect("opens");
+    assert_eq!(storage.lock(LockMode::Steady).expect("locks"), LockState::Free);
     assert!(matches!(Open::new().open_writable(chain.top()), Err(Error::Locked { .. })));
     drop(storage);
     Open::new().open_writable(chain.top()).expect("opens").close().expect("closes");
@@ -329,7 +330,7 @@ fn what_is_removed_is_the_layers_own() {
     assert!(std::fs::read(path("base.vmdk")).expect("reads") == before && path("own.raw").exists());
     // What another has open is not removed, and nothing is merged then.
     let held = diskport::storage::FileStorage::open_writable(path("own.raw")).expect("opens");
-    assert!(held.try_lock().expect("locks"));
+    assert_eq!(held.lock(LockMode::Write).expect("locks"), LockState::Free);
     assert!(matches!(merge.commit(), Err(Error::Locked { .. })));
     assert!(std::fs::read(path("base.vmdk")).expect("reads") == before);
     drop(held);

@@ -10,6 +10,8 @@ mod devices;
 #[cfg(target_os = "linux")]
 mod handles;
 #[cfg(target_os = "linux")]
+mod locks;
+#[cfg(target_os = "linux")]
 mod memory;
 mod names;
 mod outputs;

@@ -16,6 +16,8 @@
 //!
 //! Registry hives and boot stores are read by hivex and python-registry, and logs replayed by regipy.
 //!
+//! QEMU's locks and ours keep each other's writers out.
+//!
 //! Valgrind counts the instructions that conversions take.
 //!
 //! A tool that is missing fails its trials in CI; elsewhere they are listed as ignored, with the reason.
@@ -26,6 +28,8 @@ mod convert;
 mod hives;
 #[cfg(target_os = "linux")]
 mod instructions;
+#[cfg(target_os = "linux")]
+mod locks;
 mod reader;
 #[cfg(target_os = "linux")]
 mod reflink;
@@ -51,6 +55,8 @@ fn main() {
     }
     trials.extend(reverse::trials(folder.path()));
     trials.extend(vmdk_written::trials(folder.path()));
+    #[cfg(target_os = "linux")]
+    trials.extend(locks::trials(folder.path()));
     #[cfg(target_os = "linux")]
     trials.extend(reflink::trials(folder.path()));
     #[cfg(target_os = "linux")]

@@ -35,6 +35,9 @@ pub fn words(hint: Hint) -> Cow<'static, str> {
         Hint::InputFromPipe => {
             "name a file or a block device; what comes out of a pipe is read from standard input, which is -"
         }
+        Hint::RemoveLock => {
+            "stop what uses it; if nothing does any more, remove that lock, or change the image in place with --ignore-locks"
+        }
         Hint::ShrinkContent => "shrink the partitions and file systems first; --allow-loss cuts all the same",
         Hint::OtherTarget => {
             "choose another target; --format makes the disk without asking what a platform takes"

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Shard;
 use crate::error::{Error, Result};
-use crate::storage::{Hold, WritableFile, beside, check_free, open_partial};
+use crate::leaves::LockMode;
+use crate::storage::{WritableFile, beside, check_free, open_partial};
 use crate::strict;
 
 /// The files of one plan for one output. Those of another plan have other names.
@@ -39,7 +40,8 @@ impl Files {
     pub(super) fn open(&self, overwrite: bool) -> Result<WritableFile> {
         let path = self.partial();
         let private = self.path.exists();
-        let (storage, is_new) = open_partial(&path, private, Hold::Together, || self.remove_digests())?;
+        let (storage, is_new) =
+            open_partial(&path, private, LockMode::WriteTogether, || self.remove_digests())?;
         if let Err(e) = check_free(&self.path, overwrite) {
             if is_new {
                 // Nothing better can be done about a file that does not go away.

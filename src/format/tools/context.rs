@@ -13,6 +13,8 @@ pub(crate) struct OpenContext<'a> {
 /// How to read what an image leaves open.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Choices {
+    /// Whether files are written to that another program says beside them to use.
+    pub(crate) ignore_locks: bool,
     pub(crate) vhd_size: SizeField,
     pub(crate) grain_tables: GrainTables,
     /// Whether a damaged image is opened as far as it can be read.

@@ -6,6 +6,7 @@ use clap::Args;
 use diskport::chain::check_no_children;
 use diskport::{Error, Format, WritableDisk};
 
+use super::open::warn_before_writing;
 use super::{FormatName, ImageArgs, OpenArgs, PolicyArgs};
 use crate::console::say;
 use crate::failure::Failure;
@@ -52,12 +53,24 @@ pub struct ChangeArgs {
     /// Refuse when another image in the folder names this one as its parent, instead of warning
     #[arg(long)]
     pub check_children: bool,
+    #[command(flatten)]
+    pub locks: LockArgs,
+}
+
+/// What is written to all the same.
+#[derive(Args, Clone, Copy)]
+pub struct LockArgs {
+    /// Write also to images that VMware (.lck) or Citrix Provisioning (.lok) says beside them to use: for when the program has died
+    #[arg(long)]
+    pub ignore_locks: bool,
 }
 
 impl ChangeArgs {
     /// Opens the image for writing, after it was looked at without changing anything.
     pub fn open(&self) -> Result<WritableDisk, Failure> {
-        let disk = self.image.open()?;
+        let open = self.image.options.options(self.image.format).ignore_locks(self.locks.ignore_locks);
+        let disk = open.open_path(&self.image.path)?;
+        warn_before_writing(&disk);
         match check_no_children(&disk, &self.image.options.policy.options(None)) {
             Err(problem) if self.check_children => return Err(problem.into()),
             Err(problem @ Error::HasChildren { .. }) => {
@@ -66,7 +79,7 @@ impl ChangeArgs {
             // A folder that cannot be listed was not asked for.
             Ok(()) | Err(_) => {}
         }
-        Ok(self.image.options.options(self.image.format).open_writable(&self.image.path)?)
+        Ok(open.open_writable(&self.image.path)?)
     }
 }
 
@@ -143,6 +156,8 @@ pub struct Merge {
     #[arg(long, short)]
     pub format: Option<Format>,
     #[command(flatten)]
+    pub locks: LockArgs,
+    #[command(flatten)]
     pub open: OpenArgs,
 }
 
@@ -170,6 +185,8 @@ pub struct Rebase {
     #[arg(long, short)]
     pub format: Option<Format>,
     #[command(flatten)]
+    pub locks: LockArgs,
+    #[command(flatten)]
     pub policy: PolicyArgs,
 }
 
@@ -186,6 +203,8 @@ pub struct Check {
     /// Make repairs that lose something too
     #[arg(long, requires = "repair")]
     pub allow_loss: bool,
+    #[command(flatten)]
+    pub locks: LockArgs,
 }
 
 fn parse_sector_size(text: &str) -> Result<u32, String> {

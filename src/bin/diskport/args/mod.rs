@@ -18,7 +18,7 @@ use diskport::{Disk, Format};
 pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Write};
 pub use delta::{EbsBlocks, Update};
 pub use format_name::FormatName;
-pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, warn_of};
+pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, say_warning, warn_before_writing, warn_of};
 pub use output::{OutputArgs, Zeros};
 pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, OutputKind, Partitions};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use diskport::disk::Losses;
+use diskport::disk::{Losses, Warning, WarningKind};
 use diskport::format::vhd::SizeField;
 use diskport::format::vmdk::GrainTables;
 use diskport::storage::{AnyPath, NoExternal};
@@ -152,7 +152,17 @@ fn parse_extent(text: &str) -> Result<(String, PathBuf), String> {
 
 /// Says what is odd about the image and its parents.
 pub fn warn_of(disk: &Disk) {
-    disk.warnings().for_each(|warning| say(&format!("diskport: warning: {warning}")));
+    disk.warnings().for_each(say_warning);
+}
+
+/// The same before the image is written to: that somebody uses it is refused then, or ignored.
+pub fn warn_before_writing(disk: &Disk) {
+    disk.warnings().filter(|warning| warning.kind != WarningKind::InUse).for_each(say_warning);
+}
+
+/// Says what is odd.
+pub fn say_warning(warning: &Warning) {
+    say(&format!("diskport: warning: {warning}"));
 }
 
 /// One image, and how it is opened.

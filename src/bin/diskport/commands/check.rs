@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use diskport::check::{Finding, Repairs};
 use serde::Serialize;
 
-use crate::args::Check;
+use crate::args::{Check, say_warning};
 use crate::console;
 use crate::failure::Failure;
 
@@ -39,8 +39,9 @@ struct Repair<'a> {
 
 pub fn run(args: &Check) -> Result<ExitCode, Failure> {
     let image = &args.image;
-    let open = image.options.options(image.format);
+    let open = image.options.options(image.format).ignore_locks(args.locks.ignore_locks);
     let before = open.check(&image.path)?;
+    before.warnings.iter().for_each(say_warning);
     let repairs = if args.allow_loss { Repairs::All } else { Repairs::Lossless };
     let after = if args.repair && before.findings.iter().any(|finding| finding.repair.is_some()) {
         open.repair(&image.path, repairs)?

@@ -5,20 +5,21 @@ use std::process::ExitCode;
 use diskport::chain;
 
 use super::output;
-use crate::args::{Merge, ProgressMode};
+use crate::args::{Merge, ProgressMode, warn_before_writing};
 use crate::console::{Watch, report, say};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
 
 pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    let open = args.open.options(args.format);
-    if let Some(output) = &args.output {
+    let open = args.open.options(args.format).ignore_locks(args.locks.ignore_locks);
+    let disk = open.open_path(&args.top)?;
+    warn_before_writing(&disk);
+    if let (Some(output), Some(top)) = (&args.output, disk.chain().first()) {
         // What is written is of the top's format.
-        if let Some(top) = open.open_path(&args.top)?.chain().first() {
-            output::check_name(output, top.info().format)?;
-        }
+        output::check_name(output, top.info().format)?;
     }
+    drop(disk);
     let job = signals::job();
     let mut merge = chain::Merge::of(&args.top)
         .open(open)

@@ -7,16 +7,17 @@ use diskport::chain::{self, find_parents};
 use diskport::{Error, Open};
 
 use super::output;
-use crate::args::{ProgressMode, Rebase};
+use crate::args::{ProgressMode, Rebase, warn_before_writing};
 use crate::console::{Watch, report};
 use crate::failure::Failure;
 use crate::signals;
 
 pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    let mut open = args.policy.options(args.format);
+    let mut open = args.policy.options(args.format).ignore_locks(args.locks.ignore_locks);
     if let Some(parent) = &args.old_parent {
         open = open.parent(parent);
     }
+    warn_before_writing(&open.clone().allow_missing_parent(true).open_path(&args.image)?);
     // One that is found by its identity is the old parent itself.
     let (parent, unchecked) = match &args.parent {
         Some(parent) => (parent.clone(), args.unchecked),

@@ -9,7 +9,7 @@ use super::super::descriptor::{self, NO_PARENT};
 use super::super::layout::{SECTOR, SparseExtentHeader};
 use crate::disk::Identity;
 use crate::error::{Error, Result};
-use crate::leaves::Format;
+use crate::leaves::{Format, LockMode};
 use crate::storage::{FileRole, OutputFile, WritableFile};
 
 /// Where an embedded descriptor lies: qemu reads it there, whatever the header says.
@@ -259,11 +259,9 @@ impl DescriptorText {
         let Some(path) = self.file.path() else { return Ok(()) };
         let name = || path.display().to_string();
         let real = path.canonicalize().map_err(|e| Error::io("follow", name(), e))?;
-        let output = OutputFile::create(real, true)?;
+        let output = OutputFile::replacing(real)?;
         let storage = output.storage().clone();
-        if !storage.try_lock().map_err(|e| Error::io("lock", name(), e))? {
-            return Err(Error::Locked { file: name() });
-        }
+        storage.take(LockMode::Write, &name())?;
         let file = WritableFile::at_path(Arc::clone(&storage) as _, path);
         file.write_all_at(&self.text, 0)?;
         output.publish(true)?;

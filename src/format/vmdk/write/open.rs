@@ -129,11 +129,14 @@ pub(in super::super) fn open_files(
             let referrer = &layer.files[0];
             let reference =
                 Reference { name: &line.name, kind: ReferenceKind::Extent, guarded: false, referrer };
-            *slot = context.resolver.open_writable(&reference)?;
-            if slot.is_none() {
+            let Some(file) = context.resolver.open_writable(&reference)? else {
                 let (referrer, name) = (referrer.name().to_owned(), line.name.clone());
                 return Err(Error::ExtentMissing { referrer, name });
+            };
+            if !context.choices.ignore_locks {
+                file.check_not_claimed()?;
             }
+            *slot = Some(file);
         }
     }
     Ok(files)
