@@ -34,7 +34,12 @@ fn a_parents_warning_is_told_under_its_own_name() {
         assert!(!about[0].contains("child.vhd") && !about[0].contains("middle.vhd"), "{said}");
         let info = place.json(&["info", "--json", image]);
         let warnings = info["warnings"].as_array().expect("a list");
-        let found = warnings.iter().find(|warning| warning["kind"] == "suspended").expect("the warning");
+        assert!(
+            warnings.iter().any(|warning| warning.as_str().is_some_and(|text| text.contains("base.vhd: ")))
+        );
+        let oddities = info["oddities"].as_array().expect("a list");
+        assert_eq!(oddities.len(), warnings.len());
+        let found = oddities.iter().find(|warning| warning["kind"] == "suspended").expect("the warning");
         assert_eq!(found["file"], "base.vhd");
         assert!(found["message"].as_str().is_some_and(|message| message.contains("power cut")));
     }

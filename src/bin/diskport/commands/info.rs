@@ -30,7 +30,9 @@ struct Report {
     chain: Vec<ChainLink>,
     dirty_log: bool,
     files: Vec<File>,
-    warnings: Vec<Oddity>,
+    warnings: Vec<String>,
+    /// The same, in parts.
+    oddities: Vec<Oddity>,
 }
 
 #[derive(Serialize)]
@@ -65,9 +67,6 @@ struct Oddity {
     kind: &'static str,
     file: Option<String>,
     message: String,
-    /// All of it, for people.
-    #[serde(skip)]
-    line: String,
 }
 
 pub fn run(args: &Info) -> Result<ExitCode, Failure> {
@@ -85,8 +84,10 @@ pub fn run(args: &Info) -> Result<ExitCode, Failure> {
 fn report(disk: &Disk) -> Option<Report> {
     let top = disk.chain().first()?;
     let info = top.info();
-    let mut warnings: Vec<_> = disk.warnings().map(oddity).collect();
-    warnings.extend(disk.incomplete().map(|problem| unreadable(disk, problem)));
+    let mut warnings: Vec<_> = disk.warnings().map(ToString::to_string).collect();
+    warnings.extend(disk.incomplete().map(ToString::to_string));
+    let mut oddities: Vec<_> = disk.warnings().map(oddity).collect();
+    oddities.extend(disk.incomplete().map(|problem| unreadable(disk, problem)));
     Some(Report {
         format: info.format.name(),
         subformat: info.subformat,
@@ -111,18 +112,19 @@ fn report(disk: &Disk) -> Option<Report> {
         dirty_log: info.dirty_log,
         files: files(disk),
         warnings,
+        oddities,
     })
 }
 
 fn oddity(warning: &Warning) -> Oddity {
     let message = format!("{}: {}", warning.structure, warning.message);
-    Oddity { kind: warning.kind.name(), file: warning.file.clone(), message, line: warning.to_string() }
+    Oddity { kind: warning.kind.name(), file: warning.file.clone(), message }
 }
 
 /// Why the parents below the last layer that was opened are not there.
 fn unreadable(disk: &Disk, problem: &Error) -> Oddity {
-    let (file, message) = (disk.chain().last().map(|layer| name(&**layer)), problem.to_string());
-    Oddity { kind: "unreadable", file, line: message.clone(), message }
+    let file = disk.chain().last().map(|layer| name(&**layer));
+    Oddity { kind: "unreadable", file, message: problem.to_string() }
 }
 
 fn link(layer: &dyn Layer) -> ChainLink {
@@ -203,7 +205,7 @@ fn text(report: &Report, image: &str) -> String {
         line("log", "dirty; replayed in memory");
     }
     for warning in &report.warnings {
-        line("warning", &warning.line);
+        line("warning", warning);
     }
     out
 }
