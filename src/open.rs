@@ -15,6 +15,7 @@ use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Disk, Layer, Losses, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, Choices, OpenContext, vhd::SizeField, vmdk::GrainTables};
+use crate::job::Job;
 use crate::leaves::Format;
 use crate::storage::resolver::Placed;
 use crate::storage::{
@@ -77,6 +78,7 @@ pub struct Open {
     max_depth: usize,
     choices: Choices,
     losses: Option<Losses>,
+    pub(crate) job: Job,
 }
 
 impl Default for Open {
@@ -108,6 +110,7 @@ impl Open {
             max_depth: DEFAULT_DEPTH,
             choices: Choices::default(),
             losses: None,
+            job: Job::new(),
         }
     }
 
@@ -149,6 +152,12 @@ impl Open {
     /// looked at. Reading its content then fails with [`Error::Incomplete`].
     pub fn allow_missing_parent(self, allow: bool) -> Self {
         Self { missing_parent_allowed: allow, ..self }
+    }
+
+    /// How far a [check](Self::check), a [repair](Self::repair) or a [compaction](WritableDisk::compact) of the image has come,
+    /// and what stops it.
+    pub fn job(self, job: &Job) -> Self {
+        Self { job: job.clone(), ..self }
     }
 
     /// How many layers a chain may have: 64 by default, 1024 at most.
@@ -249,7 +258,8 @@ impl Open {
         let context = self.context(default);
         let top = format::open_writable(top.info().format, file.clone(), disk.parent(), &context)?;
         let open = self.clone();
-        Ok(WritableDisk::new(&disk, Arc::from(top), move || open.writable(file.clone(), default)))
+        let job = self.job.clone();
+        Ok(WritableDisk::new(&disk, Arc::from(top), job, move || open.writable(file.clone(), default)))
     }
 
     /// The same options for another image of a chain, whose format is known.
@@ -307,7 +317,7 @@ impl Open {
         let layers = std::iter::once(top.clone() as _).chain(parent.chain().iter().cloned()).collect();
         let (open, parent) = (self.clone(), parent.clone());
         let reopen = move || open.over(file.clone(), &parent);
-        Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top, reopen))
+        Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top, self.job.clone(), reopen))
     }
 
     /// The format of `file`: as it was said, or as its content shows.

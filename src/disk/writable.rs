@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::write::WriteLayer;
 use super::{Disk, Extent, LayerInfo, MappingKind, Warning};
 use crate::error::{Error, Result};
+use crate::job::{Job, Phase};
 use crate::storage::ImageFile;
 
 /// Bytes that are looked at for zeros at once.
@@ -37,6 +38,8 @@ pub struct WritableDisk {
     disk: Disk,
     top: Arc<dyn WriteLayer>,
     reopen: Reopen,
+    /// What lasts tells it, and is stopped by it.
+    job: Job,
     /// Held by whoever changes the image: together by writes of whole units, alone by all else. It is taken before
     /// `state`, so that nobody who waits for a change to end stands before those who only read.
     changes: RwLock<()>,
@@ -84,12 +87,13 @@ impl WritableDisk {
     pub(crate) fn new(
         disk: &Disk,
         top: Arc<dyn WriteLayer>,
+        job: Job,
         reopen: impl Fn() -> Result<Self> + Send + Sync + 'static,
     ) -> Self {
         let (disk, reopen) = (disk.with_top(top.clone()), Arc::new(reopen));
         let (changes, state) = (RwLock::new(()), RwLock::new(State::Open));
         let (changed, broken) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { disk, top, reopen, changes, state, changed, broken }
+        Self { disk, top, job, reopen, changes, state, changed, broken }
     }
 
     /// The virtual size in bytes.
@@ -255,17 +259,21 @@ impl WritableDisk {
     }
 
     /// Gives the space of unused blocks and of those that hold only zeros back, and closes the image. It reads as before, and
-    /// its children still know it.
+    /// its children still know it. When the job that the image was opened with is cancelled, what was given back by then stays so.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush).
+    /// [`Error::Cancelled`], and as [`flush`](Self::flush).
     pub fn compact(self) -> Result<Compaction> {
         let before = self.occupied()?;
         if let Some(id) = self.top.info().data_id.filter(|_| !self.changed.load(Ordering::Relaxed)) {
             self.top.set_data_id(id);
         }
-        self.release_zeros()?;
+        let released = self.release_zeros();
+        if matches!(released, Err(Error::Cancelled)) {
+            self.finish(|_| Ok(()))?;
+        }
+        released?;
         self.flush()?;
         self.finish(|top| top.pack())?;
         Ok(Compaction { before, after: self.occupied()? })
@@ -301,14 +309,18 @@ impl WritableDisk {
             // Holes have no space to give back.
             None => Box::new(self.disk.extents(..).skip_holes()),
         };
+        self.job.begin(Phase::Compact, self.size());
         let mut at = 0;
         for extent in extents {
+            self.job.check()?;
             let extent = extent?;
+            self.job.set_done(extent.start);
             if extent.depth > 0 || !matches!(extent.kind, MappingKind::Stored { .. }) {
                 continue;
             }
             at = at.max(extent.start / unit * unit);
             while at < extent.start + extent.len {
+                self.job.check()?;
                 let end = (at + unit).min(self.size());
                 if self.first_nonzero(at..end)?.is_none() {
                     self.attempt(|top| top.write_zeroes(at, end - at))?;
@@ -316,6 +328,7 @@ impl WritableDisk {
                 at = end;
             }
         }
+        self.job.set_done(self.size());
         Ok(())
     }
 
@@ -323,10 +336,12 @@ impl WritableDisk {
     fn first_nonzero(&self, range: Range<u64>) -> Result<Option<u64>> {
         let mut buf = Vec::new();
         for extent in self.disk.extents(range).skip_holes() {
+            self.job.check()?;
             let extent = extent?;
             let mut at = extent.start;
             let end = extent.start + extent.len;
             while extent.kind != MappingKind::Zero && extent.kind != MappingKind::Absent && at < end {
+                self.job.check()?;
                 buf.resize((end - at).min(PIECE) as usize, 0);
                 self.disk.read_at(&mut buf, at)?;
                 if let Some(byte) = buf.iter().position(|&byte| byte != 0) {

@@ -259,3 +259,23 @@ fn nothing_is_written_once_the_storage_was_given_back() {
         assert_eq!(storage.writes.load(Ordering::SeqCst), before, "{format}");
     }
 }
+
+#[test]
+fn a_check_and_a_compaction_end() {
+    let storage = Arc::new(MemoryStorage::default());
+    let source = raw(MemoryStorage::new(noise(16 << 20, 6)));
+    let copy = Copy::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).block_size(1 << 20);
+    copy.write_storage(storage.clone()).expect("copies");
+    let slow = |bytes: Vec<u8>| Slow::reading(MemoryStorage::new(bytes));
+    ends_soon("checking", |job| Open::new().job(job).check_storage(slow(storage.to_vec())));
+    // Stopped between two blocks, the image is closed properly, and whole.
+    let job = Job::new();
+    let disk = Open::new().job(&job).open_writable_storage(storage.clone()).expect("opens");
+    job.cancel();
+    assert!(matches!(disk.compact(), Err(Error::Cancelled)));
+    let checked = Open::new().check_storage(storage.clone()).expect("checks");
+    assert!(checked.is_clean(), "{checked:?}");
+    let disk = Open::new().open(storage).expect("opens");
+    assert!(!disk.chain()[0].info().dirty_log);
+    assert!(compare(&disk, &source, &Job::new()).expect("reads").is_none());
+}

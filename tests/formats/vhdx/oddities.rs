@@ -243,7 +243,14 @@ fn the_largest_disk_costs_what_is_read_of_it() {
     within_limits(|| {
         let disk = diskport::open(&path).expect("opens");
         assert_eq!(disk.size(), 64 << 40);
-        let extents: Vec<_> = disk.extents(..).map(|extent| extent.expect("maps")).collect();
+        // A long run comes in parts.
+        let mut extents: Vec<Extent> = Vec::new();
+        for extent in disk.extents(..) {
+            let extent = extent.expect("maps");
+            if !extents.last_mut().is_some_and(|last| last.join(&extent)) {
+                extents.push(extent);
+            }
+        }
         assert_eq!(extents.len(), 3);
         assert_eq!((extents[1].start, extents[1].len), (block * MIB, MIB));
         let mut read = vec![0; 1 << 20];

@@ -10,6 +10,7 @@ use super::open::warn_before_writing;
 use super::{FormatName, ImageArgs, OpenArgs, PolicyArgs};
 use crate::console::say;
 use crate::failure::Failure;
+use crate::signals;
 use crate::size::{self, NewSize};
 
 #[derive(Args)]
@@ -79,6 +80,7 @@ impl ChangeArgs {
             // A folder that cannot be listed was not asked for.
             Ok(()) | Err(_) => {}
         }
+        let open = open.job(&signals::job());
         Ok(open.open_writable(&self.image.path)?)
     }
 }

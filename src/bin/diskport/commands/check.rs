@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::args::{Check, say_warning};
 use crate::console;
 use crate::failure::Failure;
+use crate::signals;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -40,6 +41,7 @@ struct Repair<'a> {
 pub fn run(args: &Check) -> Result<ExitCode, Failure> {
     let image = &args.image;
     let open = image.options.options(image.format).ignore_locks(args.locks.ignore_locks);
+    let open = open.job(&signals::job());
     let before = open.check(&image.path)?;
     before.warnings.iter().for_each(say_warning);
     let repairs = if args.allow_loss { Repairs::All } else { Repairs::Lossless };
