@@ -2,7 +2,7 @@
 
 use diskport::disk::{Identity, MappingKind};
 use diskport::storage::{FileStorage, MemoryStorage, WriteAt};
-use diskport::{Error, Open};
+use diskport::{Error, Extent, Open};
 use uuid::Uuid;
 
 use super::builder::{
