@@ -255,6 +255,13 @@ pub enum Error {
         file: String,
     },
 
+    /// The image was closed, and with it all its views.
+    #[error("{file}: was closed")]
+    Closed {
+        /// The image.
+        file: String,
+    },
+
     /// The size is beyond what the format, or this kind of it, can hold.
     #[error("{format} cannot hold {size} bytes: {limit}")]
     SizeLimit {
@@ -437,7 +444,8 @@ impl Error {
             | Error::DigestDiffers { .. }
             | Error::SourceChanged { .. }
             | Error::ShardDamaged { .. }
-            | Error::Poisoned { .. } => ErrorClass::Io,
+            | Error::Poisoned { .. }
+            | Error::Closed { .. } => ErrorClass::Io,
             Error::NotAllowed { kind: ReferenceKind::Parent, .. }
             | Error::AmbiguousName { kind: ReferenceKind::Parent, .. }
             | Error::ParentMissing { .. }

@@ -18,6 +18,7 @@ mod read;
 mod salvage;
 mod slice;
 mod storage;
+mod view;
 mod warning;
 mod writable;
 pub(crate) mod write;

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use super::view::Shown;
 use super::{Disk, Window, WritableDisk};
 use crate::storage::{ReadAt, WriteAt};
 
@@ -26,7 +27,7 @@ macro_rules! reads {
         }
     )+};
 }
-reads!(Disk, WritableDisk, Window<'_>);
+reads!(Disk, Shown, WritableDisk, Window<'_>);
 
 /// A disk keeps its size: what would pass its end is refused.
 macro_rules! writes {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::view::{Shown, State};
 use super::write::WriteLayer;
 use super::{Disk, Extent, LayerInfo, MappingKind, Warning};
 use crate::error::{Error, Result};
@@ -35,20 +36,16 @@ const PIECE: u64 = 1 << 20;
 /// # Ok::<(), diskport::Error>(())
 /// ```
 pub struct WritableDisk {
-    disk: Disk,
+    shown: Arc<Shown>,
     top: Arc<dyn WriteLayer>,
     reopen: Reopen,
     /// What lasts tells it, and is stopped by it.
     job: Job,
     /// Held by whoever changes the image: together by writes of whole units, alone by all else. It is taken before
-    /// `state`, so that nobody who waits for a change to end stands before those who only read.
+    /// the [state](Shown::state), so that nobody who waits for a change to end stands before those who only read.
     changes: RwLock<()>,
-    /// Held together by all, but alone by what gives space back that a reader may have its eyes on.
-    state: RwLock<State>,
     /// Whether anything was written.
     changed: AtomicBool,
-    /// Whether a change ended in a panic: how far it came is unknown.
-    broken: AtomicBool,
 }
 
 /// A change that has not returned yet.
@@ -62,14 +59,6 @@ impl Drop for Unfinished<'_> {
 
 /// Opens the image again, after it was closed.
 type Reopen = Arc<dyn Fn() -> Result<WritableDisk> + Send + Sync>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    /// A flush failed: what is durable is unknown.
-    Poisoned,
-    Closed,
-}
 
 /// What [`WritableDisk::compact`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,15 +79,14 @@ impl WritableDisk {
         job: Job,
         reopen: impl Fn() -> Result<Self> + Send + Sync + 'static,
     ) -> Self {
-        let (disk, reopen) = (disk.with_top(top.clone()), Arc::new(reopen));
-        let (changes, state) = (RwLock::new(()), RwLock::new(State::Open));
-        let (changed, broken) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { disk, top, job, reopen, changes, state, changed, broken }
+        let shown = Arc::new(Shown::new(disk.with_top(top.clone())));
+        let (changes, changed) = (RwLock::new(()), AtomicBool::new(false));
+        Self { shown, top, job, reopen: Arc::new(reopen), changes, changed }
     }
 
     /// The virtual size in bytes.
     pub fn size(&self) -> u64 {
-        self.disk.size()
+        self.shown.disk.size()
     }
 
     /// What the image said of itself when it was opened.
@@ -114,7 +102,38 @@ impl WritableDisk {
     /// The disk for reading, which always shows what was written. It must not be read while space is given back:
     /// [`Self::write_zeroes`], [`Self::discard`].
     pub(crate) fn disk(&self) -> &Disk {
-        &self.disk
+        &self.shown.disk
+    }
+
+    /// The disk for whatever takes a [`Disk`]: a map, a stream of blocks, a digest, a copy. It shows what is written
+    /// meanwhile, so that what takes long may see part of a change; who wants one state of the content lets nobody write. It can
+    /// be no parent, and reading it fails with [`Error::Closed`] when this disk was closed.
+    ///
+    /// The disk may be written to, and space of it given back, while a view is read: its extents say what holds data, but not
+    /// where in the image's files, where something else may lie soon.
+    ///
+    /// ```
+    /// use diskport::copy::{Copy, OutputFormat};
+    /// use diskport::{Disk, MIB, Open};
+    ///
+    /// # let folder = tempfile::tempdir().expect("a folder");
+    /// # let (path, backup) = (folder.path().join("disk.raw"), folder.path().join("backup.raw"));
+    /// Copy::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).write_file(&path)?;
+    /// let disk = Open::new().open_writable(&path)?;
+    /// disk.write_at(b"boot", 0)?;
+    /// Copy::new(&disk.view()?).to(OutputFormat::Raw).write_file(&backup)?;
+    /// disk.write_at(b"more", 512)?;
+    /// # let mut boot = [0; 4];
+    /// # diskport::open(&backup)?.read_at(&mut boot, 0)?;
+    /// # assert_eq!(&boot, b"boot");
+    /// # Ok::<(), diskport::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] after a failed flush, or when a write panicked.
+    pub fn view(&self) -> Result<Disk> {
+        self.shown.view()
     }
 
     /// The image itself.
@@ -128,8 +147,7 @@ impl WritableDisk {
     ///
     /// As [`Disk::read_at`].
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        let _state = self.shared()?;
-        self.disk.read_at(buf, offset)
+        self.shown.read_at(buf, offset)
     }
 
     /// Writes `data` at the virtual `offset`.
@@ -158,7 +176,7 @@ impl WritableDisk {
         for edge in [Some(first), Some(last).filter(|&last| last > first)].into_iter().flatten() {
             if is_cut(edge) {
                 let at = (edge - first) as usize;
-                self.disk.read_at(&mut bytes[at..at + unit as usize], edge)?;
+                self.shown.disk.read_at(&mut bytes[at..at + unit as usize], edge)?;
             }
         }
         let at = (range.start - first) as usize;
@@ -211,7 +229,7 @@ impl WritableDisk {
         let flushed = self.attempt(|top| top.flush());
         drop(state);
         flushed.inspect_err(|_| {
-            *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::Poisoned;
+            *self.shown.state.write().unwrap_or_else(PoisonError::into_inner) = State::Poisoned;
         })
     }
 
@@ -305,9 +323,9 @@ impl WritableDisk {
         let block_size = self.top.info().block_size;
         let unit = block_size.unwrap_or(PIECE);
         let extents: Box<dyn Iterator<Item = Result<Extent>>> = match block_size {
-            Some(_) => Box::new(self.disk.extents(..)),
+            Some(_) => Box::new(self.shown.disk.extents(..)),
             // Holes have no space to give back.
-            None => Box::new(self.disk.extents(..).skip_holes()),
+            None => Box::new(self.shown.disk.extents(..).skip_holes()),
         };
         self.job.begin(Phase::Compact, self.size());
         let mut at = 0;
@@ -335,7 +353,7 @@ impl WritableDisk {
     /// The first byte in `range` that is not zero.
     fn first_nonzero(&self, range: Range<u64>) -> Result<Option<u64>> {
         let mut buf = Vec::new();
-        for extent in self.disk.extents(range).skip_holes() {
+        for extent in self.shown.disk.extents(range).skip_holes() {
             self.job.check()?;
             let extent = extent?;
             let mut at = extent.start;
@@ -343,7 +361,7 @@ impl WritableDisk {
             while extent.kind != MappingKind::Zero && extent.kind != MappingKind::Absent && at < end {
                 self.job.check()?;
                 buf.resize((end - at).min(PIECE) as usize, 0);
-                self.disk.read_at(&mut buf, at)?;
+                self.shown.disk.read_at(&mut buf, at)?;
                 if let Some(byte) = buf.iter().position(|&byte| byte != 0) {
                     return Ok(Some(at + byte as u64));
                 }
@@ -363,15 +381,14 @@ impl WritableDisk {
 
     /// Does something to the image. A panic in it is the end of all changes.
     fn attempt(&self, change: impl FnOnce(&dyn WriteLayer) -> Result<()>) -> Result<()> {
-        let unfinished = Unfinished(&self.broken);
+        let unfinished = Unfinished(&self.shown.broken);
         let done = change(&*self.top);
         std::mem::forget(unfinished);
         done
     }
 
     fn shared(&self) -> Result<RwLockReadGuard<'_, State>> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        self.usable(*state).map(|()| state)
+        self.shown.shared()
     }
 
     /// For a change that no other one may run beside, though readers may.
@@ -382,35 +399,30 @@ impl WritableDisk {
 
     fn alone(&self) -> Result<(RwLockWriteGuard<'_, ()>, RwLockWriteGuard<'_, State>)> {
         let changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
-        let state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        self.usable(*state).map(|()| (changes, state))
-    }
-
-    fn usable(&self, state: State) -> Result<()> {
-        match state {
-            State::Open if !self.broken.load(Ordering::Acquire) => Ok(()),
-            _ => Err(Error::Poisoned { file: self.name() }),
-        }
+        let state = self.shown.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.shown.usable(*state).map(|()| (changes, state))
     }
 
     pub(crate) fn name(&self) -> String {
-        self.top.files()[0].name().to_owned()
+        self.shown.name()
     }
 }
 
 impl Drop for WritableDisk {
     fn drop(&mut self) {
-        let state = *self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.shown.state.write().unwrap_or_else(PoisonError::into_inner);
         // After a panic in a change, the image is not said to be closed properly: nobody knows what it holds.
-        if self.usable(state).is_ok() {
+        if self.shown.usable(*state).is_ok() {
             // Nobody is left to tell; who wants to know calls `close`.
             let _ = self.top.close();
         }
+        // A view may be about to read.
+        *state = State::Closed;
     }
 }
 
 impl fmt::Debug for WritableDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WritableDisk").field("disk", &self.disk).finish_non_exhaustive()
+        f.debug_struct("WritableDisk").field("disk", &self.shown.disk).finish_non_exhaustive()
     }
 }

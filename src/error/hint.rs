@@ -40,7 +40,7 @@ impl Error {
             Error::Busy { .. } => Some(Hint::Unmount),
             Error::NotWritable { .. } => Some(Hint::ConvertOrChild),
             Error::HasChildren { .. } => Some(Hint::ChildOrMerge),
-            Error::Poisoned { .. } => Some(Hint::OpenAgain),
+            Error::Poisoned { .. } | Error::Closed { .. } => Some(Hint::OpenAgain),
             Error::ShrinkLosesData { .. } | Error::ShrinkCuts { .. } => Some(Hint::ShrinkContent),
             Error::TargetLimit { .. } => Some(Hint::OtherTarget),
             Error::NotInChain { .. } => Some(Hint::SeeChain),

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 #[cfg(unix)]
 use super::FileIdentity;
+use super::forward::forward_reads;
 use super::lock::{self, Keep};
 use super::{Fingerprint, ReadAt, WriteAt};
 use crate::error::{Error, Result};
@@ -24,7 +25,6 @@ const WRITE: usize = if cfg!(target_os = "linux") { 64 << 10 } else { usize::MAX
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
-    size: Option<u64>,
     /// Bytes of a write at most.
     write_size: usize,
     /// Whether it lies where files can share bytes.
@@ -112,21 +112,10 @@ impl FileStorage {
 
     /// Takes an open file.
     pub fn from_file(file: File) -> io::Result<Self> {
-        let kind = file.metadata()?.file_type();
-        let size = if kind.is_file() {
-            None
-        } else if super::safe_open::is_block_device(&kind) {
-            use std::io::Seek;
-            Some((&file).seek(io::SeekFrom::End(0))?)
-        } else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "neither a plain file nor a block device",
-            ));
-        };
+        // What has a size is read and written.
+        file.size()?;
         Ok(Self {
             file,
-            size,
             write_size: WRITE,
             #[cfg(target_os = "linux")]
             shares: OnceLock::new(),
@@ -145,53 +134,61 @@ impl FileStorage {
     }
 }
 
-impl ReadAt for FileStorage {
+/// A file as the system has it: the one home of the calls that read. What is no plain file and no block device has no size;
+/// that of a device is found by moving its cursor.
+impl ReadAt for File {
     #[cfg(unix)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.file, buf, offset)
+        std::os::unix::fs::FileExt::read_at(self, buf, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_read(&self.file, buf, offset)
+        std::os::windows::fs::FileExt::seek_read(self, buf, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
-        match self.size {
-            Some(size) => Ok(size),
-            None => Ok(self.file.metadata()?.len()),
+        let found = self.metadata()?;
+        if found.is_file() {
+            return Ok(found.len());
         }
+        if super::safe_open::is_block_device(&found.file_type()) {
+            use std::io::Seek;
+            let mut cursor = self;
+            return cursor.seek(io::SeekFrom::End(0));
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a plain file nor a block device"))
     }
 
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         use rustix::fs::{SeekFrom, seek};
-        let start = match seek(&self.file, SeekFrom::Data(offset)) {
+        let start = match seek(self, SeekFrom::Data(offset)) {
             Ok(start) => start,
             // Only a hole follows.
             Err(rustix::io::Errno::NXIO) => return Ok(None),
             Err(rustix::io::Errno::INVAL) => return Err(io::ErrorKind::Unsupported.into()),
             Err(e) => return Err(e.into()),
         };
-        Ok(Some(start..seek(&self.file, SeekFrom::Hole(start))?))
+        Ok(Some(start..seek(self, SeekFrom::Hole(start))?))
     }
 
     #[cfg(target_os = "linux")]
     fn will_need(&self, range: Range<u64>) {
         if let Some(len) = std::num::NonZeroU64::new(range.end.saturating_sub(range.start)) {
             // A hint: that it was not taken changes nothing but speed.
-            let _ = rustix::fs::fadvise(&self.file, range.start, Some(len), rustix::fs::Advice::WillNeed);
+            let _ = rustix::fs::fadvise(self, range.start, Some(len), rustix::fs::Advice::WillNeed);
         }
     }
 
     #[cfg(unix)]
     fn allocated(&self) -> Option<u64> {
         use std::os::unix::fs::MetadataExt;
-        self.file.metadata().ok().map(|m| m.blocks() * 512)
+        self.metadata().ok().map(|m| m.blocks() * 512)
     }
 
     fn modified(&self) -> Option<i64> {
-        let modified = self.file.metadata().ok()?.modified().ok()?;
+        let modified = self.metadata().ok()?.modified().ok()?;
         let seconds = match modified.duration_since(std::time::UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_secs()).ok()?,
             Err(before) => -i64::try_from(before.duration().as_secs()).ok()?,
@@ -200,18 +197,22 @@ impl ReadAt for FileStorage {
     }
 
     fn file(&self) -> Option<&File> {
-        Some(&self.file)
+        Some(self)
     }
 
     fn fingerprint(&self) -> Option<Fingerprint> {
-        Fingerprint::of(&self.file.metadata().ok()?)
+        Fingerprint::of(&self.metadata().ok()?)
     }
 
     #[cfg(unix)]
     fn identity(&self) -> Option<FileIdentity> {
         use std::os::unix::fs::MetadataExt;
-        self.file.metadata().ok().map(|m| FileIdentity { device: m.dev(), file: m.ino() })
+        self.metadata().ok().map(|m| FileIdentity { device: m.dev(), file: m.ino() })
     }
+}
+
+impl ReadAt for FileStorage {
+    forward_reads!(self => self.file);
 }
 
 impl WriteAt for FileStorage {

@@ -8,4 +8,5 @@ mod salvage;
 mod support;
 mod vhd;
 mod vhdx;
+mod view;
 mod vmdk;
