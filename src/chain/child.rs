@@ -29,7 +29,9 @@ const GROUP: u64 = 8;
 /// # let base = folder.path().join("base.vhdx");
 /// # std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"), &base).expect("copies");
 /// let parent = diskport::open(&base)?;
-/// Child::of(&parent).write_file(folder.path().join("child.vhdx"))?;
+/// let child = Child::of(&parent).write_file(folder.path().join("child.vhdx"))?;
+/// child.write_at(b"boot", 0)?;
+/// child.close()?;
 /// let child = diskport::open(folder.path().join("child.vhdx"))?;
 /// assert_eq!(child.chain().len(), parent.chain().len() + 1);
 /// # Ok::<(), diskport::Error>(())
@@ -90,17 +92,20 @@ impl Child {
         Self { sync, ..self }
     }
 
-    /// Makes the child at `path`, where it appears when it is whole.
+    /// Makes the child at `path`, where it appears when it is whole, and opens it for writing, over its parent. Who wants no
+    /// more than the file drops it.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Incomplete`] when a parent of the parent is missing, [`crate::Error::Unsupported`] for a format that knows no
     /// parents, for a parent that is a [slice](Disk::slice) or a [patched](Disk::patched) disk,
     /// [`crate::Error::SizeLimit`] for a size that the format does not allow, [`crate::Error::OutputExists`],
-    /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
-    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
+    /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then,
+    /// but for a child that was made and could not be opened.
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<WritableDisk> {
         let (path, child) = (path.as_ref(), self.begin(path.as_ref())?);
-        vmdk::replace(path, &[], &self.parent, || child.publish(self.sync))
+        vmdk::replace(path, &[], &self.parent, || child.publish(self.sync))?;
+        Open::new().over(WritableFile::open(path)?, &self.parent)
     }
 
     /// The child, whole, but not yet under its name.
@@ -113,13 +118,15 @@ impl Child {
         Ok(output)
     }
 
-    /// Makes the child in `storage`, which is empty; it records `name` as its parent's.
+    /// Makes the child in `storage`, which is empty, and opens it for writing; it records `name` as its parent's.
     ///
     /// # Errors
     ///
     /// As [`write_file`](Self::write_file).
-    pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<()> {
-        self.write(&WritableFile::new(storage, "(image)"), &Way::named(name))
+    pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<WritableDisk> {
+        let file = WritableFile::new(storage, "(image)");
+        self.write(&file, &Way::named(name))?;
+        Open::new().over(file, &self.parent)
     }
 
     fn write(&self, file: &WritableFile, way: &Way) -> Result<()> {

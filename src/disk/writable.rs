@@ -96,7 +96,7 @@ impl WritableDisk {
 
     /// What is odd about the chain and its layers but does not hinder writing.
     pub fn warnings(&self) -> impl Iterator<Item = &Warning> {
-        self.disk.warnings()
+        self.shown.disk.warnings()
     }
 
     /// The disk for reading, which always shows what was written. It must not be read while space is given back:
@@ -412,7 +412,8 @@ impl Drop for WritableDisk {
     fn drop(&mut self) {
         let mut state = self.shown.state.write().unwrap_or_else(PoisonError::into_inner);
         // After a panic in a change, the image is not said to be closed properly: nobody knows what it holds.
-        if self.shown.usable(*state).is_ok() {
+        // What was not changed is as it was, and costs no sync.
+        if self.changed.load(Ordering::Relaxed) && self.shown.usable(*state).is_ok() {
             // Nobody is left to tell; who wants to know calls `close`.
             let _ = self.top.close();
         }
