@@ -9,6 +9,7 @@ mod empty;
 mod extents;
 mod forward;
 mod holes;
+mod in_place;
 mod layer;
 mod may_differ;
 mod patch;
@@ -35,6 +36,7 @@ pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
 pub use changes::{Changes, Move, Patch};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
+pub use in_place::{WriteExtent, WriteWay};
 pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
 };
@@ -154,18 +156,7 @@ impl Disk {
     }
 
     fn clip(&self, range: impl RangeBounds<u64>) -> Range<u64> {
-        let start = match range.start_bound() {
-            Bound::Included(&start) => start,
-            Bound::Excluded(&start) => start.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let end = match range.end_bound() {
-            Bound::Included(&end) => end.saturating_add(1),
-            Bound::Excluded(&end) => end,
-            Bound::Unbounded => u64::MAX,
-        };
-        let end = end.min(self.size());
-        start.min(end)..end
+        clip(range, self.size())
     }
 
     /// Refuses an output that would replace a file which this disk is made from.
@@ -189,6 +180,22 @@ impl Disk {
             None => Ok(()),
         }
     }
+}
+
+/// The part of a range that lies before `size`.
+fn clip(range: impl RangeBounds<u64>, size: u64) -> Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(&start) => start,
+        Bound::Excluded(&start) => start.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(&end) => end.saturating_add(1),
+        Bound::Excluded(&end) => end,
+        Bound::Unbounded => u64::MAX,
+    };
+    let end = end.min(size);
+    start.min(end)..end
 }
 
 impl fmt::Debug for Disk {

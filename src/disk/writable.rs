@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::layer::Mapping;
 use super::view::{Shown, State};
 use super::write::WriteLayer;
 use super::{Disk, Extent, LayerInfo, MappingKind, Warning};
@@ -369,6 +370,20 @@ impl WritableDisk {
             }
         }
         Ok(None)
+    }
+
+    /// As [`WriteLayer::begin_in_place`], of whole units.
+    pub(super) fn begin_in_place(&self, range: &Range<u64>) -> Result<()> {
+        let range = self.change(range.start, range.end - range.start)?;
+        let _changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let _state = self.shared()?;
+        self.attempt(|top| top.begin_in_place(&range))
+    }
+
+    /// A run of the image itself, as its map has it.
+    pub(super) fn map_top(&self, offset: u64, limit: u64) -> Result<Mapping> {
+        let _state = self.shared()?;
+        self.top.map(offset, limit)
     }
 
     /// The range of a change, of which note is taken.

@@ -1,5 +1,7 @@
 //! What a format implements to be written in place.
 
+use std::ops::Range;
+
 use super::layer::{Identity, Layer, LayerInfo};
 use crate::error::Result;
 
@@ -27,6 +29,11 @@ pub(crate) trait WriteLayer: Layer {
     /// Says that `len` bytes from `offset` on are no longer needed: space is given back where it can, and each
     /// sector then reads as zeros or as it did.
     fn discard(&self, offset: u64, len: u64) -> Result<()>;
+
+    /// Sees to it that what the map calls stored in `range` may be written to where it lies, by others than this layer, for as
+    /// long as no space is given back: that the file says that its content changes, where the format wants that said. It may run beside
+    /// [`write`](Self::write).
+    fn begin_in_place(&self, range: &Range<u64>) -> Result<()>;
 
     /// Makes everything written durable.
     fn flush(&self) -> Result<()>;

@@ -4,6 +4,7 @@
 mod beside;
 #[path = "../common/mod.rs"]
 mod common;
+mod in_place;
 mod requests;
 mod salvage;
 mod support;

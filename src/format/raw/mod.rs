@@ -4,6 +4,8 @@ mod stream;
 
 pub use stream::StreamReader;
 
+use std::ops::Range;
+
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
 use crate::error::{Error, Result};
@@ -66,6 +68,10 @@ impl WriteLayer for Raw {
 
     fn discard(&self, offset: u64, len: u64) -> Result<()> {
         self.write_zeroes(offset, len)
+    }
+
+    fn begin_in_place(&self, _: &Range<u64>) -> Result<()> {
+        Ok(())
     }
 
     fn flush(&self) -> Result<()> {

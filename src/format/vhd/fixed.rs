@@ -109,6 +109,10 @@ impl WriteLayer for FixedWriter {
         Ok(())
     }
 
+    fn begin_in_place(&self, _: &Range<u64>) -> Result<()> {
+        Ok(())
+    }
+
     fn flush(&self) -> Result<()> {
         self.file.sync()
     }

@@ -177,6 +177,10 @@ impl WriteLayer for Writer {
         if self.is_child() { Ok(()) } else { self.write_zeroes(offset, len) }
     }
 
+    fn begin_in_place(&self, _: &Range<u64>) -> Result<()> {
+        Ok(())
+    }
+
     fn flush(&self) -> Result<()> {
         self.publish(&mut self.change())
     }

@@ -253,6 +253,11 @@ impl WriteLayer for Writer {
         self.zero_blocks(offset, len, true)
     }
 
+    fn begin_in_place(&self, _: &Range<u64>) -> Result<()> {
+        let _change = self.change();
+        self.begin()
+    }
+
     fn flush(&self) -> Result<()> {
         let _change = self.change();
         self.publish()

@@ -208,6 +208,10 @@ impl WriteLayer for WritableVmdk {
         self.zero(offset..offset + len, true)
     }
 
+    fn begin_in_place(&self, range: &Range<u64>) -> Result<()> {
+        self.each(range.clone(), false, &mut |_, _| Ok(()))
+    }
+
     fn flush(&self) -> Result<()> {
         self.sparse().try_for_each(Sparse::flush)?;
         // Publishing tables has made the files of sparse extents durable.
