@@ -120,7 +120,7 @@ fn create_child(child: &Child, path: &Path, parent: &str) -> Result<(), String> 
         fs::remove_file(path).map_err(|e| failure::system(&e))?;
     }
     let file = FileStorage::create_new(path).map_err(|e| failure::system(&e))?;
-    child.write_storage(Arc::new(file), parent).map_err(|e| failure::of(&e))
+    child.write_storage(Arc::new(file), parent).map(drop).map_err(|e| failure::of(&e))
 }
 
 fn output(format: Format, subformat: Option<&str>) -> Result<OutputFormat, String> {
