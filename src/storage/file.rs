@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(unix)]
 use super::FileIdentity;
@@ -25,6 +26,7 @@ const WRITE: usize = if cfg!(target_os = "linux") { 64 << 10 } else { usize::MAX
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
+    is_locked: AtomicBool,
     /// Bytes of a write at most.
     write_size: usize,
     /// Whether it lies where files can share bytes.
@@ -56,7 +58,16 @@ impl FileStorage {
     /// Locks the file, without waiting; the lock ends with this value. On Linux QEMU heeds it, as it heeds QEMU's. On
     /// Windows it is by opening a file for writing that others are kept out, and nothing is added here.
     pub fn lock(&self, mode: LockMode) -> io::Result<LockState> {
-        lock::lock(&self.file, None, mode, &Keep::default())
+        self.lock_at(None, mode, &Keep::default())
+    }
+
+    /// The same for the file at `path`.
+    pub(super) fn lock_at(&self, path: Option<&Path>, mode: LockMode, keep: &Keep) -> io::Result<LockState> {
+        let state = lock::lock(&self.file, path, mode, keep)?;
+        if !matches!(state, LockState::InUse(_)) {
+            self.is_locked.store(true, Ordering::Relaxed);
+        }
+        Ok(state)
     }
 
     /// The same for a file that messages call `name`, which must be free; says whether the file system could.
@@ -116,6 +127,7 @@ impl FileStorage {
         file.size()?;
         Ok(Self {
             file,
+            is_locked: AtomicBool::new(false),
             write_size: WRITE,
             #[cfg(target_os = "linux")]
             shares: OnceLock::new(),
@@ -124,13 +136,22 @@ impl FileStorage {
 
     /// Hands at most `bytes` to the system at a time, at least 1. By default 64 KiB on Linux, where that was measured to be
     /// best for page caches of virtual machines: a network file system, or a device opened for direct access, may want more.
-    pub fn write_size(self, bytes: usize) -> Self {
-        Self { write_size: bytes.max(1), ..self }
+    pub fn write_size(mut self, bytes: usize) -> Self {
+        self.write_size = bytes.max(1);
+        self
     }
 
     /// The open file.
     pub fn as_file(&self) -> &File {
         &self.file
+    }
+}
+
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        if *self.is_locked.get_mut() {
+            lock::unlock(&self.file);
+        }
     }
 }
 

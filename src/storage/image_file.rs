@@ -79,7 +79,7 @@ impl ImageFile {
     /// Keeps writers from the file while it is open, if it was opened here.
     pub(crate) fn hold(&self) -> Result<LockState> {
         let Locking::Ours(file, keep) = &self.locking else { return Ok(self.ask()) };
-        let locked = lock::lock(file.as_file(), self.path(), LockMode::Steady, keep);
+        let locked = file.lock_at(self.path(), LockMode::Steady, keep);
         match locked.map_err(|e| Error::io("lock", &self.name, e))? {
             LockState::InUse(holder) => Err(Error::Locked { file: self.name.clone(), holder }),
             state => Ok(state),

@@ -56,6 +56,14 @@ pub(super) fn lock(file: &File, path: Option<&Path>, mode: LockMode, keep: &Keep
     Ok(whole)
 }
 
+/// Ends the lock on `file`, which closing it might not do at once: a program that is being started still has the file, until
+/// it runs.
+pub(super) fn unlock(file: &File) {
+    #[cfg(target_os = "linux")]
+    ranges::unlock(file);
+    system::unlock(file);
+}
+
 /// Whether somebody writes to `file`, which nobody here has locked. No lock is left.
 pub(super) fn ask(file: &File, path: &Path) -> LockState {
     let whole = system::ask(file, path);

@@ -55,12 +55,16 @@ pub(super) fn lock(file: &File, mode: LockMode) -> io::Result<LockState> {
         Err(e) => return Err(e.into()),
     };
     if matches!(state, LockState::InUse(_)) {
-        for at in [DONE, BARRED] {
-            // They end with the file at the latest.
-            let _ = set(file, libc::F_UNLCK, at, &ALL);
-        }
+        unlock(file);
     }
     Ok(state)
+}
+
+pub(super) fn unlock(file: &File) {
+    for at in [DONE, BARRED] {
+        // They end with the file at the latest.
+        let _ = set(file, libc::F_UNLCK, at, &ALL);
+    }
 }
 
 /// Whether somebody uses the file in a way that does not go with `mode`.

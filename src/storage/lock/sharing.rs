@@ -33,6 +33,9 @@ pub(super) fn lock(_: &File, path: Option<&Path>, mode: LockMode, keep: &Keep) -
     }
 }
 
+/// It ends with the handle.
+pub(super) fn unlock(_: &File) {}
+
 /// Whether somebody has the file open for writing.
 pub(super) fn ask(_: &File, path: &Path) -> LockState {
     match without_writers(path) {
