@@ -22,6 +22,9 @@
 //! [child](Child) is laid over that and [written to](WritableDisk), [flushed](WritableDisk::flush) and
 //! [closed](WritableDisk::close), and [merged](chain::Merge) into its parent when the parent may change.
 //!
+//! From an asynchronous program, see the guide [from tokio](guide::tokio). Identities are those of the crate [`uuid`], which is
+//! given on.
+//!
 //! Start with [`open()`](fn@open), or with [`Open`] where the defaults do not fit.
 #![cfg_attr(not(feature = "mmap"), forbid(unsafe_code))]
 #![deny(unsafe_code)]
@@ -40,6 +43,8 @@ pub mod ebs;
 mod error;
 mod findings;
 pub mod format;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod job;
 mod leaves;
 mod open;
