@@ -226,8 +226,10 @@ impl<'a> Chain<'a> {
                 Ok(Some(file)) => match self.push_candidate(file, child, parent) {
                     Err(e @ Error::ParentMismatch { .. }) => (e, &mut mismatch),
                     Err(e @ Error::Cycle { .. }) => (e, &mut cycle),
-                    // A parent that is in use is not passed over for a copy of it.
-                    Err(e @ (Error::ChainTooDeep { .. } | Error::Locked { .. })) => return Err(e),
+                    // A parent that is in use, or whose storage fails at the moment, is not passed over for a copy of it.
+                    Err(e @ (Error::ChainTooDeep { .. } | Error::Locked { .. } | Error::Io { .. })) => {
+                        return Err(e);
+                    }
                     // Another name may lead to the parent itself, or to a copy that is whole.
                     Err(e) => {
                         damaged.push(format!(
