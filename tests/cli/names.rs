@@ -151,3 +151,24 @@ fn the_pieces_of_a_replaced_disk_go_with_it() {
     place.run(&["convert", "other.vmdk", "disk.vmdk", "--overwrite"], DONE);
     assert!(place.path("disk-s002.vmdk").exists() && !place.path("disk-s003.vmdk").exists());
 }
+
+/// What comes before its ending need not be Unicode.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_ending_of_any_name_says_the_format() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::Command;
+
+    let place = Place::new();
+    place.raw("source.raw");
+    let name = OsStr::from_bytes(b"B\xfcro.vhdx");
+    let run = |arguments: &[&OsStr]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
+        let status = command.args(arguments).current_dir(place.0.path()).status().expect("diskport runs");
+        assert_eq!(status.code(), Some(DONE), "{arguments:?}");
+    };
+    run(&["convert".as_ref(), "source.raw".as_ref(), name]);
+    run(&["compare".as_ref(), "source.raw".as_ref(), name]);
+    run(&["create".as_ref(), OsStr::from_bytes(b"\xff.vhdx"), "--size".as_ref(), "4M".as_ref()]);
+}

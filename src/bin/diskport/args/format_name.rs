@@ -26,7 +26,8 @@ impl FormatName {
 
     /// What a name ends in.
     pub fn of_name(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        // The ending counts; what comes before it need not be Unicode.
+        let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         if name.ends_with(".tar.gz") {
             return Some(TAR_GZ);
         }
