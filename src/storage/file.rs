@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-#[cfg(unix)]
 use std::ops::Range;
 use std::path::Path;
 #[cfg(target_os = "linux")]

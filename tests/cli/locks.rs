@@ -62,7 +62,7 @@ fn locks_beside_an_image_are_heeded() {
         let said = error_text(&place.run(&["hash", &top], DONE));
         assert!(said.contains("warning") && said.contains(lock), "{said}");
         let info = place.json(&["info", &top, "--json"]);
-        assert_eq!(info["warnings"][0]["kind"], "in-use", "{info}");
+        assert_eq!(info["oddities"][0]["kind"], "in-use", "{info}");
         for mut change in changes(&top, &base) {
             change.push("--ignore-locks");
             place.run(&change, DONE);
