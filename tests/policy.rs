@@ -1,13 +1,16 @@
 //! No path outside the caller's policy is ever opened, whatever an image names.
 #![cfg(unix)]
 
+#[path = "common/fifo.rs"]
+mod fifo;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
 use diskport::storage::{AnyPath, NoExternal, Resolver};
 use diskport::{Error, ErrorClass, Open};
+use fifo::fifo;
 
 const SIZE: usize = 1 << 20;
 
@@ -24,8 +27,7 @@ fn world() -> tempfile::TempDir {
     symlink("..", root.join("images/folder-link")).expect("a link");
     symlink("/dev/zero", root.join("images/device-link")).expect("a link");
     fs::create_dir(root.join("images/folder")).expect("a folder");
-    let made = Command::new("mkfifo").arg(root.join("images/fifo")).status().expect("mkfifo runs");
-    assert!(made.success());
+    fifo(&root.join("images/fifo"));
     world
 }
 

@@ -5,8 +5,9 @@ mod attributes;
 mod chains;
 mod changing;
 mod delta;
-#[cfg(target_os = "linux")]
-mod devices;
+#[cfg(unix)]
+#[path = "../common/fifo.rs"]
+mod fifo;
 #[cfg(target_os = "linux")]
 mod handles;
 #[cfg(target_os = "linux")]

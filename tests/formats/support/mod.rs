@@ -2,9 +2,11 @@
 
 mod limits;
 mod shared;
+mod vast;
 
 pub use limits::within_limits;
 pub use shared::Shared;
+pub use vast::Vast;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,14 +1,12 @@
 //! What is odd, is read all the same, and is said.
 
-use std::io;
-
 use diskport::disk::{Geometry, Identity, LayerInfo, Linkage, WarningKind};
 use diskport::format::vhd::SizeField;
-use diskport::storage::{Explicit, MemoryStorage, ReadAt};
+use diskport::storage::{Explicit, MemoryStorage, WriteAt};
 use diskport::{Disk, Open};
 
 use super::builder::{Built, SECTOR, Vhd, utf16_be, utf16_le};
-use crate::support::{assert_reads_as, storage};
+use crate::support::{Vast, assert_reads_as, storage};
 
 const BLOCK: usize = 4096;
 const SIZE: usize = 4 * BLOCK;
@@ -275,28 +273,6 @@ fn no_time_is_no_time() {
     assert_eq!(disk.chain()[0].info().parent.as_ref().expect("a child").modified, None);
 }
 
-/// A large file of which only some runs are not zeros.
-struct Sparse {
-    size: u64,
-    runs: Vec<(u64, Vec<u8>)>,
-}
-
-impl ReadAt for Sparse {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = buf.len().min(self.size.saturating_sub(offset) as usize);
-        for (at, byte) in (offset..).zip(&mut buf[..len]) {
-            let run =
-                self.runs.iter().find(|(start, bytes)| (*start..start + bytes.len() as u64).contains(&at));
-            *byte = run.map_or(0, |(start, bytes)| bytes[(at - start) as usize]);
-        }
-        Ok(len)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.size)
-    }
-}
-
 /// Sector numbers have no sign: the upper half of the BAT's range is as good as the lower.
 #[test]
 fn blocks_beyond_a_tebibyte() {
@@ -308,9 +284,12 @@ fn blocks_beyond_a_tebibyte() {
     block[0] = 0b0100_0000;
     let at = u64::from(far) * 512;
     let footer = image.bytes[image.footer..].to_vec();
+    let file = Vast::default();
     let end = at + block.len() as u64;
-    let size = end + footer.len() as u64;
-    let disk = Open::new().open(Sparse { size, runs: vec![(0, image.take()), (at, block), (end, footer)] });
+    for (at, bytes) in [(0, image.take()), (at, block), (end, footer)] {
+        file.write_all_at(&bytes, at).expect("writes");
+    }
+    let disk = Open::new().open(file);
     let mut expected = vec![0; SIZE];
     expected[3 * BLOCK + SECTOR..][..SECTOR].fill(0xC5);
     assert_reads_as(&disk.expect("opens"), &expected);

@@ -262,9 +262,7 @@ fn directories_in_holes_are_not_read() {
         bytes.extend(text.into_bytes());
         std::fs::write(&path, bytes).expect("writes");
         let file = std::fs::File::options().write(true).open(&path).expect("opens");
-        if file.set_len((128 << 30) + (1 << 20)).is_err() {
-            return;
-        }
+        file.set_len((128 << 30) + (1 << 20)).expect("a hole, which takes no room");
         drop(file);
         let checked = within_limits(|| Open::new().check(&path).expect("checks"));
         assert!(checked.is_clean(), "{flags:#x}: {:#?}", checked.findings);

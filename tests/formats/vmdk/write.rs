@@ -6,12 +6,12 @@ use diskport::check::{Repairs, Severity};
 use diskport::copy::{Copy, OutputFormat};
 use diskport::disk::Identity;
 use diskport::format::vmdk::Subformat;
-use diskport::storage::{Explicit, Fault, FaultyStorage, FileStorage, MemoryStorage, ReadAt, WriteAt};
+use diskport::storage::{Explicit, Fault, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Child, Disk, Error, Open, Problem};
 
 use super::builder::{Built, Grain, Hosted, SECTOR, Text, cowd, field, put, put32};
 use super::{content, monolithic, pattern, streamed};
-use crate::support::{assert_reads_as, storage};
+use crate::support::{Vast, assert_reads_as, storage};
 
 /// A storage that is shared with who looks into it afterwards.
 #[derive(Clone)]
@@ -460,15 +460,10 @@ fn sparse_files_end_at_two_tib() {
         put32(&mut built.bytes, table as usize * SECTOR, last as u32);
     }
     put(&mut built.bytes, field::OVERHEAD, &(last).to_le_bytes());
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("disk.vmdk");
-    std::fs::write(&path, &built.bytes).expect("writes");
-    let Ok(file) = FileStorage::open_writable(&path) else { return };
-    if file.set_size((last + 128) * 512).is_err() {
-        return;
-    }
-    drop(file);
-    let disk = Open::new().open_writable(&path).expect("opens");
+    let file = Vast::default();
+    file.write_all_at(&built.bytes, 0).expect("writes");
+    file.set_size((last + 128) * 512).expect("grows");
+    let disk = Open::new().open_writable_storage(file).expect("opens");
     disk.write_at(&[1; 512], 65_536).expect("the last grain");
     match disk.write_at(&[1; 512], 2 * 65_536) {
         Err(Error::SizeLimit { .. }) => {}

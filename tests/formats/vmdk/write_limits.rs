@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use diskport::copy::{Copy, OutputFormat};
 use diskport::format::vmdk::Subformat;
-use diskport::storage::{Explicit, FileStorage, ReadAt, WriteAt};
+use diskport::storage::{Explicit, ReadAt, WriteAt};
 use diskport::{Disk, Error, Open};
 
 use super::builder::{Text, field, put};
 use super::monolithic;
-use crate::support::{Shared, assert_reads_as, within_limits};
+use crate::support::{Shared, Vast, assert_reads_as, within_limits};
 
 /// What lies in the files of a folder.
 fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
@@ -58,15 +58,12 @@ fn a_refused_resize_of_one_extent_changes_nothing() {
     assert!(file.to_vec() == text.as_bytes());
     assert!(extent.to_vec() == [3; 4096]);
     // A file in which new directories find no place that a header can name.
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("disk.vmdk");
     let bytes = monolithic().build().bytes;
-    std::fs::write(&path, &bytes).expect("writes");
-    let Ok(file) = FileStorage::open_writable(&path) else { return };
-    if file.set_size((1 << 41) - (1 << 20)).is_err() {
-        return;
-    }
-    let refused = Open::new().open_writable(&path).expect("opens").resize(64 << 40, true);
+    let file = Vast::default();
+    file.write_all_at(&bytes, 0).expect("writes");
+    file.set_size((1 << 41) - (1 << 20)).expect("grows");
+    let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+    let refused = disk.resize(64 << 40, true);
     assert!(matches!(refused, Err(Error::SizeLimit { .. })), "{refused:?}");
     let mut found = vec![0; bytes.len()];
     file.read_exact_at(&mut found, 0).expect("reads");
