@@ -8,11 +8,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-#[cfg(unix)]
-use super::FileIdentity;
 use super::forward::forward_reads;
 use super::lock::{self, Keep};
-use super::{Fingerprint, ReadAt, WriteAt};
+use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 use crate::error::{Error, Result};
 use crate::leaves::{LockMode, LockState};
 
