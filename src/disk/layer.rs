@@ -12,7 +12,8 @@ use crate::storage::ImageFile;
 /// One image, whatever its format: what it says of itself, its files, and its map.
 ///
 /// A format implements this trait and nothing else; reading, chains, conversion, comparison and allocation maps
-/// are written once, over it.
+/// are written once, over it. It is for looking at the layers of a [`Disk`](super::Disk): no disk can be made of layers of
+/// one's own. Who has bytes elsewhere implements [`ReadAt`](crate::storage::ReadAt).
 pub trait Layer: Send + Sync {
     /// What the image says of itself, and what was noticed when it was opened.
     fn info(&self) -> &LayerInfo;

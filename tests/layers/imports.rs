@@ -62,7 +62,9 @@ impl Imports {
                 self.add_folder(&entry, &module, "mod.rs");
             } else if entry.file_name().is_some_and(|file| file == "mod.rs") {
                 self.add(&entry, path.to_vec());
-            } else if !(path.is_empty() && entry.ends_with(main)) {
+            } else if entry.extension().is_some_and(|ending| ending == "rs")
+                && !(path.is_empty() && entry.ends_with(main))
+            {
                 self.add(&entry, module);
             }
         }
