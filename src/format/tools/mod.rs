@@ -5,5 +5,6 @@ pub(crate) mod bitmap;
 pub(crate) mod context;
 pub(crate) mod flat;
 mod parse;
+pub(crate) mod positions;
 pub(crate) mod space;
 pub(crate) mod table;

@@ -1,35 +1,48 @@
 //! Which parts of a file are taken.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::positions::Positions;
+
 /// The ranges of a file that something lies in, joined where they touch: as much memory as there are gaps.
+///
+/// There are as many starts as ends, and each end lies behind its start and before the next one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Space {
-    /// End by start; neither overlapping nor touching.
-    taken: BTreeMap<u64, u64>,
+    starts: Positions,
+    ends: Positions,
 }
 
 impl Space {
+    /// The last range that begins before `at`.
+    fn last_before(&self, at: u64) -> Option<Range<u64>> {
+        let start = self.starts.last_before(at)?;
+        Some(start..self.ends.first_from(start)?)
+    }
+
     /// Notes that `range` is taken; fails with a part of it that was taken already, and then notes nothing.
     pub(crate) fn take(&mut self, range: Range<u64>) -> Result<(), Range<u64>> {
         if range.is_empty() {
             return Ok(());
         }
-        let before = self.taken.range(..range.end).next_back().map(|(&start, &end)| start..end);
-        let mut joined = range.clone();
-        if let Some(before) = before {
-            if before.end > range.start {
-                return Err(before.start.max(range.start)..before.end.min(range.end));
-            }
-            if before.end == range.start {
-                joined.start = before.start;
-            }
+        // Most things lie behind all that came before them.
+        if range.start > self.end() {
+            self.starts.insert(range.start);
+            self.ends.insert(range.end);
+            return Ok(());
         }
-        if let Some(end) = self.taken.remove(&range.end) {
-            joined.end = end;
+        if let Some(before) = self.last_before(range.end)
+            && before.end > range.start
+        {
+            return Err(before.start.max(range.start)..before.end.min(range.end));
         }
-        self.taken.insert(joined.start, joined.end);
+        // Where it touches another, nothing begins or ends any more.
+        if !self.ends.remove(range.start) {
+            self.starts.insert(range.start);
+        }
+        if !self.starts.remove(range.end) {
+            self.ends.insert(range.end);
+        }
         Ok(())
     }
 
@@ -42,35 +55,39 @@ impl Space {
 
     /// Notes that nothing lies in `range` any more.
     pub(crate) fn free(&mut self, range: Range<u64>) {
-        while let Some((&start, &end)) = self.taken.range(..range.end).next_back() {
-            if end <= range.start {
-                break;
+        if range.is_empty() {
+            return;
+        }
+        while let Some(found) = self.last_before(range.end)
+            && found.end > range.start
+        {
+            if range.end < found.end {
+                self.starts.insert(range.end);
+            } else {
+                self.ends.remove(found.end);
             }
-            self.taken.remove(&start);
-            if range.end < end {
-                self.taken.insert(range.end, end);
-            }
-            if start < range.start {
-                self.taken.insert(start, range.start);
+            if found.start < range.start {
+                self.ends.insert(range.start);
+            } else {
+                self.starts.remove(found.start);
             }
         }
     }
 
     /// The first byte after everything that is taken.
     pub(crate) fn end(&self) -> u64 {
-        self.taken.last_key_value().map_or(0, |(_, &end)| end)
+        self.ends.last().unwrap_or(0)
     }
 
     /// What is taken, in order.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        self.taken.iter().map(|(&start, &end)| start..end)
+        self.starts.iter().zip(self.ends.iter()).map(|(start, end)| start..end)
     }
 
     /// The gaps between what is taken, in order.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = Range<u64>> {
-        let starts = self.taken.keys().copied();
-        let ends = std::iter::once(0).chain(self.taken.values().copied());
-        ends.zip(starts).map(|(end, start)| end..start).filter(|gap| !gap.is_empty())
+        let ends = std::iter::once(0).chain(self.ends.iter());
+        ends.zip(self.starts.iter()).map(|(end, start)| end..start).filter(|gap| !gap.is_empty())
     }
 }
 

@@ -16,8 +16,14 @@ use crate::findings::{Findings, Repair, Severity};
 use crate::format::tools::bitmap::{self, BitOrder};
 use crate::format::tools::context::OpenContext;
 use crate::format::tools::space::Space;
-use crate::leaves::Format;
+use crate::leaves::{Format, is_zero};
 use crate::storage::ImageFile;
+
+/// Blocks that are looked at together: what is noted of them takes some 24 MiB.
+const BATCH: usize = 2 << 20;
+/// Bytes up to which a block is read with its bitmap, and what lies between two that are read at once.
+const SMALL: u64 = 8 << 10;
+const GAP: u64 = 4 << 10;
 
 const LOST: &str = "the image is not opened";
 
@@ -264,25 +270,68 @@ pub(super) fn for_hidden_data(
 ) -> Result<()> {
     let mut cursor = bat.cursor(file);
     let mut bits = vec![0; bat.bitmap_size as usize];
-    for index in 0..bat.blocks() {
-        let place = match bat.block(file, &mut cursor, index) {
-            Ok(Some(place)) => place,
-            Ok(None) | Err(Error::Defect(_)) => continue,
-            Err(error) => return Err(error),
-        };
-        file.read_exact_at(&mut bits, place)?;
-        for run in clear_runs(&bits, bat.used(index)) {
-            let data = place + bat.bitmap_size;
-            let run = data + run.start..data + run.end;
-            if !footer::is_zeros(file, &run)? {
-                if each(index, run)?.is_break() {
-                    return Ok(());
+    for first in (0..bat.blocks()).step_by(BATCH) {
+        for index in suspects(file, bat, first..bat.blocks().min(first + BATCH as u64))? {
+            let index = u64::from(index);
+            let Some(place) = bat.block(file, &mut cursor, index)? else { continue };
+            file.read_exact_at(&mut bits, place)?;
+            for run in clear_runs(&bits, bat.used(index)) {
+                let data = place + bat.bitmap_size;
+                let run = data + run.start..data + run.end;
+                if !footer::is_zeros(file, &run)? {
+                    if each(index, run)?.is_break() {
+                        return Ok(());
+                    }
+                    break;
                 }
-                break;
             }
         }
     }
     Ok(())
+}
+
+/// Those of `blocks` that may hold data in sectors whose bits are clear, in order. Of large blocks, that is all that are
+/// there. Small ones may be millions, too many for a read each: they are looked at here, in the order of the file and
+/// those that lie together at once.
+fn suspects(file: &ImageFile, bat: &Bat, blocks: Range<u64>) -> Result<Vec<u32>> {
+    let mut cursor = bat.cursor(file);
+    let mut placed = Vec::with_capacity((blocks.end - blocks.start) as usize);
+    for index in blocks {
+        match bat.block(file, &mut cursor, index) {
+            Ok(Some(place)) => placed.push(((place / SECTOR) as u32, index as u32)),
+            Ok(None) | Err(Error::Defect(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if bat.bitmap_size + bat.block_size > SMALL {
+        return Ok(placed.into_iter().map(|(_, index)| index).collect());
+    }
+    placed.sort_unstable();
+    let extent = |&(sector, index): &(u32, u32)| bat.extent(index.into(), u64::from(sector) * SECTOR);
+    let (mut suspects, mut piece, mut rest) = (Vec::new(), Vec::new(), &placed[..]);
+    while let Some(first) = rest.first() {
+        let Range { start, mut end } = extent(first);
+        let near = |block: &&(u32, u32)| {
+            let block = extent(block);
+            let near = block.start <= end + GAP && block.end <= start + footer::PIECE;
+            end = if near { end.max(block.end) } else { end };
+            near
+        };
+        let (together, later) = rest.split_at(rest.iter().take_while(near).count());
+        piece.resize((end - start) as usize, 0);
+        file.read_exact_at(&mut piece, start)?;
+        for block in together {
+            let place = (extent(block).start - start) as usize;
+            let (bits, data) = piece[place..].split_at(bat.bitmap_size as usize);
+            let hidden = |run: Range<u64>| !is_zero(&data[run.start as usize..run.end as usize]);
+            if clear_runs(bits, bat.used(block.1.into())).any(hidden) {
+                suspects.push(block.1);
+            }
+        }
+        rest = later;
+    }
+    suspects.sort_unstable();
+    Ok(suspects)
 }
 
 /// The parts of a block's `used` bytes whose bits are clear.

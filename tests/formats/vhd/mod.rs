@@ -3,6 +3,7 @@
 pub mod builder;
 mod check;
 pub mod child;
+mod cost;
 mod crash;
 mod faults;
 mod hostile;
