@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::forward::forward_facts;
 use super::{FileIdentity, Fingerprint, ReadAt};
 
 /// Bytes of a page: in a VHDX each structure that opening needs begins one.
@@ -102,29 +103,7 @@ impl<S: ReadAt> ReadAt for CachedStorage<S> {
         }
     }
 
-    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        self.inner.next_data(offset)
-    }
-
-    fn will_need(&self, range: Range<u64>) {
-        self.inner.will_need(range);
-    }
-
-    fn allocated(&self) -> Option<u64> {
-        self.inner.allocated()
-    }
-
-    fn modified(&self) -> Option<i64> {
-        self.inner.modified()
-    }
-
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        self.inner.fingerprint()
-    }
-
-    fn identity(&self) -> Option<FileIdentity> {
-        self.inner.identity()
-    }
+    forward_facts!(self => self.inner);
 }
 
 impl<S> fmt::Debug for CachedStorage<S> {

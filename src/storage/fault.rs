@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::forward::forward_facts;
 use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 
 /// What happens at the chosen calls of a [`FaultyStorage`].
@@ -124,29 +125,7 @@ impl<S: ReadAt> ReadAt for FaultyStorage<S> {
         self.inner.size()
     }
 
-    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        self.inner.next_data(offset)
-    }
-
-    fn will_need(&self, range: Range<u64>) {
-        self.inner.will_need(range);
-    }
-
-    fn allocated(&self) -> Option<u64> {
-        self.inner.allocated()
-    }
-
-    fn modified(&self) -> Option<i64> {
-        self.inner.modified()
-    }
-
-    fn fingerprint(&self) -> Option<Fingerprint> {
-        self.inner.fingerprint()
-    }
-
-    fn identity(&self) -> Option<FileIdentity> {
-        self.inner.identity()
-    }
+    forward_facts!(self => self.inner);
 }
 
 impl<S: WriteAt> WriteAt for FaultyStorage<S> {

@@ -7,18 +7,9 @@ use std::sync::Arc;
 
 use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 
-/// The methods of [`ReadAt`], asked of `$inner`.
-macro_rules! forward_reads {
+/// What `$inner` says of its content and of its file, for storages that read in a way of their own.
+macro_rules! forward_facts {
     ($self:tt => $inner:expr) => {
-        fn read_at(&$self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-            $inner.read_at(buf, offset)
-        }
-        fn size(&$self) -> io::Result<u64> {
-            $inner.size()
-        }
-        fn read_exact_at(&$self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-            $inner.read_exact_at(buf, offset)
-        }
         fn next_data(&$self, offset: u64) -> io::Result<Option<Range<u64>>> {
             $inner.next_data(offset)
         }
@@ -31,15 +22,32 @@ macro_rules! forward_reads {
         fn modified(&$self) -> Option<i64> {
             $inner.modified()
         }
-        fn file(&$self) -> Option<&File> {
-            $inner.file()
-        }
         fn fingerprint(&$self) -> Option<Fingerprint> {
             $inner.fingerprint()
         }
         fn identity(&$self) -> Option<FileIdentity> {
             $inner.identity()
         }
+    };
+}
+pub(crate) use forward_facts;
+
+/// The methods of [`ReadAt`], asked of `$inner`.
+macro_rules! forward_reads {
+    ($self:tt => $inner:expr) => {
+        fn read_at(&$self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            $inner.read_at(buf, offset)
+        }
+        fn size(&$self) -> io::Result<u64> {
+            $inner.size()
+        }
+        fn read_exact_at(&$self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+            $inner.read_exact_at(buf, offset)
+        }
+        fn file(&$self) -> Option<&File> {
+            $inner.file()
+        }
+        $crate::storage::forward::forward_facts!($self => $inner);
     };
 }
 pub(crate) use forward_reads;
