@@ -121,7 +121,7 @@ fn write_log(head: &[u8], path: &Path, out: &Path, name: &str) -> io::Result<()>
     let length = u32::from_le_bytes(header[68..72].try_into().unwrap()).min(1 << 20);
     let offset = u64::from_le_bytes(header[72..80].try_into().unwrap());
     let mut log = vec![0; length as usize];
-    File::open(path)?.read_exact_at(&mut log, offset)?;
+    FileExt::read_exact_at(&File::open(path)?, &mut log, offset)?;
     let mut input = Input::new(0);
     for (sector, bytes) in log.chunks_exact(SECTOR).enumerate() {
         if bytes.iter().any(|&byte| byte != 0) {

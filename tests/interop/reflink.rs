@@ -120,6 +120,8 @@ fn shares(mounted: &Mounted, elsewhere: &Path) -> Result<(), Trouble> {
     file.write_all_at(&[7; 100_000], MIB as u64)?;
     expect(&copied, OutputFormat::Raw, &bytes)?;
     file.write_all_at(&bytes[MIB..MIB + 100_000], MIB as u64)?;
+    // What was opened before has changed since, as far as anyone can tell.
+    let disk = diskport::open(&raw)?;
 
     // Nothing is shared between two file systems, nor when a digest wants to see the data.
     let apart = |report: Report| if report.data_shared == 0 { Ok(()) } else { Err(format!("{report:?}")) };
