@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Arc::new(std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"))?);
     let parent = Open::new().open(base.clone())?;
     let storage = Arc::new(MemoryStorage::default());
-    let child = Child::of(&parent).write_storage(storage.clone(), "base.vhdx")?;
+    let child = Child::of(&parent).write_storage(storage.clone(), "base.vhdx")?.open()?;
 
     // One disk, shared: no thread waits for another to write.
     std::thread::scope(|scope| {

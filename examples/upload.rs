@@ -53,7 +53,7 @@ fn chain() -> Result<Disk, Box<dyn std::error::Error>> {
     let base = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"))?;
     let parent = Open::new().open(base.clone())?;
     let storage = Arc::new(MemoryStorage::default());
-    let child = Child::of(&parent).write_storage(storage.clone(), "base.vhdx")?;
+    let child = Child::of(&parent).write_storage(storage.clone(), "base.vhdx")?.open()?;
     let noise: Vec<u8> = (0..MIB).map(|at| ((at * at) >> 7) as u8).collect();
     child.write_at(&noise, 0)?;
     child.close()?;

@@ -55,7 +55,7 @@ pub mod storage;
 mod strict;
 pub mod windows;
 
-pub use chain::Child;
+pub use chain::{Child, NewChild};
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
 pub use leaves::{Format, GIB, Hint, Ids, KIB, MIB, ReferenceKind, Rule, UnknownFormat};

@@ -1,7 +1,7 @@
 //! Making differencing children.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::link::Way;
@@ -29,7 +29,7 @@ const GROUP: u64 = 8;
 /// # let base = folder.path().join("base.vhdx");
 /// # std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"), &base).expect("copies");
 /// let parent = diskport::open(&base)?;
-/// let child = Child::of(&parent).write_file(folder.path().join("child.vhdx"))?;
+/// let child = Child::of(&parent).write_file(folder.path().join("child.vhdx"))?.open()?;
 /// child.write_at(b"boot", 0)?;
 /// child.close()?;
 /// let child = diskport::open(folder.path().join("child.vhdx"))?;
@@ -92,20 +92,18 @@ impl Child {
         Self { sync, ..self }
     }
 
-    /// Makes the child at `path`, where it appears when it is whole, and opens it for writing, over its parent. Who wants no
-    /// more than the file drops it.
+    /// Makes the child at `path`, where it appears when it is whole.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Incomplete`] when a parent of the parent is missing, [`crate::Error::Unsupported`] for a format that knows no
     /// parents, for a parent that is a [slice](Disk::slice) or a [patched](Disk::patched) disk,
     /// [`crate::Error::SizeLimit`] for a size that the format does not allow, [`crate::Error::OutputExists`],
-    /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then,
-    /// but for a child that was made and could not be opened.
-    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<WritableDisk> {
+    /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<NewChild> {
         let (path, child) = (path.as_ref(), self.begin(path.as_ref())?);
         vmdk::replace(path, &[], &self.parent, || child.publish(self.sync))?;
-        Open::new().over(WritableFile::open(path)?, &self.parent)
+        Ok(NewChild { place: Place::Path(path.to_owned()), parent: self.parent.clone() })
     }
 
     /// The child, whole, but not yet under its name.
@@ -118,15 +116,15 @@ impl Child {
         Ok(output)
     }
 
-    /// Makes the child in `storage`, which is empty, and opens it for writing; it records `name` as its parent's.
+    /// Makes the child in `storage`, which is empty; it records `name` as its parent's.
     ///
     /// # Errors
     ///
     /// As [`write_file`](Self::write_file).
-    pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<WritableDisk> {
+    pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<NewChild> {
         let file = WritableFile::new(storage, "(image)");
         self.write(&file, &Way::named(name))?;
-        Open::new().over(file, &self.parent)
+        Ok(NewChild { place: Place::File(file), parent: self.parent.clone() })
     }
 
     fn write(&self, file: &WritableFile, way: &Way) -> Result<()> {
@@ -163,6 +161,34 @@ impl Child {
             }
         }
         child.close()
+    }
+}
+
+/// A child that was made. It costs nothing more until it is opened, which reads its tables.
+#[derive(Debug)]
+pub struct NewChild {
+    place: Place,
+    parent: Disk,
+}
+
+#[derive(Debug)]
+enum Place {
+    Path(PathBuf),
+    File(WritableFile),
+}
+
+impl NewChild {
+    /// Opens it for writing, over the parent that it was made of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Open::open_writable`].
+    pub fn open(self) -> Result<WritableDisk> {
+        let file = match self.place {
+            Place::Path(path) => WritableFile::open(&path)?,
+            Place::File(file) => file,
+        };
+        Open::new().over(file, &self.parent)
     }
 }
 

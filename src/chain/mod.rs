@@ -13,7 +13,7 @@ mod merge_into;
 mod rebase;
 mod removal;
 
-pub use child::Child;
+pub use child::{Child, NewChild};
 pub use family::{check_no_children, children_of, find_parents};
 pub use merge::{Merge, Merged};
 pub use merge_into::{merge_into, record_parent};

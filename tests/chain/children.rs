@@ -59,13 +59,16 @@ fn a_child_is_a_few_writes_whatever_its_parent_holds() {
     }
 }
 
-/// What is made comes back open for writing, over its parent, wherever that is; the file is the same as without that.
+/// What is made opens for writing, over its parent, wherever that is; the file is the same as without that.
 #[test]
-fn a_child_comes_back_open() {
+fn a_child_can_be_opened_as_it_was_made() {
     for format in FORMATS {
         let chain = Chain::new(format);
         let (parent, path) = (open(&chain.images[0]), chain.path("child"));
-        let make = || Child::of(&parent).ids(diskport::Ids::seeded(7)).overwrite(true).write_file(&path);
+        let make = || {
+            let child = Child::of(&parent).ids(diskport::Ids::seeded(7)).overwrite(true).write_file(&path)?;
+            child.open()
+        };
         let child = make().expect("makes a child");
         assert_eq!((child.info().format, child.size()), (format.format(), parent.size()));
         assert!(matches!(Open::new().open_writable(&path), Err(diskport::Error::Locked { .. })), "{format}");
