@@ -124,7 +124,11 @@ fn a_childs_own_sectors_alone() {
         let (base, mut model) = image(*format);
         let parent = Open::new().open(base.to_vec()).expect("opens");
         let storage = Arc::new(MemoryStorage::default());
-        let child = Child::of(&parent).write_storage(storage.clone(), "base").expect("a child");
+        let child = Child::of(&parent)
+            .write_storage(storage.clone(), "base")
+            .expect("a child")
+            .open()
+            .expect("opens");
         let through =
             |extents: Vec<WriteExtent>| extents.iter().all(|extent| extent.way == WriteWay::Through);
         assert!(through(resolve(&child, 0, SIZE)), "{format}");

@@ -56,7 +56,8 @@ fn a_chain_opens_in_few() {
         written.close().expect("closes");
         let parent = Open::new().open(base.to_vec()).expect("opens");
         let child = Arc::new(MemoryStorage::default());
-        let written = Child::of(&parent).write_storage(child.clone(), "base").expect("a child");
+        let written =
+            Child::of(&parent).write_storage(child.clone(), "base").expect("a child").open().expect("opens");
         written.write_at(b"the child's", 5 * MIB).expect("writes");
         written.close().expect("closes");
 
