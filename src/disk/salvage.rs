@@ -132,7 +132,7 @@ impl Disk {
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let path = folder.path().join("rescued.raw");
     /// let losses = Losses::new();
-    /// Copy::new(&diskport::open(image)?.salvaged(&losses)).write_file(path)?;
+    /// Copy::new(&diskport::open(image)?.salvaged(&losses)?).write_file(path)?;
     /// for loss in losses.list() {
     ///     eprintln!("{} bytes at {}: {}", loss.len, loss.offset, loss.cause);
     /// }
