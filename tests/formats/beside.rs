@@ -10,21 +10,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use diskport::copy::{Copy, OutputFormat};
-use diskport::format::Allocation;
-use diskport::format::vmdk::Subformat;
 use diskport::storage::{Faults, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, MIB, Open};
 
-use crate::support::Shared;
+use crate::support::{Shared, WRITTEN};
 use crate::vhdx::builder as vhdx;
-
-const FORMATS: [OutputFormat; 5] = [
-    OutputFormat::Raw,
-    OutputFormat::Vhd(Allocation::Fixed),
-    OutputFormat::Vhd(Allocation::Dynamic),
-    OutputFormat::Vhdx(Allocation::Dynamic),
-    OutputFormat::Vmdk(Subformat::MonolithicSparse),
-];
 
 /// Storage that, once it is told to, lets a write or a sync pass when someone has read meanwhile; or panics in it.
 #[derive(Clone)]
@@ -95,7 +85,7 @@ fn gate(format: OutputFormat) -> (Gate, Receiver<()>, Sender<()>) {
 /// Every write and every sync of a flush, and of a write that is part of a sector, waits for someone who reads.
 #[test]
 fn readers_wait_for_no_write_and_no_sync() {
-    for format in FORMATS {
+    for format in WRITTEN {
         let (gate, entries, pass) = gate(format);
         let open =
             if format == OutputFormat::Raw { Open::new().format(diskport::Format::Raw) } else { Open::new() };
@@ -135,7 +125,7 @@ fn readers_wait_for_no_write_and_no_sync() {
 /// After a panic in a write nobody knows what the image holds: it is not written to any more, nor called closed.
 #[test]
 fn a_panic_ends_all_changes() {
-    for format in FORMATS.into_iter().skip(1) {
+    for format in WRITTEN.into_iter().skip(1) {
         let (gate, _entries, _pass) = gate(format);
         let disk = Open::new().open_writable_storage(gate.clone()).expect("opens");
         disk.write_at(&[1; 4096], 0).expect("writes");

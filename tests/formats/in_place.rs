@@ -4,20 +4,12 @@ use std::sync::Arc;
 
 use diskport::copy::{Copy, OutputFormat};
 use diskport::disk::{WriteExtent, WriteWay};
-use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Child, Disk, Error, Format, MIB, Open, WritableDisk};
 
-use crate::support::{Shared, assert_reads_as};
+use crate::support::{Shared, WRITTEN, assert_reads_as};
 
-const FORMATS: [OutputFormat; 5] = [
-    OutputFormat::Raw,
-    OutputFormat::Vhd(Allocation::Fixed),
-    OutputFormat::Vhd(Allocation::Dynamic),
-    OutputFormat::Vhdx(Allocation::Dynamic),
-    OutputFormat::Vmdk(Subformat::MonolithicSparse),
-];
 const SIZE: usize = 16 << 20;
 
 fn raw(bytes: Vec<u8>) -> Disk {
@@ -70,7 +62,7 @@ fn write(disk: &WritableDisk, storage: &dyn WriteAt, data: &[u8], start: u64) ->
 
 #[test]
 fn writes_of_ones_own_are_the_disks() {
-    for format in FORMATS {
+    for format in WRITTEN {
         let (storage, mut model) = image(format);
         let disk = open(format).open_writable_storage(storage.clone()).expect("opens");
         let view = disk.view().expect("a view");
@@ -106,7 +98,7 @@ fn writes_of_ones_own_are_the_disks() {
 /// What an image records of its content has changed by then: its children must know.
 #[test]
 fn the_content_has_another_identity_first() {
-    for format in [FORMATS[3], FORMATS[4]] {
+    for format in [WRITTEN[3], WRITTEN[4]] {
         let (storage, _) = image(format);
         let before = Open::new().open(storage.to_vec()).expect("opens").chain()[0].info().data_id;
         let disk = Open::new().open_writable_storage(storage.clone()).expect("opens");
@@ -120,7 +112,7 @@ fn the_content_has_another_identity_first() {
 /// Nothing of a parent is ever a place to write to.
 #[test]
 fn a_childs_own_sectors_alone() {
-    for format in &FORMATS[2..] {
+    for format in &WRITTEN[2..] {
         let (base, mut model) = image(*format);
         let parent = Open::new().open(base.to_vec()).expect("opens");
         let storage = Arc::new(MemoryStorage::default());

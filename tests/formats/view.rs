@@ -3,19 +3,9 @@
 use std::sync::Arc;
 
 use diskport::copy::{Copy, OutputFormat};
-use diskport::format::Allocation;
-use diskport::format::vmdk::Subformat;
 use diskport::{Blocks, Child, Data, Disk, Error, Format, MIB, Open, WritableDisk};
 
-use crate::support::{Shared, assert_reads_as};
-
-const FORMATS: [OutputFormat; 5] = [
-    OutputFormat::Raw,
-    OutputFormat::Vhd(Allocation::Fixed),
-    OutputFormat::Vhd(Allocation::Dynamic),
-    OutputFormat::Vhdx(Allocation::Dynamic),
-    OutputFormat::Vmdk(Subformat::MonolithicSparse),
-];
+use crate::support::{Shared, WRITTEN, assert_reads_as};
 
 fn writable(format: OutputFormat) -> (Shared, WritableDisk) {
     let storage = Shared::default();
@@ -27,7 +17,7 @@ fn writable(format: OutputFormat) -> (Shared, WritableDisk) {
 
 #[test]
 fn shows_what_is_written() {
-    for format in FORMATS {
+    for format in WRITTEN {
         let (_storage, disk) = writable(format);
         let view = disk.view().expect("a view");
         let mut model = vec![0; 32 << 20];
@@ -51,7 +41,7 @@ fn shows_what_is_written() {
 /// What was planned before space was given back, and taken by something else, is read where it is by then.
 #[test]
 fn reads_no_space_that_was_given_back() {
-    for format in FORMATS {
+    for format in WRITTEN {
         let (_storage, disk) = writable(format);
         disk.write_at(&vec![1; 16 << 20], 0).expect("writes");
         disk.flush().expect("flushes");
@@ -80,7 +70,7 @@ fn reads_no_space_that_was_given_back() {
 
 #[test]
 fn ends_with_the_disk() {
-    for format in FORMATS {
+    for format in WRITTEN {
         let (_storage, disk) = writable(format);
         let (view, mut sector) = (disk.view().expect("a view"), [0; 512]);
         disk.close().expect("closes");
@@ -93,7 +83,7 @@ fn ends_with_the_disk() {
 /// The lock goes with the disk, whoever still has a view of it; and while it is open, no copy goes into its file.
 #[test]
 fn holds_no_lock_and_knows_its_files() {
-    for format in FORMATS {
+    for format in WRITTEN {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("image.raw");
         Copy::new(&Disk::empty(8 * MIB, 512)).to(format).write_file(&path).expect("copies");
@@ -111,7 +101,7 @@ fn holds_no_lock_and_knows_its_files() {
 #[test]
 fn a_childs_view_goes_through_its_parents() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (name, format) in [("base.vhd", FORMATS[2]), ("base.vhdx", FORMATS[3]), ("base.vmdk", FORMATS[4])] {
+    for (name, format) in [("base.vhd", WRITTEN[2]), ("base.vhdx", WRITTEN[3]), ("base.vmdk", WRITTEN[4])] {
         let (base, child) = (folder.path().join(name), folder.path().join(format!("child-{name}")));
         let mut model: Vec<u8> = (0..8 << 20).map(|at| (at >> 12) as u8).collect();
         let (_storage, full) = writable(format);

@@ -11,8 +11,20 @@ pub use vast::Vast;
 use std::path::Path;
 use std::sync::Arc;
 
+use diskport::copy::OutputFormat;
+use diskport::format::Allocation;
+use diskport::format::vmdk::Subformat;
 use diskport::storage::{MemoryStorage, ReadAt};
 use diskport::{Blocks, Data, Defect, Disk, Error, Open, Result};
+
+/// The kinds of images that are written in place, each way of laying blocks out once.
+pub const WRITTEN: [OutputFormat; 5] = [
+    OutputFormat::Raw,
+    OutputFormat::Vhd(Allocation::Fixed),
+    OutputFormat::Vhd(Allocation::Dynamic),
+    OutputFormat::Vhdx(Allocation::Dynamic),
+    OutputFormat::Vmdk(Subformat::MonolithicSparse),
+];
 
 /// What another program reads from an image over its parents, the top first: these bytes, or the judge panics.
 pub type Judge<'a> = &'a dyn Fn(&[&Path], &[u8]);
