@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -204,6 +204,7 @@ fn a_limited_copy_keeps_to_its_rate_and_ends() {
 struct Held {
     inner: MemoryStorage,
     writes: AtomicU64,
+    is_held: AtomicBool,
     gate: Mutex<()>,
 }
 
@@ -220,6 +221,7 @@ impl ReadAt for Held {
 impl WriteAt for Held {
     fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.writes.fetch_add(1, Ordering::SeqCst);
+        self.is_held.store(true, Ordering::SeqCst);
         let _gate = self.gate.lock();
         self.inner.write_all_at(data, offset)
     }
@@ -236,13 +238,16 @@ impl WriteAt for Held {
 
 #[test]
 fn nothing_is_written_once_the_storage_was_given_back() {
-    let source = raw(MemoryStorage::new(noise(8 << 20, 5)));
+    // Zeros between data, so that what is written at once takes more writes than the one that is held.
+    let mut bytes = noise(8 << 20, 5);
+    bytes.chunks_mut(128 << 10).for_each(|chunk| chunk[64 << 10..].fill(0));
+    let source = raw(MemoryStorage::new(bytes));
     for format in PLAIN {
         let (storage, job) = (Arc::new(Held::default()), Job::new());
         let held = storage.gate.lock().expect("is free");
         let (seen, token) = (storage.clone(), job.token().clone());
         let canceller = std::thread::spawn(move || {
-            while seen.writes.load(Ordering::SeqCst) == 0 {
+            while !seen.is_held.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
             token.cancel();
