@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Arc::new(std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"))?);
     let parent = Open::new().open(base.clone())?;
     let storage = Arc::new(MemoryStorage::default());
-    let child = Child::of(&parent).write_storage(storage.clone(), "base.vhdx")?.open()?;
+    let child = Child::of(&parent).parent_name("base.vhdx").create(storage.clone())?.open()?;
 
     // One disk, shared: no thread waits for another to write.
     std::thread::scope(|scope| {
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let parents = Explicit::from([("base.vhdx", base)]);
     let crashed = Arc::new(MemoryStorage::new(left));
-    let child = Open::new().resolver(parents).open_writable_storage(crashed.clone())?;
+    let child = Open::new().resolver(parents).open_writable(crashed.clone())?;
     let mut found = vec![0; (THREADS * AREA) as usize];
     child.read_at(&mut found, 0)?;
     for (at, sector) in (0..).step_by(512).zip(found.chunks(512)) {
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     child.write_at(b"on it goes", 0)?;
     child.close()?;
-    let checked = Open::new().check_storage(crashed)?;
+    let checked = Open::new().check(crashed)?;
     assert!(checked.is_clean(), "{:?}", checked.findings);
     println!("{} bytes are there after the crash", found.len());
     Ok(())

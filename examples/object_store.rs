@@ -57,7 +57,7 @@ fn filled() -> Result<Store, Box<dyn std::error::Error>> {
     let base = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"))?;
     let parent = Open::new().open(base.clone())?;
     let storage = Arc::new(MemoryStorage::default());
-    let child = Child::of(&parent).write_storage(storage.clone(), "golden.vhdx")?.open()?;
+    let child = Child::of(&parent).parent_name("golden.vhdx").create(storage.clone())?.open()?;
     child.write_at(b"the child's", MIB)?;
     child.close()?;
     let objects = [("images/7f3a".to_owned(), base), ("vms/1/disk".to_owned(), storage.to_vec())];

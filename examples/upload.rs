@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::vmdk::Subformat;
 use diskport::job::{Job, Phase};
 use diskport::storage::{Explicit, MemoryStorage, ReadAt};
@@ -53,7 +53,7 @@ fn chain() -> Result<Disk, Box<dyn std::error::Error>> {
     let base = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"))?;
     let parent = Open::new().open(base.clone())?;
     let storage = Arc::new(MemoryStorage::default());
-    let child = Child::of(&parent).write_storage(storage.clone(), "base.vhdx")?.open()?;
+    let child = Child::of(&parent).parent_name("base.vhdx").create(storage.clone())?.open()?;
     let noise: Vec<u8> = (0..MIB).map(|at| ((at * at) >> 7) as u8).collect();
     child.write_at(&noise, 0)?;
     child.close()?;
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     let job = Job::told(listener);
-    let copy = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+    let copy = Convert::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
     let mut upload = Upload::default();
     let report = copy.clone().job(&job).write_to(&mut upload)?;
     println!("{} bytes of data, as {} compressed", report.data_read, report.data_written);

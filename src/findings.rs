@@ -100,6 +100,7 @@ impl fmt::Display for Finding {
 
 /// Which repairs may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Repairs {
     /// Those that lose nothing.
     #[default]

@@ -18,7 +18,7 @@
 //! * [`windows`]: NTFS volumes, registry hives and boot stores.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
 //!
-//! The life of a disk: it is [made](Disk::empty) or [opened](Open::open_path), read, [copied](copy::Copy) into an image; a
+//! The life of a disk: it is [made](Disk::empty) or [opened](Open::open), read, [converted](Convert) into an image; a
 //! [child](Child) is laid over that and [written to](WritableDisk), [flushed](WritableDisk::flush) and
 //! [closed](WritableDisk::close), and [merged](chain::Merge) into its parent when the parent may change.
 //!
@@ -56,10 +56,12 @@ mod strict;
 pub mod windows;
 
 pub use chain::{Child, NewChild};
+pub use copy::{Convert, OutputFormat};
 pub use disk::{Block, BlockStream, Blocks, Data, Disk, Extent, WritableDisk};
 pub use error::{Defect, Error, ErrorClass, Problem, Result};
 pub use leaves::{Format, GIB, Hint, Ids, KIB, MIB, ReferenceKind, Rule, UnknownFormat};
 pub use open::{Open, open};
+pub use storage::Place;
 /// The crate of identities, which are part of this one's interface.
 pub use uuid;
 

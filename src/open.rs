@@ -5,7 +5,7 @@ mod merging;
 mod parents;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use detect::detect;
@@ -18,18 +18,16 @@ use crate::format::{self, Choices, OpenContext, vhd::SizeField, vmdk::GrainTable
 use crate::job::Job;
 use crate::leaves::Format;
 use crate::storage::resolver::Placed;
-use crate::storage::{
-    FileRole, FileStorage, ImageFile, NoExternal, ReadAt, Resolver, SameDirectory, WritableFile, WriteAt,
-};
+use crate::storage::{FileRole, ImageFile, Place, Resolver, SameDirectory, WritableFile, WriteAt};
 
 /// Layers that a chain may have unless [`Open::max_depth`] says otherwise.
 const DEFAULT_DEPTH: usize = 64;
 /// Layers that a chain may have whatever the caller says.
 const HARD_DEPTH: usize = 1024;
 
-/// Opens the image at `path` for reading, with all its parents.
+/// Opens an image for reading, with all its parents.
 ///
-/// The format is detected from the content. Parents and extents must lie in the image's own folder, and parents bear the
+/// The [place](Place) of the image is a path, or a storage. The format is detected from the content. Parents and extents must lie in the image's own folder, and parents bear the
 /// recorded identities. No file is changed, ever: a log that was left dirty is replayed in memory.
 ///
 /// # Safety of what is opened
@@ -40,39 +38,38 @@ const HARD_DEPTH: usize = 1024;
 /// - What may be a raw disk, by a name that ends in `.raw`, `.img`, `.dd` or `.bin`, or since it is a block device, is never taken
 ///   for a container by its content alone: a signature in it is [`Error::AmbiguousFormat`] until [`Open::format`] says what it is.
 ///   Who knows that a disk is raw should always say so.
-/// - Whatever else an image names is opened by a [`Resolver`] and by nothing else: by default [`SameDirectory`].
+/// - Whatever else an image names is opened by a [`Resolver`] and by nothing else: by default [`SameDirectory`], which opens
+///   nothing for an image that is not opened by path.
 /// - A parent of which no identity is recorded, as none is of a raw disk, could be any file: it is opened only when
 ///   the caller names it, by [`Open::parent`], by a resolver that lists it ([`Explicit`](crate::storage::Explicit)), or by one that
 ///   opens anything ([`AnyPath`](crate::storage::AnyPath)).
 /// - Extents have no identity at all: an image with extents shows what lies beside it under the names that it gives. Images of
-///   others belong into a folder of their own, or are opened with [`NoExternal`].
+///   others belong into a folder of their own, or are opened with [`NoExternal`](crate::storage::NoExternal).
 ///
 /// # Errors
 ///
 /// See [`Error`]: the image is damaged, hostile or unsupported; a parent is missing or another one; reading fails.
-pub fn open(path: impl AsRef<Path>) -> Result<Disk> {
-    Open::new().open_path(path)
+pub fn open(image: impl Into<Place>) -> Result<Disk> {
+    Open::new().open(image)
 }
 
 /// How to open an image; what is not said has a sensible default.
 ///
 /// ```
-/// use std::sync::Arc;
 /// use diskport::{Format, Open};
-/// use diskport::storage::{FileStorage, NoExternal};
+/// use diskport::storage::NoExternal;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
-/// let storage = FileStorage::open(image).expect("the file opens");
-/// let disk = Open::new().format(Format::Vhdx).resolver(NoExternal).open(storage)?;
+/// let disk = Open::new().format(Format::Vhdx).resolver(NoExternal).open(image)?;
 /// # Ok::<(), diskport::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Open {
     format: Option<Format>,
     resolver: Option<Arc<dyn Resolver>>,
-    parent: Option<PathBuf>,
+    parent: Option<Place>,
     parent_format: Option<Format>,
-    extents: Vec<(String, PathBuf)>,
+    extents: Vec<(String, Place)>,
     ignore_parent_mismatch: bool,
     missing_parent_allowed: bool,
     max_depth: usize,
@@ -120,15 +117,14 @@ impl Open {
         Self { format: Some(format), ..self }
     }
 
-    /// Who opens the parents and extents that images name. By default [`SameDirectory`] for an image opened by
-    /// path, and [`NoExternal`] for one opened from a storage.
+    /// Who opens the parents and extents that images name; by default [`SameDirectory`].
     pub fn resolver(self, resolver: impl Resolver + 'static) -> Self {
         Self { resolver: Some(Arc::new(resolver)), ..self }
     }
 
     /// The parent of the image, wherever it lies. It must still bear the identity recorded.
-    pub fn parent(self, path: impl Into<PathBuf>) -> Self {
-        Self { parent: Some(path.into()), ..self }
+    pub fn parent(self, parent: impl Into<Place>) -> Self {
+        Self { parent: Some(parent.into()), ..self }
     }
 
     /// Takes the [`parent`](Self::parent) for one of this format, whatever its content looks like; and any parent of the chain of
@@ -137,9 +133,10 @@ impl Open {
         Self { parent_format: Some(format), ..self }
     }
 
-    /// The extent that images call `name`, or whose name ends in this part, wherever it lies.
-    pub fn extent(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        self.extents.push((name.into(), path.into()));
+    /// The extent that images call `name`, or whose name ends in this part, wherever it lies. One in a storage is only read; an
+    /// [`Explicit`](crate::storage::Explicit) has storages that are written to.
+    pub fn extent(mut self, name: impl Into<String>, extent: impl Into<Place>) -> Self {
+        self.extents.push((name.into(), extent.into()));
         self
     }
 
@@ -196,47 +193,28 @@ impl Open {
         self
     }
 
-    /// Opens the image in `storage`.
+    /// Opens `image` for reading.
     ///
     /// # Errors
     ///
     /// As [`open`](fn@open).
-    pub fn open(&self, storage: impl ReadAt + 'static) -> Result<Disk> {
-        let file = ImageFile::new(Arc::new(storage), "(image)", FileRole::Image)?;
-        self.open_file(file, &NoExternal)
+    pub fn open(&self, image: impl Into<Place>) -> Result<Disk> {
+        self.open_file(image.into().image(FileRole::Image)?)
     }
 
-    /// Opens the image at `path`.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](fn@open).
-    pub fn open_path(&self, path: impl AsRef<Path>) -> Result<Disk> {
-        self.open_file(image_at(path.as_ref())?, &SameDirectory)
-    }
-
-    /// Opens the image at `path` for writing, and locks it; its parents are only read, and kept from being written to.
+    /// Opens `image` for writing, and locks it if it is a file; its parents are only read, and kept from being written to.
     ///
     /// # Errors
     ///
     /// As [`open`](fn@open); [`Error::Locked`]; [`Error::NotWritable`]; [`Error::Defect`] for whatever
     /// [`check`](Self::check) calls an error. Nothing is changed then.
-    pub fn open_writable(&self, path: impl AsRef<Path>) -> Result<WritableDisk> {
-        self.writable(self.lock(path.as_ref())?, &SameDirectory)
+    pub fn open_writable(&self, image: impl Into<Place<dyn WriteAt>>) -> Result<WritableDisk> {
+        self.writable(self.lock(image)?)
     }
 
-    /// Opens the image in `storage` for writing.
-    ///
-    /// # Errors
-    ///
-    /// As [`open_writable`](Self::open_writable).
-    pub fn open_writable_storage(&self, storage: impl WriteAt + 'static) -> Result<WritableDisk> {
-        self.writable(WritableFile::new(Arc::new(storage), "(image)"), &NoExternal)
-    }
-
-    /// The file of the image at `path`, locked for writing, if no other program uses it.
-    pub(crate) fn lock(&self, path: &Path) -> Result<WritableFile> {
-        let file = WritableFile::open(path)?;
+    /// The file of `image`, locked for writing, if no other program uses it.
+    pub(crate) fn lock(&self, image: impl Into<Place<dyn WriteAt>>) -> Result<WritableFile> {
+        let file = image.into().writable()?;
         if !self.choices.ignore_locks {
             file.check_not_claimed()?;
         }
@@ -245,21 +223,20 @@ impl Open {
 
     /// Opens the image at `path` for reading, and keeps writers from it and its parents while it is open.
     pub(crate) fn open_steady(&self, path: &Path) -> Result<Disk> {
-        self.chain(&SameDirectory).steady(Steady::All).open(image_at(path)?)
+        self.chain().steady(Steady::All).open(Place::from(path).image(FileRole::Image)?)
     }
 
-    fn writable(&self, file: WritableFile, default: &'static dyn Resolver) -> Result<WritableDisk> {
-        let disk = self.chain(default).steady(Steady::Parents).open(file.image(FileRole::Image)?)?;
+    fn writable(&self, file: WritableFile) -> Result<WritableDisk> {
+        let disk = self.chain().steady(Steady::Parents).open(file.image(FileRole::Image)?)?;
         disk.check_complete()?;
         merging::check_not_merging(disk.chain())?;
         let Some(top) = disk.chain().first() else {
             return Err(Error::NotRecognised { file: file.name().to_owned() });
         };
-        let context = self.context(default);
-        let top = format::open_writable(top.info().format, file.clone(), disk.parent(), &context)?;
+        let top = format::open_writable(top.info().format, file.clone(), disk.parent(), &self.context())?;
         let open = self.clone();
         let job = self.job.clone();
-        Ok(WritableDisk::new(&disk, Arc::from(top), job, move || open.writable(file.clone(), default)))
+        Ok(WritableDisk::new(&disk, Arc::from(top), job, move || open.writable(file.clone())))
     }
 
     /// The same options for another image of a chain, whose format is known.
@@ -274,19 +251,18 @@ impl Open {
 
     /// Opens the image in `file`, which the caller has locked, for reading.
     pub(crate) fn open_held(&self, file: &WritableFile) -> Result<Disk> {
-        self.open_file(file.image(FileRole::Image)?, &SameDirectory)
+        self.open_file(file.image(FileRole::Image)?)
     }
 
     /// Records a parent in the image in `file`, which keeps its content's identity.
     pub(crate) fn record_parent(
         &self,
         file: WritableFile,
-        default: &dyn Resolver,
         link: &ParentLink<'_>,
         parent: &Disk,
     ) -> Result<()> {
         let format = self.format_of(&file.image(FileRole::Image)?)?;
-        let top = format::open_writable(format, file, Some(parent.clone()), &self.context(default))?;
+        let top = format::open_writable(format, file, Some(parent.clone()), &self.context())?;
         if let Some(id) = top.info().data_id {
             top.set_data_id(id);
         }
@@ -296,23 +272,22 @@ impl Open {
 
     /// The files of the image in `file` that are written when it is, `file` first, the others opened for that and locked.
     pub(crate) fn own_files(&self, file: &WritableFile, format: Format) -> Result<Vec<WritableFile>> {
-        format::own_files(format, file, &self.context(&SameDirectory))
+        format::own_files(format, file, &self.context())
     }
 
     /// One image, by itself, at `path`, whatever its name ends in: headers only.
     pub(crate) fn layer(&self, path: &Path) -> Result<Box<dyn Layer>> {
-        let file = image_at(path)?;
+        let file = Place::from(path).image(FileRole::Image)?;
         match format::probe(&file)?[..] {
-            [format] => format::open(format, file, &self.context(&SameDirectory)),
+            [format] => format::open(format, file, &self.context()),
             _ => Err(Error::NotRecognised { file: file.name().to_owned() }),
         }
     }
 
     /// Opens `file`, a new child of `parent`, for writing.
     pub(crate) fn over(&self, file: WritableFile, parent: &Disk) -> Result<WritableDisk> {
-        let context = self.context(&NoExternal);
         let format = parent.chain().first().map_or(Format::Raw, |top| top.info().format).of_child();
-        let top = format::open_writable(format, file.clone(), Some(parent.clone()), &context)?;
+        let top = format::open_writable(format, file.clone(), Some(parent.clone()), &self.context())?;
         let top: Arc<dyn WriteLayer> = Arc::from(top);
         let layers = std::iter::once(top.clone() as _).chain(parent.chain().iter().cloned()).collect();
         let (open, parent) = (self.clone(), parent.clone());
@@ -325,32 +300,26 @@ impl Open {
         self.format.map_or_else(|| detect(file), Ok)
     }
 
-    /// Who opens what images at paths name.
+    /// Who opens what images name.
     pub(crate) fn policy(&self) -> &dyn Resolver {
         self.resolver.as_deref().unwrap_or(&SameDirectory)
     }
 
     /// What formats need of these options.
-    pub(crate) fn context<'a>(&'a self, default: &'a dyn Resolver) -> OpenContext<'a> {
-        let others = self.resolver.as_deref().unwrap_or(default);
-        OpenContext { resolver: Placed { extents: &self.extents, others }, choices: self.choices }
+    pub(crate) fn context(&self) -> OpenContext<'_> {
+        let resolver = Placed { extents: &self.extents, others: self.policy() };
+        OpenContext { resolver, choices: self.choices }
     }
 
     /// Opens `file` for reading.
-    fn open_file(&self, file: ImageFile, default: &dyn Resolver) -> Result<Disk> {
-        let Some(losses) = &self.losses else { return self.chain(default).open(file) };
-        let mut context = self.context(default);
+    fn open_file(&self, file: ImageFile) -> Result<Disk> {
+        let Some(losses) = &self.losses else { return self.chain().open(file) };
+        let mut context = self.context();
         context.choices.salvage = true;
         Chain::new(self, context).open(file)?.salvaged(losses)
     }
 
-    fn chain<'a>(&'a self, default: &'a dyn Resolver) -> Chain<'a> {
-        Chain::new(self, self.context(default))
+    fn chain(&self) -> Chain<'_> {
+        Chain::new(self, self.context())
     }
-}
-
-/// The file at a path that the caller chose.
-pub(crate) fn image_at(path: &Path) -> Result<ImageFile> {
-    let storage = FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-    ImageFile::opened(storage, path, FileRole::Image)
 }

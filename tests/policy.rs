@@ -56,7 +56,7 @@ fn child(folder: &Path, name: &str) -> std::path::PathBuf {
 }
 
 fn first_byte(open: &Open, path: &Path) -> Result<u8, Error> {
-    let disk = open.open_path(path)?;
+    let disk = open.open(path)?;
     let mut byte = [0];
     disk.read_at(&mut byte, 0)?;
     Ok(byte[0])
@@ -135,8 +135,7 @@ fn no_parent_leads_out_of_the_folder() {
         let error = first_byte(&Open::new(), &image).expect_err(&name);
         assert_eq!(error.class(), ErrorClass::Precondition, "{name:?}: {error}");
         // What it says of itself can still be looked at.
-        let disk =
-            Open::new().allow_missing_parent(true).open_path(&image).expect("opens without its parent");
+        let disk = Open::new().allow_missing_parent(true).open(&image).expect("opens without its parent");
         assert!(disk.incomplete().is_some());
         assert!(matches!(disk.read_at(&mut [0], 0), Err(Error::Incomplete(_))), "{name:?}");
     }

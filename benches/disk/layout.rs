@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{MemoryStorage, ReadAt};
 use diskport::{Format, MIB, Open};
@@ -89,7 +89,7 @@ pub fn full(kind: Kind, size: u64) -> Vec<u8> {
         Kind::StreamOptimized => {
             let raw = Open::new().format(Format::Raw).open(MemoryStorage::new(content(size))).expect("raw");
             let mut stream = Vec::new();
-            let copy = Copy::new(&raw).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+            let copy = Convert::new(&raw).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
             copy.write_to(&mut stream).expect("room in memory");
             stream
         }

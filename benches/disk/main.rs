@@ -10,7 +10,7 @@ mod layout;
 use std::sync::Arc;
 
 use baseline::{memcpy_pieces, memcpy_whole};
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::is_zero;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, MemoryStorage, ReadAt};
@@ -166,7 +166,7 @@ fn stream(bencher: Bencher, disk: &Disk, blocks: Blocks) {
 fn copy_to_raw(bencher: Bencher, kind: Kind) {
     let disk = disk(kind);
     bencher.counter(BytesCount::new(SIZE)).counter(memcpy_whole(SIZE, MIB as usize)).bench_local(|| {
-        Copy::new(&disk).threads(0).write_to(std::io::sink()).expect("copies");
+        Convert::new(&disk).threads(0).write_to(std::io::sink()).expect("copies");
     });
 }
 
@@ -175,7 +175,7 @@ fn copy_to_raw(bencher: Bencher, kind: Kind) {
 fn deflate(bencher: Bencher, level: u32) {
     const BYTES: u64 = 16 * MIB;
     let disk = Open::new().open(MemoryStorage::new(layout::full(Kind::Vhd, BYTES))).expect("a sound image");
-    let copy = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).level(level).threads(0);
+    let copy = Convert::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).level(level).threads(0);
     bencher.counter(BytesCount::new(BYTES)).counter(memcpy_whole(BYTES, 64 << 10)).bench_local(|| {
         copy.write_to(std::io::sink()).expect("copies");
     });

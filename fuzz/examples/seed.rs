@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use diskport::storage::{FileRole, FileStorage, ImageFile, ReadAt, Reference, ReferenceKind, Resolver};
+use diskport::storage::{FileStorage, ImageFile, ReadAt, Reference, Resolver};
 use diskport::{Disk, Format, Open};
 use diskport_fuzz::{FILES, Input, SECTOR, image_with_log, replayable_log};
 
@@ -206,13 +206,9 @@ struct Handle(Arc<Shelf>);
 
 impl Resolver for Handle {
     fn open(&self, reference: &Reference<'_>) -> diskport::Result<Option<ImageFile>> {
-        let role = match reference.kind {
-            ReferenceKind::Parent => FileRole::Image,
-            ReferenceKind::Extent => FileRole::Extent,
-        };
         let name = reference.name.rsplit(['/', '\\']).next().unwrap_or_default();
         match self.0.open(&self.0.folder.join(name)) {
-            Ok(storage) => ImageFile::new(storage, reference.name, role).map(Some),
+            Ok(storage) => ImageFile::new(storage, reference.name, reference.role()).map(Some),
             Err(_) => Ok(None),
         }
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use diskport::disk::is_zero;
-use diskport::format::vmdk::StreamReader;
+use diskport::format::vmdk::VmdkStream;
 use diskport::storage::{NoExternal, ReadAt};
 use diskport::{Blocks, Data, Disk, Error, Open};
 
@@ -42,7 +42,7 @@ pub fn exercise_with(open: &Open, image: Sparse) {
 
 /// Reads a streamOptimized VMDK strictly forwards.
 pub fn exercise_stream(image: &Sparse) {
-    let mut reader = match StreamReader::new(Forwards { image, at: 0 }) {
+    let mut reader = match VmdkStream::new(Forwards { image, at: 0 }) {
         Ok(reader) => reader,
         Err(error) => return look_at(&error),
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diskport::Result;
-use diskport::storage::{FileRole, ImageFile, ReadAt, Reference, ReferenceKind, Resolver};
+use diskport::storage::{ImageFile, ReadAt, Reference, Resolver};
 
 use crate::SECTOR;
 
@@ -131,12 +131,8 @@ impl HandOut {
 
 impl Resolver for HandOut {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
-        let role = match reference.kind {
-            ReferenceKind::Parent => FileRole::Image,
-            ReferenceKind::Extent => FileRole::Extent,
-        };
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(file) = self.files.get(index).filter(|file| !file.is_empty()) else { return Ok(None) };
-        ImageFile::new(file.clone(), reference.name, role).map(Some)
+        ImageFile::new(file.clone(), reference.name, reference.role()).map(Some)
     }
 }

@@ -1,16 +1,15 @@
 //! Making differencing children.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::link::Way;
+use super::link::{Way, top_file};
 use crate::disk::{Disk, MayDiffer, WritableDisk};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions, vmdk};
 use crate::leaves::Ids;
 use crate::open::Open;
-use crate::storage::{OutputFile, WritableFile, WriteAt};
+use crate::storage::{OutputFile, Place, WritableFile, WriteAt};
 
 /// Bytes that are written at once.
 const PIECE: u64 = 1 << 20;
@@ -29,7 +28,7 @@ const GROUP: u64 = 8;
 /// # let base = folder.path().join("base.vhdx");
 /// # std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx"), &base).expect("copies");
 /// let parent = diskport::open(&base)?;
-/// let child = Child::of(&parent).write_file(folder.path().join("child.vhdx"))?.open()?;
+/// let child = Child::of(&parent).create(folder.path().join("child.vhdx"))?.open()?;
 /// child.write_at(b"boot", 0)?;
 /// child.close()?;
 /// let child = diskport::open(folder.path().join("child.vhdx"))?;
@@ -39,6 +38,7 @@ const GROUP: u64 = 8;
 #[derive(Debug, Clone)]
 pub struct Child {
     parent: Disk,
+    parent_name: Option<String>,
     size: u64,
     block_size: Option<u64>,
     changed: Option<Disk>,
@@ -52,6 +52,7 @@ impl Child {
     pub fn of(parent: &Disk) -> Self {
         Self {
             parent: parent.clone(),
+            parent_name: None,
             size: parent.size(),
             block_size: None,
             changed: None,
@@ -59,6 +60,12 @@ impl Child {
             overwrite: false,
             sync: true,
         }
+    }
+
+    /// The one name that the child records of its parent, as a [resolver](crate::storage::Resolver) will be asked for it. By default
+    /// it records the parent's path, relative to its own folder and from the root; in a storage it has none of these, and needs a name.
+    pub fn parent_name(self, name: impl Into<String>) -> Self {
+        Self { parent_name: Some(name.into()), ..self }
     }
 
     /// The virtual size in bytes, where it is to be larger than the parent's; a VHDX can. What is added reads as zeros.
@@ -92,39 +99,47 @@ impl Child {
         Self { sync, ..self }
     }
 
-    /// Makes the child at `path`, where it appears when it is whole.
+    /// Makes the child at `place`: a path, where it appears when it is whole, or an empty storage.
     ///
     /// # Errors
     ///
+    /// [`crate::Error::ParentUnreachable`] when nothing would find the parent by the names that the child records,
     /// [`crate::Error::Incomplete`] when a parent of the parent is missing, [`crate::Error::Unsupported`] for a format that knows no
     /// parents, for a parent that is a [slice](Disk::slice) or a [patched](Disk::patched) disk,
     /// [`crate::Error::SizeLimit`] for a size that the format does not allow, [`crate::Error::OutputExists`],
     /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
-    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<NewChild> {
-        let (path, child) = (path.as_ref(), self.begin(path.as_ref())?);
-        vmdk::replace(path, &[], &self.parent, || child.publish(self.sync))?;
-        Ok(NewChild { place: Place::Path(path.to_owned()), parent: self.parent.clone() })
+    pub fn create(&self, place: impl Into<Place<dyn WriteAt>>) -> Result<NewChild> {
+        let place = place.into();
+        match &place {
+            Place::Path(path) => {
+                let child = self.begin(path)?;
+                vmdk::replace(path, &[], &self.parent, || child.publish(self.sync))?;
+            }
+            Place::Storage { .. } => self.write(&place.writable()?, &self.way(&place)?)?,
+        }
+        Ok(NewChild { place, parent: self.parent.clone() })
+    }
+
+    /// By which names the child at `place` finds its parent.
+    fn way(&self, place: &Place<dyn WriteAt>) -> Result<Way> {
+        match (&self.parent_name, place) {
+            (Some(name), _) => Ok(Way::named(name)),
+            (None, Place::Path(path)) => Way::new(path, &self.parent),
+            (None, Place::Storage { name, .. }) => {
+                let parent = top_file(&self.parent)?.name().to_owned();
+                Err(Error::ParentUnreachable { child: name.clone(), parent })
+            }
+        }
     }
 
     /// The child, whole, but not yet under its name.
     pub(crate) fn begin(&self, path: &Path) -> Result<OutputFile> {
         self.parent.check_not_source(path)?;
-        let way = Way::new(path, &self.parent)?;
+        let way = self.way(&path.into())?;
         let output = OutputFile::create(path, self.overwrite)?;
         let file = WritableFile::new(output.storage().clone(), path.display().to_string());
         self.write(&file, &way)?;
         Ok(output)
-    }
-
-    /// Makes the child in `storage`, which is empty; it records `name` as its parent's.
-    ///
-    /// # Errors
-    ///
-    /// As [`write_file`](Self::write_file).
-    pub fn write_storage(&self, storage: Arc<dyn WriteAt>, name: &str) -> Result<NewChild> {
-        let file = WritableFile::new(storage, "(image)");
-        self.write(&file, &Way::named(name))?;
-        Ok(NewChild { place: Place::File(file), parent: self.parent.clone() })
     }
 
     fn write(&self, file: &WritableFile, way: &Way) -> Result<()> {
@@ -167,14 +182,8 @@ impl Child {
 /// A child that was made. It costs nothing more until it is opened, which reads its tables.
 #[derive(Debug)]
 pub struct NewChild {
-    place: Place,
+    place: Place<dyn WriteAt>,
     parent: Disk,
-}
-
-#[derive(Debug)]
-enum Place {
-    Path(PathBuf),
-    File(WritableFile),
 }
 
 impl NewChild {
@@ -184,11 +193,7 @@ impl NewChild {
     ///
     /// As [`Open::open_writable`].
     pub fn open(self) -> Result<WritableDisk> {
-        let file = match self.place {
-            Place::Path(path) => WritableFile::open(&path)?,
-            Place::File(file) => file,
-        };
-        Open::new().over(file, &self.parent)
+        Open::new().over(self.place.writable()?, &self.parent)
     }
 }
 

@@ -32,7 +32,7 @@ impl Layers {
 
     /// The same, where the top and the base are to be written to, and with `remove` the others to be removed.
     pub(super) fn open_writable(open: &Open, top: &Path, base: Option<&Path>, remove: bool) -> Result<Self> {
-        let (held, _) = cut(&open.open_path(top)?, base)?;
+        let (held, _) = cut(&open.open(top)?, base)?;
         let file = open.lock(top)?;
         let mut between = Vec::new();
         for layer in held.chain().iter().skip(1) {

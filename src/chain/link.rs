@@ -10,8 +10,7 @@ use crate::format;
 use crate::leaves::{Format, ReferenceKind};
 use crate::open::Open;
 use crate::storage::{
-    AnyPath, FileRole, ImageFile, MemoryStorage, NoExternal, Reference, Resolver, SameDirectory,
-    WritableFile, WriteAt, relative,
+    AnyPath, FileRole, ImageFile, MemoryStorage, Reference, Resolver, SameDirectory, WritableFile, relative,
 };
 
 /// The names by which a child finds its parent.
@@ -21,7 +20,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// One name, for a parent that lies in no file system.
+    /// One name, as it was given.
     pub(super) fn named(name: &str) -> Self {
         Self { relative: Some(name.to_owned()), absolute: None }
     }
@@ -92,17 +91,5 @@ pub(super) fn top_file(parent: &Disk) -> Result<&ImageFile> {
 /// Records `parent` in the image in `file`, of `format`, which keeps its content's identity.
 pub(super) fn set_parent(open: &Open, file: WritableFile, format: Format, parent: &Disk) -> Result<()> {
     let way = Way::new(file.path().unwrap_or(Path::new(file.name())), parent)?;
-    let open = open.clone().format(format);
-    open.record_parent(file, &SameDirectory, &way.link(parent)?, parent)
-}
-
-/// The same for the image in `storage`, with a name for the parent.
-pub(super) fn set_parent_storage(
-    open: &Open,
-    storage: Arc<dyn WriteAt>,
-    parent: &Disk,
-    name: &str,
-) -> Result<()> {
-    let way = Way::named(name);
-    open.record_parent(WritableFile::new(storage, "(image)"), &NoExternal, &way.link(parent)?, parent)
+    open.clone().format(format).record_parent(file, &way.link(parent)?, parent)
 }

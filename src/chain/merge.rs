@@ -8,7 +8,7 @@ use super::layers::Layers;
 use super::link::{Way, set_parent};
 use super::merge_into::{take_data_id, write_and_close};
 use super::removal::Removal;
-use crate::copy::{Copy, OutputFormat};
+use crate::copy::{Convert, OutputFormat};
 use crate::error::{Error, Result};
 use crate::format::Allocation;
 use crate::format::vmdk::Subformat;
@@ -18,14 +18,14 @@ use crate::open::Open;
 use crate::storage::WritableFile;
 
 /// Merges the layers of a chain, from its top down to a base: into the base ([`commit`](Self::commit)), or into a new image
-/// ([`write_file`](Self::write_file)). Any number of layers is read in one pass.
+/// ([`create`](Self::create)). Any number of layers is read in one pass.
 ///
 /// ```no_run
 /// use diskport::chain::Merge;
 ///
 /// Merge::of("win10.3.avhdx").commit()?;                                // into its parent
 /// Merge::of("win10.3.avhdx").base("win10.vhdx").commit()?;             // with all layers between the two
-/// Merge::of("win10.3.avhdx").base("win10.vhdx").write_file("win10.new.avhdx")?; // into a new child of win10.vhdx
+/// Merge::of("win10.3.avhdx").base("win10.vhdx").create("win10.new.avhdx")?; // into a new child of win10.vhdx
 /// # Ok::<(), diskport::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -170,8 +170,8 @@ impl Merge {
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit), [`Child::write_file`] and [`Copy::write_file`].
-    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Merged> {
+    /// As [`commit`](Self::commit), [`Child::create`] and [`Convert::create`].
+    pub fn create(&self, path: impl AsRef<Path>) -> Result<Merged> {
         let path = path.as_ref();
         let Some(base) = &self.base else { return self.flatten(path) };
         let layers = Layers::open(&self.open, &self.top, Some(base))?;
@@ -191,18 +191,18 @@ impl Merge {
 
     /// Copies the whole chain.
     fn flatten(&self, path: &Path) -> Result<Merged> {
-        let disk = self.open.open_path(&self.top)?;
+        let disk = self.open.open(&self.top)?;
         let format = match disk.chain()[0].info().format {
             Format::Raw => OutputFormat::Raw,
             Format::Vhd => OutputFormat::Vhd(Allocation::Dynamic),
             Format::Vhdx => OutputFormat::Vhdx(Allocation::Dynamic),
             Format::Vmdk => OutputFormat::Vmdk(Subformat::MonolithicSparse),
         };
-        let mut copy = Copy::new(&disk).to(format).overwrite(self.overwrite);
+        let mut copy = Convert::new(&disk).to(format).overwrite(self.overwrite);
         if let Some(block_size) = self.block_size {
             copy = copy.block_size(block_size);
         }
-        let report = copy.job(&self.job).write_file(path)?;
+        let report = copy.job(&self.job).create(path)?;
         let (layers, data_written) = (disk.chain().len(), report.data_written);
         Ok(Merged { layers, data_written, deleted: Vec::new() })
     }

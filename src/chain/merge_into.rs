@@ -1,14 +1,12 @@
 //! Writing what layers hold into what lies below them; and the same for images that lie in no file system.
 
-use std::sync::Arc;
-
 use super::layers::split;
-use super::link::set_parent_storage;
+use super::link::Way;
 use crate::disk::{Blocks, Data, Disk, WritableDisk};
 use crate::error::{Error, Result};
 use crate::job::{Job, Phase};
 use crate::open::Open;
-use crate::storage::WriteAt;
+use crate::storage::{Place, WriteAt};
 
 /// Bytes that are read at once.
 const PIECE: u64 = 1 << 20;
@@ -35,15 +33,16 @@ pub fn merge_into(chain: &Disk, layers: usize, base: WritableDisk, job: &Job) ->
     write_and_close(&above, base, job)
 }
 
-/// Records `parent`, under `name`, in the differencing image in `storage`, and changes nothing else.
+/// Records `parent`, under `name`, in the differencing image at `child`, and changes nothing else.
 ///
 /// This is what [`Rebase::unchecked`](super::Rebase::unchecked) does, for images that lie in no file system.
 ///
 /// # Errors
 ///
 /// As [`Open::open_writable`].
-pub fn record_parent(storage: impl WriteAt + 'static, parent: &Disk, name: &str) -> Result<()> {
-    set_parent_storage(&Open::new(), Arc::new(storage), parent, name)
+pub fn record_parent(child: impl Into<Place<dyn WriteAt>>, parent: &Disk, name: &str) -> Result<()> {
+    let open = Open::new();
+    open.record_parent(open.lock(child)?, &Way::named(name).link(parent)?, parent)
 }
 
 /// Has `disk` bear the data id of the layer whose content it is given: for those that lie on that layer, the two are one.

@@ -82,7 +82,7 @@ impl Rebase {
     /// other sectors or of a size that does not fit; [`Error::ParentMissing`] and [`Error::ParentMismatch`] of the old
     /// parent; [`Error::Locked`], [`Error::Cancelled`]; and all that reading and writing give rise to.
     pub fn run(&self) -> Result<()> {
-        let child = self.open.clone().allow_missing_parent(true).open_path(&self.child)?;
+        let child = self.open.clone().allow_missing_parent(true).open(&self.child)?;
         let info = child.chain()[0].info();
         let parent = self.open_parent(info)?;
         self.check_fit(info, &parent)?;

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Copy, OutputFormat, Report};
+use super::{Convert, OutputFormat, Report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::storage::{ReadAt, WritableFile, WriteAt, is_device_at};
 
-impl Copy {
+impl Convert {
     /// Writes `disk` onto the block device at `path`; `None` when there is none.
     pub(super) fn write_device(&self, disk: &Disk, path: &Path) -> Result<Option<Report>> {
         if !is_device_at(path) {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use destination::Destination;
 use gate::Gate;
-pub use plan::Plan;
+pub use plan::ConvertPlan;
 #[cfg(feature = "digest")]
 pub use resume::BegunAgain;
 #[cfg(feature = "shards")]
@@ -46,7 +46,7 @@ use crate::format::vmdk;
 use crate::job::{Job, Phase};
 use crate::sink::Sink;
 use crate::sink::blueprint::{BlockSet, Blueprint};
-use crate::storage::{OutputFile, WriteAt};
+use crate::storage::{OutputFile, Place, WriteAt};
 
 pub use crate::format::output::OutputFormat;
 
@@ -59,19 +59,19 @@ const CHECKPOINT_INTERVAL: u64 = 256 << 20;
 /// Copies the content of a disk, its whole chain flattened, into a new image.
 ///
 /// ```
-/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::copy::{Convert, OutputFormat};
 /// use diskport::format::vmdk::Subformat;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;
 /// let mut stream = Vec::new();
-/// let report = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut stream)?;
+/// let report = Convert::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut stream)?;
 /// assert_eq!(report.virtual_size, disk.size());
 /// assert_eq!(&stream[..4], b"KDMV");
 /// # Ok::<(), diskport::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Copy {
+pub struct Convert {
     disk: Disk,
     format: OutputFormat,
     options: OutputOptions,
@@ -114,7 +114,7 @@ pub struct Report {
     pub begun_again: Option<BegunAgain>,
 }
 
-impl Copy {
+impl Convert {
     /// A copy of `disk` into a raw disk, until [`to`](Self::to) says otherwise.
     pub fn new(disk: &Disk) -> Self {
         Self {
@@ -216,7 +216,7 @@ impl Copy {
         self
     }
 
-    /// Whether [`write_file`](Self::write_file) goes on with a copy that was interrupted: by an error, by a token, by the
+    /// Whether [`create`](Self::create) goes on with a copy that was interrupted: by an error, by a token, by the
     /// process's end. What it has written stays under a hidden name beside the output then, `.NAME.diskport-partial`,
     /// with `.NAME.diskport-checkpoint`, which says how far it is. The next copy with the same options reads it back,
     /// and continues when its digest is right; else it begins anew, which [`Report::begun_again`] says. A copy that is not
@@ -243,8 +243,8 @@ impl Copy {
     /// # Errors
     ///
     /// [`Error::Unsupported`] for a format that needs more than one file, and all that reading gives rise to.
-    pub fn plan(&self) -> Result<Plan> {
-        Plan::new(self)
+    pub fn plan(&self) -> Result<ConvertPlan> {
+        ConvertPlan::new(self)
     }
 
     /// Writes the output into a pipe or any other [`Write`], strictly forwards. Sparse formats take a look through the
@@ -258,16 +258,27 @@ impl Copy {
         self.plan()?.write_to(out)
     }
 
-    /// Writes the output to the file at `path`, where it appears when it is whole. Onto a block device, which nobody else may have in
-    /// use, a raw disk is written in place with [`overwrite`](Self::overwrite); what lies behind the disk stays. A VMDK with
-    /// extents has them beside it, as `NAME-flat.vmdk`, or `NAME-s001.vmdk` or `NAME-f001.vmdk` and so on.
+    /// Writes the output to `place`.
+    ///
+    /// At a path it appears when it is whole. Onto a block device, which nobody else may have in use, a raw disk is written in
+    /// place with [`overwrite`](Self::overwrite); what lies behind the disk stays. A VMDK with extents has them beside it, as
+    /// `NAME-flat.vmdk`, or `NAME-s001.vmdk` or `NAME-f001.vmdk` and so on.
+    ///
+    /// A storage is empty, and takes an output that is one file. When this returns, nothing more is written to it: also after a
+    /// cancellation, but for a call of the storage that hangs.
     ///
     /// # Errors
     ///
-    /// [`Error::OutputExists`], [`Error::OutputIsSource`], and all that reading and writing give rise to. Nothing
-    /// is left then.
-    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<Report> {
-        let path = path.as_ref();
+    /// [`Error::OutputExists`], [`Error::OutputIsSource`], and all that reading and writing give rise to: no file is left
+    /// then. [`Error::Unsupported`] for what a storage or a device cannot take.
+    pub fn create(&self, place: impl Into<Place<dyn WriteAt>>) -> Result<Report> {
+        match place.into() {
+            Place::Path(path) => self.write_file(&path),
+            Place::Storage { name, storage } => self.write_storage(&name, storage),
+        }
+    }
+
+    fn write_file(&self, path: &Path) -> Result<Report> {
         let disk = self.whole_sectors()?;
         self.disk.check_not_source(path)?;
         if let Some(report) = self.write_device(&disk, path)? {
@@ -322,19 +333,18 @@ impl Copy {
         Ok(())
     }
 
-    /// Writes the output into `storage`, which is empty. For formats whose output is one file.
-    ///
-    /// When this returns, nothing more is written: also after a cancellation, but for a call of the storage that hangs.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] for a format that needs more files, and all that reading and writing give rise to.
-    pub fn write_storage(&self, storage: Arc<dyn WriteAt>) -> Result<Report> {
+    fn write_storage(&self, name: &str, storage: Arc<dyn WriteAt>) -> Result<Report> {
         if !destination::extent_paths(self.format, self.disk.size(), Path::new("image"))?.is_empty() {
             let what = format!("a {} is more than one file", self.format);
             return Err(Error::Unsupported { what });
         }
-        self.write_into(storage, "(image)")
+        #[cfg(feature = "digest")]
+        if self.resumable {
+            let what =
+                format!("{name}: a copy into a storage cannot be gone on with; update writes what differs");
+            return Err(Error::Unsupported { what });
+        }
+        self.write_into(storage, name)
     }
 
     /// Writes the output into `storage`, called `name` in messages.

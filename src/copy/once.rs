@@ -1,14 +1,14 @@
 //! Verifying the copy of a stream, which cannot be read again: by its digest, taken on the way.
 
 use super::destination::Destination;
-use super::{Copy, Report};
+use super::{Convert, Report};
 use crate::digest::{Digest, of_content};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::Names;
 use crate::job::Phase;
 
-impl Copy {
+impl Convert {
     /// Writes all of the output, reads it back, and compares its digest with that of what came.
     pub(super) fn write_once(&self, disk: &Disk, names: &Names, to: Destination) -> Result<Report> {
         let copy = self.clone().digest(Digest::Blake3);

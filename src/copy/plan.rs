@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::destination;
-use super::{Copy, Report};
+use super::{Convert, Report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{self, Names, Shape};
@@ -14,12 +14,12 @@ use crate::sink::blueprint::BlockSet;
 /// output.
 ///
 /// ```
-/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::copy::{Convert, OutputFormat};
 /// use diskport::format::Allocation;
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;
-/// let plan = Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Dynamic)).plan()?;
+/// let plan = Convert::new(&disk).to(OutputFormat::Vhd(Allocation::Dynamic)).plan()?;
 /// let mut upload = Vec::new(); // any `Write`, which is told beforehand what comes
 /// println!("Content-Length: {:?}", plan.output_len());
 /// plan.write_to(&mut upload)?;
@@ -27,16 +27,16 @@ use crate::sink::blueprint::BlockSet;
 /// # Ok::<(), diskport::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Plan {
-    pub(super) copy: Copy,
+pub struct ConvertPlan {
+    pub(super) copy: Convert,
     /// The source, as the output can hold it.
     pub(super) disk: Disk,
     pub(super) blocks: BlockSet,
     len: Option<u64>,
 }
 
-impl Plan {
-    pub(super) fn new(copy: &Copy) -> Result<Self> {
+impl ConvertPlan {
+    pub(super) fn new(copy: &Convert) -> Result<Self> {
         if copy.verify {
             let what = "what went into a pipe cannot be read back to verify it".to_owned();
             return Err(Error::Unsupported { what });
@@ -87,6 +87,6 @@ impl Plan {
 }
 
 /// The shape of an output that is one file.
-pub(super) fn shape(copy: &Copy, disk: &Disk) -> Result<Shape> {
+pub(super) fn shape(copy: &Convert, disk: &Disk) -> Result<Shape> {
     output::shape(copy.format, disk, &Names::alone(None, &copy.options), &copy.options)
 }

@@ -11,7 +11,7 @@ use super::destination::Destination;
 use super::engine::Recorder;
 use super::ledger::Ledger;
 use super::source::fingerprint;
-use super::{Copy, Report};
+use super::{Convert, Report};
 use crate::digest::of_content;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl std::fmt::Display for BegunAgain {
     }
 }
 
-impl Copy {
+impl Convert {
     /// Writes the output to the file at `path`, from where an earlier run left off.
     pub(super) fn write_resumable(
         &self,

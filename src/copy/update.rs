@@ -25,7 +25,7 @@ pub struct Updated {
 ///
 /// ```
 /// use diskport::Open;
-/// use diskport::copy::{Copy, update};
+/// use diskport::copy::{Convert, update};
 /// use diskport::job::Job;
 /// use diskport::disk::Patch;
 ///
@@ -33,7 +33,7 @@ pub struct Updated {
 /// # let folder = tempfile::tempdir().expect("a folder");
 /// # let path = folder.path().join("backup.raw");
 /// let disk = diskport::open(image)?;
-/// Copy::new(&disk).write_file(&path)?;
+/// Convert::new(&disk).create(&path)?;
 /// let newer = disk.patched(disk.size(), vec![Patch { offset: 512, bytes: vec![7; 512] }])?;
 /// let updated = update(&newer, Open::new().open_writable(&path)?, &Job::new())?;
 /// assert_eq!(updated.written, 4096);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Disk;
-use super::layer::{Layer, LayerInfo, Mapping};
+use super::layer::{Layer, LayerInfo, Mapping, Sealed};
 use crate::error::Result;
 use crate::leaves::Format;
 use crate::storage::ImageFile;
@@ -17,7 +17,7 @@ impl Disk {
     /// 512 or 4096 bytes; of another number, the larger of the two that it holds is taken, or 512.
     ///
     /// ```
-    /// use diskport::copy::{Copy, OutputFormat};
+    /// use diskport::copy::{Convert, OutputFormat};
     /// use diskport::format::Allocation;
     /// use diskport::{Disk, GIB};
     ///
@@ -25,7 +25,7 @@ impl Disk {
     /// # std::fs::create_dir_all(&folder).expect("a folder");
     /// # let path = folder.join("new.vhdx");
     /// let blank = Disk::empty(64 * GIB, 512);
-    /// Copy::new(&blank).to(OutputFormat::Vhdx(Allocation::Dynamic)).write_file(&path)?;
+    /// Convert::new(&blank).to(OutputFormat::Vhdx(Allocation::Dynamic)).create(&path)?;
     /// assert_eq!(diskport::open(&path)?.size(), 64 * GIB);
     /// # std::fs::remove_dir_all(folder).expect("goes away");
     /// # Ok::<(), diskport::Error>(())
@@ -38,6 +38,8 @@ impl Disk {
         Self::new(vec![Arc::new(Empty { info })], None, Vec::new())
     }
 }
+
+impl Sealed for Empty {}
 
 impl Layer for Empty {
     fn info(&self) -> &LayerInfo {

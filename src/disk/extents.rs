@@ -193,13 +193,15 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::disk::{Layer, LayerInfo};
+    use crate::disk::{Layer, LayerInfo, Sealed};
     use crate::error::Error;
     use crate::leaves::Format;
     use crate::storage::ImageFile;
 
     /// Zeros in runs of 10 bytes; from byte 30 on, nothing can be said.
     struct Broken(LayerInfo);
+
+    impl Sealed for Broken {}
 
     impl Layer for Broken {
         fn info(&self) -> &LayerInfo {
@@ -221,6 +223,8 @@ mod tests {
         at_once: u64,
         asked: AtomicU32,
     }
+
+    impl Sealed for Empty {}
 
     impl Layer for Empty {
         fn info(&self) -> &LayerInfo {

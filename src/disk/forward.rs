@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::layer::{FileIndex, Layer, LayerInfo, Mapping};
+use super::layer::{FileIndex, Layer, LayerInfo, Mapping, Sealed};
 use super::{Block, Buffer, Data, Disk};
 use crate::error::{Error, Result};
 use crate::storage::{FileRole, ImageFile, ReadAt};
@@ -99,6 +99,8 @@ impl Coming {
         Ok(())
     }
 }
+
+impl Sealed for ForwardLayer {}
 
 impl Layer for ForwardLayer {
     fn info(&self) -> &LayerInfo {

@@ -63,14 +63,14 @@ impl WritableDisk {
     /// [the one that it has](crate::storage::ReadAt::file) may be written to everywhere.
     ///
     /// ```
-    /// use diskport::copy::{Copy, OutputFormat};
+    /// use diskport::copy::{Convert, OutputFormat};
     /// use diskport::disk::WriteWay;
     /// use diskport::storage::{FileStorage, WriteAt};
     /// use diskport::{Disk, MIB, Open};
     ///
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let path = folder.path().join("new.raw");
-    /// Copy::new(&Disk::empty(MIB, 512)).to(OutputFormat::Raw).write_file(&path)?;
+    /// Convert::new(&Disk::empty(MIB, 512)).to(OutputFormat::Raw).create(&path)?;
     /// let disk = Open::new().open_writable(&path)?;
     /// let data = [7; 4096];
     /// for extent in disk.resolve_write(8192..8192 + 4096)? {

@@ -12,9 +12,9 @@ use crate::storage::ImageFile;
 /// One image, whatever its format: what it says of itself, its files, and its map.
 ///
 /// A format implements this trait and nothing else; reading, chains, conversion, comparison and allocation maps
-/// are written once, over it. It is for looking at the layers of a [`Disk`](super::Disk): no disk can be made of layers of
-/// one's own. Who has bytes elsewhere implements [`ReadAt`](crate::storage::ReadAt).
-pub trait Layer: Send + Sync {
+/// are written once, over it. It is for looking at the layers of a [`Disk`](super::Disk), and sealed: no disk can be made of layers
+/// of one's own. Who has bytes elsewhere implements [`ReadAt`](crate::storage::ReadAt).
+pub trait Layer: Sealed + Send + Sync {
     /// What the image says of itself, and what was noticed when it was opened.
     fn info(&self) -> &LayerInfo;
 
@@ -41,6 +41,12 @@ pub trait Layer: Send + Sync {
         false
     }
 }
+
+mod sealed {
+    /// What only this crate's layers are, so that [`Layer`](super::Layer) can grow.
+    pub trait Sealed {}
+}
+pub(crate) use sealed::Sealed;
 
 /// A run of a virtual disk, as one layer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +102,7 @@ pub enum MappingKind {
 
 /// A compressed grain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Packed {
     /// Which of the layer's files.
     pub file: FileIndex,
@@ -213,6 +220,7 @@ impl Geometry {
 
 /// What tells one image, or one state of its content, from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Identity {
     /// A UUID (VHD, VHDX, VirtualBox's VMDK).
     Uuid(Uuid),
@@ -231,6 +239,7 @@ impl fmt::Display for Identity {
 
 /// What a differencing image records of its parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ParentRef {
     /// The names recorded, in the order in which the format says to try them.
     pub names: Vec<String>,
@@ -242,6 +251,7 @@ pub struct ParentRef {
 
 /// By which identity a child knows its parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Linkage {
     /// The parent's [`LayerInfo::id`] must be one of these.
     Id(Vec<Identity>),

@@ -37,6 +37,7 @@ pub use changes::{Changes, Move, Patch};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
 pub use in_place::{WriteExtent, WriteWay};
+pub(crate) use layer::Sealed;
 pub use layer::{
     Codec, FileIndex, Geometry, Identity, Layer, LayerInfo, Linkage, Mapping, MappingKind, Packed, ParentRef,
 };

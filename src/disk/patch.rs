@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Disk;
 use super::changes::{Changes, Move};
-use super::layer::{FileIndex, Layer, LayerInfo, Mapping};
+use super::layer::{FileIndex, Layer, LayerInfo, Mapping, Sealed};
 use crate::error::{Error, Result};
 use crate::storage::{FileRole, ImageFile, MemoryStorage};
 
@@ -82,6 +82,8 @@ struct Run {
     /// Where the bytes begin in the file.
     at: u64,
 }
+
+impl Sealed for PatchLayer {}
 
 impl Layer for PatchLayer {
     fn info(&self) -> &LayerInfo {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::extents::resolve;
-use super::layer::{FileIndex, Layer, LayerInfo, Mapping, MappingKind};
+use super::layer::{FileIndex, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use super::read::read_extent;
 use super::{Disk, Extent};
 use crate::MIB;
@@ -125,14 +125,14 @@ impl Disk {
     /// [`Open::salvage`](crate::Open::salvage) opens disks that would be refused, too.
     ///
     /// ```
-    /// use diskport::copy::Copy;
+    /// use diskport::copy::Convert;
     /// use diskport::disk::Losses;
     ///
     /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let path = folder.path().join("rescued.raw");
     /// let losses = Losses::new();
-    /// Copy::new(&diskport::open(image)?.salvaged(&losses)?).write_file(path)?;
+    /// Convert::new(&diskport::open(image)?.salvaged(&losses)?).create(path)?;
     /// for loss in losses.list() {
     ///     eprintln!("{} bytes at {}: {}", loss.len, loss.offset, loss.cause);
     /// }
@@ -256,6 +256,8 @@ struct Salvaged {
     files: Vec<ImageFile>,
     source: Arc<Salvage>,
 }
+
+impl Sealed for Salvaged {}
 
 impl Layer for Salvaged {
     fn info(&self) -> &LayerInfo {

@@ -3,7 +3,7 @@
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use super::layer::{Layer, LayerInfo, Mapping};
+use super::layer::{Layer, LayerInfo, Mapping, Sealed};
 use super::{Disk, WritableDisk};
 use crate::error::{Error, Result};
 use crate::storage::ImageFile;
@@ -44,6 +44,8 @@ struct Slice {
     info: LayerInfo,
     start: u64,
 }
+
+impl Sealed for Slice {}
 
 impl Layer for Slice {
     fn info(&self) -> &LayerInfo {

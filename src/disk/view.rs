@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::Disk;
-use super::layer::{FileIndex, Layer, LayerInfo, Mapping, MappingKind};
+use super::layer::{FileIndex, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use crate::error::{Error, Result};
 use crate::storage::{FileIdentity, FileRole, ImageFile, ReadAt};
 
@@ -106,6 +106,8 @@ struct View {
     disk: Weak<Shown>,
     name: String,
 }
+
+impl Sealed for View {}
 
 impl Layer for View {
     fn info(&self) -> &LayerInfo {

@@ -23,12 +23,12 @@ const PIECE: u64 = 1 << 20;
 /// properly; without it, that is attempted when the value is dropped, and failures are not reported.
 ///
 /// ```
-/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::copy::{Convert, OutputFormat};
 /// use diskport::{Disk, MIB, Open};
 ///
 /// # let folder = tempfile::tempdir().expect("a folder");
 /// # let path = folder.path().join("new.raw");
-/// Copy::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).write_file(&path)?;
+/// Convert::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).create(&path)?;
 /// let disk = Open::new().open_writable(&path)?;
 /// disk.write_at(b"boot", 0)?;
 /// disk.flush()?;
@@ -114,15 +114,15 @@ impl WritableDisk {
     /// where in the image's files, where something else may lie soon.
     ///
     /// ```
-    /// use diskport::copy::{Copy, OutputFormat};
+    /// use diskport::copy::{Convert, OutputFormat};
     /// use diskport::{Disk, MIB, Open};
     ///
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let (path, backup) = (folder.path().join("disk.raw"), folder.path().join("backup.raw"));
-    /// Copy::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).write_file(&path)?;
+    /// Convert::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).create(&path)?;
     /// let disk = Open::new().open_writable(&path)?;
     /// disk.write_at(b"boot", 0)?;
-    /// Copy::new(&disk.view()?).to(OutputFormat::Raw).write_file(&backup)?;
+    /// Convert::new(&disk.view()?).to(OutputFormat::Raw).create(&backup)?;
     /// disk.write_at(b"more", 512)?;
     /// # let mut boot = [0; 4];
     /// # diskport::open(&backup)?.read_at(&mut boot, 0)?;

@@ -17,14 +17,14 @@ use crate::error::Result;
 /// go. A clone is the same job; one job serves one operation at a time.
 ///
 /// ```
-/// use diskport::copy::Copy;
+/// use diskport::copy::Convert;
 /// use diskport::job::{Job, Phase};
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;
 /// let job = Job::told(|progress| eprintln!("{:.0} %", progress.percent())).rate_limit(1 << 30);
 /// let token = job.token().clone(); // for a signal handler, or a button
-/// Copy::new(&disk).job(&job).write_to(std::io::sink())?;
+/// Convert::new(&disk).job(&job).write_to(std::io::sink())?;
 /// assert_eq!((job.progress().phase(), job.progress().percent()), (Some(Phase::Copy), 100.0));
 /// # Ok::<(), diskport::Error>(())
 /// ```

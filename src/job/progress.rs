@@ -16,14 +16,14 @@ const READING: Duration = Duration::from_millis(100);
 /// How far an operation has come. A clone is the same handle.
 ///
 /// ```
-/// use diskport::copy::Copy;
+/// use diskport::copy::Convert;
 /// use diskport::job::{Job, Phase};
 ///
 /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
 /// let disk = diskport::open(image)?;
 /// let job = Job::new();
 /// let progress = job.progress().clone(); // for another thread to look at
-/// Copy::new(&disk).job(&job).write_to(std::io::sink())?;
+/// Convert::new(&disk).job(&job).write_to(std::io::sink())?;
 /// assert_eq!((progress.phase(), progress.percent()), (Some(Phase::Copy), 100.0));
 /// # Ok::<(), diskport::Error>(())
 /// ```

@@ -17,6 +17,7 @@ pub enum LockMode {
 /// What the locks of a file say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
+#[non_exhaustive]
 pub enum LockState {
     /// Nobody uses it so that it matters.
     Free,

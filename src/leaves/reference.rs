@@ -4,6 +4,7 @@ use std::fmt;
 
 /// What a named file is to the image that names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ReferenceKind {
     /// The parent of a differencing image; it must bear the identity that the child recorded.
     Parent,

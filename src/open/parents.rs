@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Open;
 use super::detect::{detect, may_be_raw, refuse_foreign};
 use super::merging;
-use super::{Open, image_at};
 use crate::disk::{Disk, Layer, LayerInfo, Linkage, ParentRef, Warning, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::{self, OpenContext};
 use crate::leaves::Format;
 use crate::leaves::ReferenceKind;
-use crate::storage::{FileIdentity, ImageFile, Reference, Resolver};
+use crate::storage::{FileIdentity, FileRole, ImageFile, Reference, Resolver};
 
 /// A chain while it is being opened.
 pub(super) struct Chain<'a> {
@@ -123,7 +123,9 @@ impl<'a> Chain<'a> {
 
     fn push_parent(&mut self, child: &dyn Layer, parent: &ParentRef) -> Result<()> {
         match &self.open.parent {
-            Some(path) if self.layers.len() == 1 => self.push_candidate(image_at(path)?, child, parent),
+            Some(place) if self.layers.len() == 1 => {
+                self.push_candidate(place.image(FileRole::Image)?, child, parent)
+            }
             _ => self.find(child, parent),
         }
     }

@@ -1,7 +1,7 @@
 //! Convert to GPT: the partition table alone.
 
 use crate::chain::Child;
-use crate::copy::Copy;
+use crate::copy::Convert;
 use crate::disk::{Disk, Warning};
 use crate::error::{Error, Result};
 use crate::leaves::Ids;
@@ -28,8 +28,8 @@ impl GptPlan {
     }
 
     /// The copy that carries the plan out.
-    pub fn copy(&self) -> Copy {
-        Copy::new(&self.disk)
+    pub fn copy(&self) -> Convert {
+        Convert::new(&self.disk)
     }
 }
 
@@ -43,7 +43,7 @@ impl GptPlan {
 ///
 /// let source = diskport::open("data.vhdx")?;
 /// let plan = plan_convert_to_gpt(&source, &TypeMap::new(), &mut Ids::random())?;
-/// plan.child().write_file("data-gpt.vhdx")?;
+/// plan.child().create("data-gpt.vhdx")?;
 /// # Ok::<(), diskport::Error>(())
 /// ```
 ///

@@ -10,5 +10,5 @@ mod target;
 pub use convert_to_gpt::{GptPlan, plan_convert_to_gpt};
 pub use convert_to_uefi::{EspChoice, EspPlace, UefiOptions, UefiPlan, plan_convert_to_uefi};
 pub use resize::Resized;
-pub use reverse_image::{Plan, grow, plan_reverse_image};
+pub use reverse_image::{TargetPlan, grow, plan_reverse_image};
 pub use target::{Choices, Target};

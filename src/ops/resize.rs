@@ -23,13 +23,13 @@ impl WritableDisk {
     /// end; the partitions stay as they are. With `allow_loss` partitions, file systems and what is not zeros may be cut.
     ///
     /// ```
-    /// use diskport::copy::{Copy, OutputFormat};
+    /// use diskport::copy::{Convert, OutputFormat};
     /// use diskport::partition::minimum_size;
     /// use diskport::{Disk, MIB, Open};
     ///
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let path = folder.path().join("new.raw");
-    /// Copy::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).write_file(&path)?;
+    /// Convert::new(&Disk::empty(64 * MIB, 512)).to(OutputFormat::Raw).create(&path)?;
     /// let resized = Open::new().open_writable(&path)?.resize(80 * MIB, false)?;
     /// assert_eq!((resized.before, resized.after), (64 * MIB, 80 * MIB));
     /// // Nothing on this disk says how small it may be.

@@ -1,14 +1,15 @@
 //! Reverse image: a vDisk with all its versions becomes a native disk of a hypervisor.
 
 use super::{Choices, Target};
-use crate::copy::{Copy, OutputFormat};
+use crate::copy::{Convert, OutputFormat};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::partition::{Gpt, GptCopy, grow_gpt};
 
-/// What making a disk for a platform will do. Nothing is written before [`Plan::copy`] is run.
+/// What making a disk for a platform will do. Nothing is written before [`TargetPlan::copy`] is run.
 #[derive(Debug, Clone)]
-pub struct Plan {
+#[non_exhaustive]
+pub struct TargetPlan {
     /// The disk as it will be written: the source's chain, grown.
     pub disk: Disk,
     /// The platform.
@@ -23,10 +24,10 @@ pub struct Plan {
     pub adjustments: Vec<String>,
 }
 
-impl Plan {
+impl TargetPlan {
     /// The copy that carries the plan out.
-    pub fn copy(&self) -> Copy {
-        let copy = Copy::new(&self.disk).to(self.format);
+    pub fn copy(&self) -> Convert {
+        let copy = Convert::new(&self.disk).to(self.format);
         match self.block_size {
             Some(block_size) => copy.block_size(block_size),
             None => copy,
@@ -46,7 +47,7 @@ impl Plan {
 /// # let output = folder.join("small.vmdk");
 /// let source = diskport::open(image)?;
 /// let plan = plan_reverse_image(&source, Target::Vsphere, Some(64 * diskport::MIB))?;
-/// let report = plan.copy().verify(true).write_file(&output)?;
+/// let report = plan.copy().verify(true).create(&output)?;
 /// assert_eq!(report.virtual_size, 64 * diskport::MIB);
 /// # std::fs::remove_dir_all(folder).expect("goes away");
 /// # Ok::<(), diskport::Error>(())
@@ -55,7 +56,7 @@ impl Plan {
 /// # Errors
 ///
 /// As [`Target::plan`].
-pub fn plan_reverse_image(source: &Disk, target: Target, size: Option<u64>) -> Result<Plan> {
+pub fn plan_reverse_image(source: &Disk, target: Target, size: Option<u64>) -> Result<TargetPlan> {
     target.plan(source, &Choices { size, ..Choices::default() })
 }
 

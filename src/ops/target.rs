@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::demands::{DEMANDS, Demand, Encrypted, Taken};
-use super::reverse_image::{Plan, grow};
+use super::reverse_image::{TargetPlan, grow};
 use crate::copy::OutputFormat;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -98,7 +98,7 @@ impl Target {
     /// println!("{}", plan.adjustments.join("\n"));
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let output = folder.path().join("small.vhd");
-    /// plan.copy().write_file(&output)?;
+    /// plan.copy().create(&output)?;
     /// # Ok::<(), diskport::Error>(())
     /// ```
     ///
@@ -107,7 +107,7 @@ impl Target {
     /// [`Error::Unsupported`] for choices that the platform does not leave; [`Error::TargetLimit`] when it cannot take the disk:
     /// its size, its sectors, a volume that is encrypted; [`Error::OutputTooSmall`] when the size chosen is less than the source's;
     /// [`Error::Incomplete`] when a parent is missing; what reading the source gives rise to.
-    pub fn plan(self, source: &Disk, choices: &Choices) -> Result<Plan> {
+    pub fn plan(self, source: &Disk, choices: &Choices) -> Result<TargetPlan> {
         let (taken, block_size) = self.taken(choices)?;
         source.check_complete()?;
         self.check_sectors(source, taken)?;
@@ -126,7 +126,7 @@ impl Target {
         adjustments.extend(self.changes(source, taken.format, block_size));
         adjustments.extend(notes);
         let (format, source_size) = (taken.format, source.size());
-        Ok(Plan { disk, target: self, format, block_size, source_size, adjustments })
+        Ok(TargetPlan { disk, target: self, format, block_size, source_size, adjustments })
     }
 
     /// The format and the block size: what was chosen, or what comes first in the table.

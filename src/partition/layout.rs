@@ -81,6 +81,7 @@ pub struct Partition {
 
 /// The place of a partition among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Role {
     /// It stands in the table itself, as all of a GPT's do.
     Primary,

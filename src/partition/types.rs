@@ -10,6 +10,7 @@ use crate::strict;
 
 /// What a table says that a partition is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PartitionType {
     /// The byte of an MBR.
     Mbr(u8),

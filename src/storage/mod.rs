@@ -21,6 +21,7 @@ mod memory;
 mod mmap;
 mod output;
 mod partial;
+mod place;
 pub(crate) mod recorded_name;
 #[cfg(target_os = "linux")]
 mod reflink;
@@ -53,6 +54,7 @@ pub(crate) use output::check_free;
 pub(crate) use partial::open_partial;
 #[cfg(feature = "digest")]
 pub(crate) use partial::partial_of;
+pub use place::Place;
 pub use resolver::{AnyPath, Explicit, NoExternal, Reference, Resolver, SameDirectory};
 pub(crate) use safe_open::is_device_at;
 pub use writable::WritableFile;

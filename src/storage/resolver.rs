@@ -13,12 +13,13 @@ use std::sync::Arc;
 
 use super::recorded_name::{self, Within, last_part, similar_ways};
 use super::safe_open::{self, Access};
-use super::{FileRole, FileStorage, ImageFile, ReadAt, WritableFile, WriteAt};
+use super::{FileRole, FileStorage, ImageFile, Place, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
 use crate::leaves::{LockMode, ReferenceKind};
 
 /// A name that an image gives for another file.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Reference<'a> {
     /// The name as the image gives it: relative or absolute, of whichever system.
     pub name: &'a str,
@@ -47,7 +48,8 @@ impl Reference<'_> {
         Error::AmbiguousName { referrer, kind: self.kind, name, candidates }
     }
 
-    fn role(&self) -> FileRole {
+    /// What the file is for.
+    pub fn role(&self) -> FileRole {
         match self.kind {
             ReferenceKind::Parent => FileRole::Image,
             ReferenceKind::Extent => FileRole::Extent,
@@ -90,7 +92,7 @@ pub trait Resolver: Send + Sync {
     }
 }
 
-/// Opens nothing. The default for images that are not opened by path.
+/// Opens nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoExternal;
 
@@ -100,7 +102,7 @@ impl Resolver for NoExternal {
     }
 }
 
-/// Opens plain files in the image's own folder or below it. The default for images opened by path.
+/// Opens plain files in the image's own folder or below it; of an image that lies in no folder, nothing. The default.
 ///
 /// `..`, symlinks, devices, FIFOs, URLs and alternate streams are refused, and so is a parent of which no identity is
 /// recorded, as none is of a raw disk. A plain name is first tried as it stands. Of an absolute one only the last part counts.
@@ -234,30 +236,33 @@ impl AnyPath {
 #[derive(Clone, Copy)]
 pub(crate) struct Placed<'a> {
     /// Names as images give them, or the last parts of them, and where the files lie.
-    pub(crate) extents: &'a [(String, PathBuf)],
+    pub(crate) extents: &'a [(String, Place)],
     pub(crate) others: &'a dyn Resolver,
 }
 
 impl Placed<'_> {
-    fn path_of(&self, reference: &Reference<'_>) -> Option<&Path> {
+    fn place_of(&self, reference: &Reference<'_>) -> Option<&Place> {
         let names = [reference.name, last_part(reference.name)];
         let named = |name: &&str| self.extents.iter().find(|(placed, _)| placed == name);
         let extent = names.iter().filter(|_| reference.kind == ReferenceKind::Extent).find_map(named);
-        extent.map(|(_, path)| path.as_path())
+        extent.map(|(_, place)| place)
     }
 }
 
 impl Resolver for Placed<'_> {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
-        let Some(path) = self.path_of(reference) else { return self.others.open(reference) };
-        let storage =
-            FileStorage::open(path).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-        ImageFile::opened(storage, path, reference.role()).map(Some)
+        match self.place_of(reference) {
+            Some(place) => place.image(reference.role()).map(Some),
+            None => self.others.open(reference),
+        }
     }
 
     fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
-        match self.path_of(reference) {
-            Some(path) => WritableFile::open(path).map(Some),
+        match self.place_of(reference) {
+            Some(Place::Path(path)) => WritableFile::open(path).map(Some),
+            Some(Place::Storage { .. }) => {
+                Err(reference.not_allowed("it was given as a storage that is only read"))
+            }
             None => self.others.open_writable(reference),
         }
     }

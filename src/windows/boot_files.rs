@@ -27,6 +27,7 @@ const MAX_FILES: usize = 10_000;
 
 /// Who signed the boot manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum SigningAuthority {
     /// Microsoft Windows Production PCA 2011.
     #[default]

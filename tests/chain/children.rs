@@ -47,7 +47,7 @@ fn a_child_is_a_few_writes_whatever_its_parent_holds() {
     for format in FORMATS {
         let (_, parent) = in_memory(format, 100 * GIB);
         let storage = Arc::new(Counting::default());
-        Child::of(&parent).write_storage(storage.clone(), "base").expect("makes a child");
+        Child::of(&parent).parent_name("base").create(storage.clone()).expect("makes a child");
         // The disk that comes back, dropped at once, costs nothing more.
         let (calls, bytes) = (storage.calls.load(Ordering::Relaxed), storage.bytes.load(Ordering::Relaxed));
         // The tables of 100 GiB: two of 6.4 MiB each for a VMDK's grains, less for blocks.
@@ -66,7 +66,7 @@ fn a_child_can_be_opened_as_it_was_made() {
         let chain = Chain::new(format);
         let (parent, path) = (open(&chain.images[0]), chain.path("child"));
         let make = || {
-            let child = Child::of(&parent).ids(diskport::Ids::seeded(7)).overwrite(true).write_file(&path)?;
+            let child = Child::of(&parent).ids(diskport::Ids::seeded(7)).overwrite(true).create(&path)?;
             child.open()
         };
         let child = make().expect("makes a child");
@@ -95,7 +95,7 @@ fn a_base_has_a_thousand_children() {
         let begun = std::time::Instant::now();
         for number in 0..1000 {
             let path = chain.path(&format!("child{number}"));
-            Child::of(&parent).sync(false).write_file(path).expect("makes a child");
+            Child::of(&parent).sync(false).create(path).expect("makes a child");
         }
         eprintln!("{format}: 1000 children in {:?}", begun.elapsed());
         for number in [0, 999] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::Patch;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::MemoryStorage;
@@ -17,8 +17,8 @@ fn raw(bytes: Vec<u8>) -> Disk {
 /// The content in a VMDK, all of whose data are packed.
 fn packed(bytes: Vec<u8>) -> Disk {
     let storage = Arc::new(MemoryStorage::default());
-    let copy = Copy::new(&raw(bytes)).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
-    copy.write_storage(storage.clone()).expect("copies");
+    let copy = Convert::new(&raw(bytes)).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+    copy.create(storage.clone()).expect("copies");
     Open::new().open(storage).expect("opens")
 }
 
@@ -53,7 +53,7 @@ fn whatever_the_changed_disk_is_made_of() {
         ];
         for (what, changed) in others {
             let path = chain.path(what);
-            Child::of(&parent).content_of(&changed).write_file(&path).expect("makes a child");
+            Child::of(&parent).content_of(&changed).create(&path).expect("makes a child");
             assert_reads(&path, &content(&changed));
             assert_clean(&path);
         }
@@ -70,7 +70,7 @@ fn a_child_holds_what_differs_alone() {
         let parent = open(chain.top());
         chain.push(&[Change::Data(4 * MIB, 4 * KIB)]);
         let path = chain.path("again");
-        Child::of(&parent).content_of(&open(chain.top())).write_file(&path).expect("makes a child");
+        Child::of(&parent).content_of(&open(chain.top())).create(&path).expect("makes a child");
         let data = |path| {
             let extents = open(path).extents(..).map(|extent| extent.expect("maps"));
             extents
@@ -93,10 +93,10 @@ fn views_of_an_image_are_no_parents() {
         let patched = whole.patched(whole.size(), vec![patch]).expect("patches");
         chain.push(&[Change::Data(0, 10)]);
         for view in [whole.slice(..MIB), whole.slice(..), patched.clone(), patched.slice(512..)] {
-            let refused = Child::of(&view).write_file(chain.path("view"));
+            let refused = Child::of(&view).create(chain.path("view"));
             assert!(matches!(refused, Err(Error::Unsupported { .. })), "{format}: {refused:?}");
             assert!(!chain.path("view").exists());
-            let refused = Child::of(&view).write_storage(Arc::new(MemoryStorage::default()), "base");
+            let refused = Child::of(&view).parent_name("base").create(MemoryStorage::default());
             assert!(matches!(refused, Err(Error::Unsupported { .. })), "{format}: {refused:?}");
         }
         assert_reads(chain.top(), chain.content());

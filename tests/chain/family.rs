@@ -15,7 +15,7 @@ fn child_in(chain: &Chain, folder: &str) -> (PathBuf, Vec<u8>) {
     let folder = chain.folder.path().join(folder);
     fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join(chain.path("away").file_name().expect("a name"));
-    Child::of(&open(&chain.images[0])).write_file(&path).expect("makes a child");
+    Child::of(&open(&chain.images[0])).create(&path).expect("makes a child");
     let disk = Open::new().resolver(AnyPath).open_writable(&path).expect("opens");
     let mut expected = chain.contents[0].clone();
     expected[5000..6000].fill(0x77);
@@ -25,7 +25,7 @@ fn child_in(chain: &Chain, folder: &str) -> (PathBuf, Vec<u8>) {
 }
 
 fn reads_anywhere(path: &Path) -> Vec<u8> {
-    content(&Open::new().resolver(AnyPath).open_path(path).expect("opens"))
+    content(&Open::new().resolver(AnyPath).open(path).expect("opens"))
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_parent_is_found_in_any_folder_that_may_be_looked_into() {
             let opened = diskport::open(&path);
             let refused = matches!(opened, Err(Error::NotAllowed { .. } | Error::ParentMissing { .. }));
             assert!(refused, "{format}: {folder}: {opened:?}");
-            let named = Open::new().parent(&chain.images[0]).open_path(&path).expect("opens");
+            let named = Open::new().parent(&chain.images[0]).open(&path).expect("opens");
             assert!(content(&named) == expected);
         }
     }
@@ -54,7 +54,7 @@ fn folders_may_move_together_or_one_alone() {
         fs::rename(&chain.images[0], base("all/bases")).expect("moves");
         let child = chain.folder.path().join("all/children/child");
         let parent = open(&base("all/bases"));
-        Child::of(&parent).write_file(&child).expect("makes a child");
+        Child::of(&parent).create(&child).expect("makes a child");
         assert!(reads_anywhere(&child) == chain.contents[0], "{format}: sibling folders");
         // Together: the relative name leads there.
         fs::rename(chain.folder.path().join("all"), chain.folder.path().join("moved")).expect("moves");
@@ -130,7 +130,7 @@ fn chains_over_folders_are_merged() {
         let merge = Merge::of(&path).open(Open::new().resolver(AnyPath));
         // A sibling beside the base is seen from the top's folder, too.
         let sibling = chain.path("sibling");
-        Child::of(&open(&chain.images[0])).write_file(&sibling).expect("makes a child");
+        Child::of(&open(&chain.images[0])).create(&sibling).expect("makes a child");
         assert!(matches!(merge.commit(), Err(Error::HasChildren { .. })), "{format}");
         fs::remove_file(sibling).expect("goes away");
         merge.commit().expect("merges");

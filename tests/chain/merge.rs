@@ -93,7 +93,7 @@ fn children_of_the_top_read_as_before() {
         assert!(!top.exists());
         if tells_changes(format) {
             // The base bears the identity of the top's content.
-            let disk = Open::new().parent(&chain.images[0]).open_path(chain.top()).expect("opens");
+            let disk = Open::new().parent(&chain.images[0]).open(chain.top()).expect("opens");
             assert_same(&disk, chain.content(), "over the base");
         }
         Rebase::of(chain.top()).onto(&chain.images[0]).unchecked(true).run().expect("rebases");
@@ -105,7 +105,7 @@ fn children_of_the_top_read_as_before() {
 fn a_base_that_is_smaller_grows() {
     let mut chain = Chain::with(VHDX, &[LAYERS[0]]);
     let path = chain.path("larger");
-    Child::of(&open(chain.top())).size(SIZE + 3 * MIB).write_file(&path).expect("makes a child");
+    Child::of(&open(chain.top())).size(SIZE + 3 * MIB).create(&path).expect("makes a child");
     let mut content = chain.content().to_vec();
     content.resize((SIZE + 3 * MIB) as usize, 0);
     write(&path, &[Data(SIZE - 100, 4 * KIB), Data(SIZE + 2 * MIB, 512)], &mut content);
@@ -121,11 +121,11 @@ fn a_raw_base_takes_its_children_in() {
     let chain = Chain::new(OutputFormat::Raw);
     let (base, top) = (&chain.images[0], chain.folder.path().join("top.vhd"));
     let mut content = chain.content().to_vec();
-    Child::of(&open(base)).write_file(&top).expect("makes a child");
+    Child::of(&open(base)).create(&top).expect("makes a child");
     let over_base = Open::new().parent(base);
     write_by(&over_base, &top, LAYERS[1], &mut content);
     Merge::of(&top).open(over_base.clone()).commit().expect("merges");
-    assert_same(&over_base.open_path(&top).expect("opens"), &content, "the top");
+    assert_same(&over_base.open(&top).expect("opens"), &content, "the top");
     assert!(std::fs::read(base).expect("reads") == content);
 }
 
@@ -136,7 +136,7 @@ fn a_new_child_holds_what_the_layers_hold() {
         let before = chain.files();
         let new = chain.path("new");
         let merge = Merge::of(chain.top()).base(&chain.images[1]);
-        let merged = merge.write_file(&new).expect("merges");
+        let merged = merge.create(&new).expect("merges");
         assert_eq!(merged.layers, 3);
         assert_reads(&new, chain.content());
         let disk = open(&new);
@@ -148,11 +148,8 @@ fn a_new_child_holds_what_the_layers_hold() {
         let own: u64 =
             own.filter(|extent| extent.depth == 0 && extent.is_data()).map(|extent| extent.len).sum();
         assert!(own < 2 * MIB, "{format}: {own} bytes");
-        assert!(matches!(merge.write_file(&new), Err(Error::OutputExists { .. })));
-        assert!(matches!(
-            merge.overwrite(true).write_file(&chain.images[2]),
-            Err(Error::OutputIsSource { .. })
-        ));
+        assert!(matches!(merge.create(&new), Err(Error::OutputExists { .. })));
+        assert!(matches!(merge.overwrite(true).create(&chain.images[2]), Err(Error::OutputIsSource { .. })));
         assert!(chain.files() == before);
     }
 }
@@ -162,7 +159,7 @@ fn without_a_base_the_new_image_has_no_parent() {
     for format in FORMATS {
         let chain = Chain::with(format, &LAYERS);
         let new = chain.path("new");
-        let merged = Merge::of(chain.top()).write_file(&new).expect("merges");
+        let merged = Merge::of(chain.top()).create(&new).expect("merges");
         assert_eq!(merged.layers, 5);
         assert_reads(&new, chain.content());
         let disk = open(&new);
@@ -177,7 +174,7 @@ fn a_child_gets_other_blocks() {
         let chain = Chain::with(format, &LAYERS[..2]);
         let new = chain.path("new");
         let merge = Merge::of(chain.top()).base(&chain.images[1]).block_size(block_size);
-        merge.write_file(&new).expect("merges");
+        merge.create(&new).expect("merges");
         assert_reads(&new, chain.content());
         let disk = open(&new);
         assert_eq!((disk.chain()[0].info().block_size, disk.chain().len()), (Some(block_size), 3));
@@ -208,7 +205,7 @@ fn layers_that_others_need_are_not_changed() {
         for parent in 0..3 {
             // Its own folder is looked through, too, where the top is not.
             let sibling = chain.path(&format!("sibling{parent}"));
-            Child::of(&open(&chain.images[parent])).write_file(&sibling).expect("makes a child");
+            Child::of(&open(&chain.images[parent])).create(&sibling).expect("makes a child");
             let merge = Merge::of(chain.top()).base(&chain.images[0]);
             match merge.commit() {
                 Err(Error::HasChildren { file, children }) => {
@@ -221,7 +218,7 @@ fn layers_that_others_need_are_not_changed() {
             std::fs::remove_file(&sibling).expect("goes away");
         }
         let sibling = chain.path("sibling");
-        Child::of(&open(&chain.images[0])).write_file(&sibling).expect("makes a child");
+        Child::of(&open(&chain.images[0])).create(&sibling).expect("makes a child");
         Merge::of(chain.top()).commit().expect("does not touch the base");
         let merge = Merge::of(chain.top()).base(&chain.images[0]).ignore_children(true);
         merge.commit().expect("merges");
@@ -264,7 +261,7 @@ fn a_raw_disk_is_merged_into_nothing() {
     let chain = Chain::new(OutputFormat::Raw);
     assert!(matches!(Merge::of(chain.top()).commit(), Err(Error::NoParent { .. })));
     let new = chain.folder.path().join("new.raw");
-    Merge::of(chain.top()).write_file(&new).expect("copies");
+    Merge::of(chain.top()).create(&new).expect("copies");
     let disk: Disk = open(&new);
     assert_eq!(disk.chain()[0].info().format, Format::Raw);
 }

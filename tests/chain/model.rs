@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::MemoryStorage;
@@ -81,7 +81,7 @@ impl Chain {
     pub fn push(&mut self, changes: &[Change]) {
         let path = self.path(&format!("child{}", self.images.len()));
         let parent = open(self.top());
-        Child::of(&parent).write_file(&path).expect("makes a child");
+        Child::of(&parent).create(&path).expect("makes a child");
         let mut content = self.contents.last().expect("a base").clone();
         write(&path, changes, &mut content);
         self.images.push(path);
@@ -117,11 +117,11 @@ impl Chain {
 pub fn make(content: &[u8], format: OutputFormat, path: &Path) {
     let storage = MemoryStorage::new(content);
     let source = Open::new().format(Format::Raw).open(storage).expect("any bytes are a raw disk");
-    smallest_blocks(Copy::new(&source).to(format).sync(false)).write_file(path).expect("writes");
+    smallest_blocks(Convert::new(&source).to(format).sync(false)).create(path).expect("writes");
 }
 
 /// The copy with blocks as small as the format allows.
-pub fn smallest_blocks(copy: Copy) -> Copy {
+pub fn smallest_blocks(copy: Convert) -> Convert {
     match copy.format() {
         OutputFormat::Vhd(_) => copy.block_size(512 * KIB),
         OutputFormat::Vhdx(_) => copy.block_size(MIB),
@@ -210,8 +210,8 @@ pub fn assert_clean(path: &Path) {
 /// Makes a disk in memory that a parent can be.
 pub fn in_memory(format: OutputFormat, size: u64) -> (Arc<MemoryStorage>, Disk) {
     let storage = Arc::new(MemoryStorage::default());
-    let copy = Copy::new(&Disk::empty(size, 512)).to(format);
-    copy.write_storage(storage.clone()).expect("writes");
+    let copy = Convert::new(&Disk::empty(size, 512)).to(format);
+    copy.create(storage.clone()).expect("writes");
     let disk = Open::new().open(storage.clone()).expect("opens");
     (storage, disk)
 }

@@ -79,7 +79,7 @@ fn a_moved_parent_is_found_and_recorded() {
         fs::rename(&chain.images[1], &moved).expect("moves");
         // Its own parent does not lie beside it any more, and is not needed to find it.
         assert!(matches!(diskport::open(chain.top()), Err(Error::ParentMissing { .. })));
-        let child = Open::new().allow_missing_parent(true).open_path(chain.top()).expect("opens");
+        let child = Open::new().allow_missing_parent(true).open(chain.top()).expect("opens");
         let found = find_parents(&child, [chain.folder.path(), &elsewhere], &Open::new()).expect("looks");
         assert_eq!(found, std::slice::from_ref(&moved), "{format}");
         fs::rename(&chain.images[0], elsewhere.join(chain.images[0].file_name().expect("a name")))
@@ -90,7 +90,7 @@ fn a_moved_parent_is_found_and_recorded() {
         assert!(matches!(rebase.run(), Err(Error::AmbiguousFormat { .. })));
         rebase.parent_format(format.format()).run().expect("rebases");
         let any = Open::new().resolver(diskport::storage::AnyPath);
-        let disk = any.open_path(chain.top()).expect("opens");
+        let disk = any.open(chain.top()).expect("opens");
         assert!(content(&disk) == chain.content(), "{format}");
         assert!(fs::read(&moved).expect("reads") == content_before);
     }
@@ -127,7 +127,7 @@ fn a_parent_of_other_sectors_is_refused() {
     let chain = Chain::with(format, &LAYERS[..1]);
     let parent = chain.path("sectors");
     let disk = Disk::empty(SIZE, 4096);
-    diskport::copy::Copy::new(&disk).to(format).write_file(&parent).expect("writes");
+    diskport::copy::Convert::new(&disk).to(format).create(&parent).expect("writes");
     let rebased = Rebase::of(chain.top()).onto(&parent).run();
     assert!(matches!(rebased, Err(Error::UnfitParent { .. })), "{rebased:?}");
 }
@@ -154,14 +154,14 @@ fn the_old_parent_must_be_the_one_recorded() {
 fn a_child_of_a_raw_disk_gets_another() {
     let chain = Chain::new(OutputFormat::Raw);
     let top = chain.folder.path().join("top.vhd");
-    Child::of(&open(chain.top())).write_file(&top).expect("makes a child");
+    Child::of(&open(chain.top())).create(&top).expect("makes a child");
     let mut expected = chain.content().to_vec();
     let over = |parent: &Path| Open::new().parent(parent);
     write_by(&over(chain.top()), &top, LAYERS[1], &mut expected);
     let other = chain.folder.path().join("other.raw");
     fs::write(&other, vec![0x5a; SIZE as usize]).expect("writes");
     Rebase::of(&top).onto(&other).open(over(chain.top())).run().expect("rebases");
-    let child = over(&other).open_path(&top).expect("opens");
+    let child = over(&other).open(&top).expect("opens");
     assert_same(&child, &expected, "the child");
     assert!(matches!(
         find_parents(&child, [chain.folder.path()], &Open::new()),

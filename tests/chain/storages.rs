@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use diskport::chain::{merge_into, record_parent};
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::job::Job;
 use diskport::storage::{Explicit, Fault, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Child, Disk, Error, Format, Open};
@@ -68,11 +68,14 @@ fn chain(format: OutputFormat) -> (Images, Vec<u8>) {
     let mut content = noise(SIZE as usize, 5);
     let source = Open::new().format(Format::Raw).open(MemoryStorage::new(&content[..])).expect("opens");
     let base = Arc::new(MemoryStorage::default());
-    smallest_blocks(Copy::new(&source).to(format)).write_storage(base.clone()).expect("writes");
+    smallest_blocks(Convert::new(&source).to(format)).create(base.clone()).expect("writes");
     let mut images = vec![base.to_vec()];
     for (number, changes) in LAYERS[..2].iter().enumerate() {
         let child = Arc::new(MemoryStorage::default());
-        Child::of(&open(&images)).write_storage(child.clone(), &number.to_string()).expect("makes a child");
+        Child::of(&open(&images))
+            .parent_name(number.to_string())
+            .create(child.clone())
+            .expect("makes a child");
         let below = open(&images);
         images.push(change(child.to_vec(), &below, number, changes, &mut content));
     }
@@ -86,7 +89,7 @@ fn change(child: Vec<u8>, below: &Disk, number: usize, changes: &[Change], conte
     let storages = below.chain().iter().map(|layer| layer.files()[0].storage().clone());
     let resolver: Explicit = numbers.zip(storages).collect();
     let storage = Shared::new(child, 0);
-    let disk = Open::new().resolver(resolver).open_writable_storage(storage.clone()).expect("opens");
+    let disk = Open::new().resolver(resolver).open_writable(storage.clone()).expect("opens");
     apply(content, changes, 3);
     for change in changes {
         change.make(&disk, content);
@@ -127,7 +130,7 @@ fn a_merge_whose_nth_call_fails_loses_nothing() {
 fn merge(images: &mut [Vec<u8>], call: u64) -> Result<u64, Error> {
     let chain = open(images);
     let base = Shared::new(images[0].clone(), call);
-    let opened = Open::new().open_writable_storage(base.clone());
+    let opened = Open::new().open_writable(base.clone());
     let merged = opened.and_then(|opened| merge_into(&chain, 2, opened, &Job::new()));
     images[0] = base.bytes();
     merged
@@ -137,7 +140,7 @@ fn merge(images: &mut [Vec<u8>], call: u64) -> Result<u64, Error> {
 fn layers_must_be_those_above_the_base() {
     let (images, _) = chain(FORMATS[0]);
     for layers in [0, 3, 4] {
-        let base = Open::new().open_writable_storage(Shared::new(images[0].clone(), 0)).expect("opens");
+        let base = Open::new().open_writable(Shared::new(images[0].clone(), 0)).expect("opens");
         let merged = merge_into(&open(&images), layers, base, &Job::new());
         assert!(matches!(merged, Err(Error::NoParent { .. })), "{layers}: {merged:?}");
     }

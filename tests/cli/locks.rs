@@ -177,7 +177,7 @@ fn parents_of_a_disk_that_is_written_to_stay_as_they_are() {
         // Two children of one parent do not disturb each other.
         let sibling = format!("sibling.{format}");
         Child::of(&diskport::open(place.path(&middle)).expect("opens"))
-            .write_file(place.path(&sibling))
+            .create(place.path(&sibling))
             .expect("makes a child");
         place.run(&["write", &sibling, "--offset", "0", "--zeroes", "1"], DONE);
         held.close().expect("closes");

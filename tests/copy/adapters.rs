@@ -3,7 +3,7 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::storage::{Cursor, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Error, Format, MIB, Open};
@@ -16,7 +16,7 @@ fn a_disk_is_read_and_written_as_a_file_is() {
     let path = folder.path().join("disk.vhdx");
     let mut model = noise(3 << 20, 1);
     let source = Open::new().format(Format::Raw).open(model.clone()).expect("opens");
-    Copy::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).write_file(&path).expect("copies");
+    Convert::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).create(&path).expect("copies");
 
     let disk = Open::new().open_writable(&path).expect("opens");
     let mut cursor = Cursor::new(&disk);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use diskport::compare::compare;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::job::Job;
@@ -113,8 +113,8 @@ fn a_slow_read_does_not_keep_a_copy() {
     for threads in [0, 1, 3] {
         ends_soon(&format!("a slow read, {threads} threads"), |job| {
             let disk = raw(Slow::reading(MemoryStorage::new(noise(8 << 20, 1))));
-            let copy = Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
-            copy.threads(threads).job(job).write_storage(Arc::new(MemoryStorage::default()))
+            let copy = Convert::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+            copy.threads(threads).job(job).create(MemoryStorage::default())
         });
     }
 }
@@ -124,12 +124,12 @@ fn a_slow_write_does_not_keep_a_copy_nor_leave_a_file() {
     let disk = raw(MemoryStorage::new(noise(8 << 20, 2)));
     ends_soon("a slow write", |job| {
         let slow = Arc::new(Slow::writing(MemoryStorage::default()));
-        Copy::new(&disk).job(job).write_storage(slow)
+        Convert::new(&disk).job(job).create(slow)
     });
     let folder = tempfile::tempdir().expect("a folder");
     ends_soon("a slow read into a file", |job| {
         let disk = raw(Slow::reading(MemoryStorage::new(noise(8 << 20, 1))));
-        let result = Copy::new(&disk).job(job).write_file(folder.path().join("out"));
+        let result = Convert::new(&disk).job(job).create(folder.path().join("out"));
         let mut names = std::fs::read_dir(folder.path()).expect("a folder");
         assert!(names.next().is_none(), "the temporary file is gone though its writer lives");
         result
@@ -141,7 +141,7 @@ fn a_slow_read_does_not_keep_a_verification() {
     let disk = raw(MemoryStorage::new(noise(1 << 20, 3)));
     ends_soon("verifying", |job| {
         let slow = Arc::new(Slow::reading(MemoryStorage::default()));
-        Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Fixed)).verify(true).job(job).write_storage(slow)
+        Convert::new(&disk).to(OutputFormat::Vhd(Allocation::Fixed)).verify(true).job(job).create(slow)
     });
 }
 
@@ -157,12 +157,12 @@ fn a_long_run_of_zeros_ends() {
     // Holes that no one tells: terabytes are read.
     let silent = disk(&Arc::new(Sparse::new(1 << 45, Vec::new()).without_holes()));
     ends_soon("copying zeros", |job| {
-        let copy = Copy::new(&silent).to(OutputFormat::Vhdx(Allocation::Dynamic));
-        copy.job(job).write_storage(Arc::new(MemoryStorage::default()))
+        let copy = Convert::new(&silent).to(OutputFormat::Vhdx(Allocation::Dynamic));
+        copy.job(job).create(MemoryStorage::default())
     });
     ends_soon("writing zeros", |job| {
         let disk = disk(&Arc::new(Sparse::new(1 << 45, Vec::new())));
-        Copy::new(&disk).job(job).write_to(Steady)
+        Convert::new(&disk).job(job).write_to(Steady)
     });
     ends_soon("comparing zeros", |job| compare(&silent, &silent, job));
 }
@@ -183,11 +183,11 @@ fn a_digest_ends() {
 fn a_limited_copy_keeps_to_its_rate_and_ends() {
     let source = raw(MemoryStorage::new(noise(4 << 20, 4)));
     ends_soon("waiting for the rate", |job| {
-        Copy::new(&source).job(&job.clone().rate_limit(1)).write_storage(Arc::new(MemoryStorage::default()))
+        Convert::new(&source).job(&job.clone().rate_limit(1)).create(MemoryStorage::default())
     });
     let begun = Instant::now();
     let mut out = Vec::new();
-    Copy::new(&source).job(&Job::new().rate_limit(10 << 20)).write_to(&mut out).expect("copies");
+    Convert::new(&source).job(&Job::new().rate_limit(10 << 20)).write_to(&mut out).expect("copies");
     let elapsed = begun.elapsed();
     assert_eq!(out, noise(4 << 20, 4));
     // 4 MiB at 10 MiB a second, but for the first piece, which passes at once.
@@ -195,7 +195,7 @@ fn a_limited_copy_keeps_to_its_rate_and_ends() {
     // Zeros that are known do not count.
     let zeros = disk(&Arc::new(Sparse::new(1 << 30, Vec::new())));
     let begun = Instant::now();
-    Copy::new(&zeros).job(&Job::new().rate_limit(1)).write_to(io::sink()).expect("copies");
+    Convert::new(&zeros).job(&Job::new().rate_limit(1)).write_to(io::sink()).expect("copies");
     assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
@@ -252,7 +252,7 @@ fn nothing_is_written_once_the_storage_was_given_back() {
             }
             token.cancel();
         });
-        let result = Copy::new(&source).to(format).job(&job).write_storage(storage.clone());
+        let result = Convert::new(&source).to(format).job(&job).create(storage.clone());
         assert!(matches!(result, Err(Error::Cancelled)), "{format}: {result:?}");
         canceller.join().expect("ends");
         let before = storage.writes.load(Ordering::SeqCst);
@@ -269,16 +269,16 @@ fn nothing_is_written_once_the_storage_was_given_back() {
 fn a_check_and_a_compaction_end() {
     let storage = Arc::new(MemoryStorage::default());
     let source = raw(MemoryStorage::new(noise(16 << 20, 6)));
-    let copy = Copy::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).block_size(1 << 20);
-    copy.write_storage(storage.clone()).expect("copies");
+    let copy = Convert::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).block_size(1 << 20);
+    copy.create(storage.clone()).expect("copies");
     let slow = |bytes: Vec<u8>| Slow::reading(MemoryStorage::new(bytes));
-    ends_soon("checking", |job| Open::new().job(job).check_storage(slow(storage.to_vec())));
+    ends_soon("checking", |job| Open::new().job(job).check(slow(storage.to_vec())));
     // Stopped between two blocks, the image is closed properly, and whole.
     let job = Job::new();
-    let disk = Open::new().job(&job).open_writable_storage(storage.clone()).expect("opens");
+    let disk = Open::new().job(&job).open_writable(storage.clone()).expect("opens");
     job.cancel();
     assert!(matches!(disk.compact(), Err(Error::Cancelled)));
-    let checked = Open::new().check_storage(storage.clone()).expect("checks");
+    let checked = Open::new().check(storage.clone()).expect("checks");
     assert!(checked.is_clean(), "{checked:?}");
     let disk = Open::new().open(storage).expect("opens");
     assert!(!disk.chain()[0].info().dirty_log);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use diskport::compare::{Differences, compare};
-use diskport::copy::{Copy, OutputFormat, update};
+use diskport::copy::{Convert, OutputFormat, update};
 use diskport::digest::{Digest, digest};
 use diskport::format::vmdk::Subformat;
 use diskport::job::Job;
@@ -64,7 +64,7 @@ fn a_source_that_changes_is_noticed() {
         for at in [1, 3] {
             for format in [OutputFormat::Raw, OutputFormat::Vmdk(Subformat::Vmfs)] {
                 let disk = restless(&source, at, change);
-                let result = Copy::new(&disk).to(format).sync(false).write_file(&output);
+                let result = Convert::new(&disk).to(format).sync(false).create(&output);
                 assert!(matches!(result, Err(Error::SourceChanged { .. })), "{result:?}");
                 assert_eq!(
                     std::fs::read_dir(&folder).expect("a folder").count(),
@@ -75,7 +75,7 @@ fn a_source_that_changes_is_noticed() {
             let disk = restless(&source, at, change);
             let mut stream = Vec::new();
             let format = OutputFormat::Vmdk(Subformat::StreamOptimized);
-            let result = Copy::new(&disk).to(format).write_to(&mut stream);
+            let result = Convert::new(&disk).to(format).write_to(&mut stream);
             assert!(matches!(result, Err(Error::SourceChanged { .. })), "{result:?}");
             let cut = Open::new().open(MemoryStorage::new(stream));
             assert!(cut.is_err(), "what went into the pipe is no disk");
@@ -89,7 +89,7 @@ fn a_source_that_changes_while_it_is_verified_is_noticed() {
     let (source, output) = (folder.path().join("source"), folder.path().join("output"));
     // Five reads copy five MiB.
     let disk = restless(&source, 7, |file| file.write_all_at(b"other", 4 << 20).expect("writes"));
-    let result = Copy::new(&disk).sync(false).verify(true).write_file(&output);
+    let result = Convert::new(&disk).sync(false).verify(true).create(&output);
     assert!(matches!(result, Err(Error::SourceChanged { .. })), "{result:?}");
     assert!(!output.exists());
 }
@@ -111,14 +111,14 @@ fn a_source_that_changes_before_it_is_read_is_noticed() {
     std::fs::write(&source, noise(1 << 20, 1)).expect("writes");
     let disk = diskport::open(&source).expect("opens");
     write_later(&source, b"other");
-    changed(Copy::new(&disk).write_file(&output).map(|_| ()), "copy");
+    changed(Convert::new(&disk).create(&output).map(|_| ()), "copy");
     changed(compare(&disk, &disk, &job).map(|_| ()), "compare");
     changed(digest(&disk, Digest::Sha256, &job).map(|_| ()), "digest");
     changed(Differences::between(&disk, &disk).try_for_each(|block| block.map(|_| ())), "differences");
-    changed(Copy::new(&disk).plan().and_then(|plan| plan.write_to(Vec::new())).map(|_| ()), "plan");
+    changed(Convert::new(&disk).plan().and_then(|plan| plan.write_to(Vec::new())).map(|_| ()), "plan");
     assert!(!output.exists());
     let disk = diskport::open(&source).expect("opens");
-    Copy::new(&disk).write_file(&output).expect("what is opened again is another disk");
+    Convert::new(&disk).create(&output).expect("what is opened again is another disk");
     assert!(std::fs::read(&source).expect("reads") == std::fs::read(&output).expect("reads"));
 }
 
@@ -140,7 +140,7 @@ fn a_source_of_which_only_the_inode_changes_is_copied() {
         std::thread::sleep(Duration::from_millis(20));
         change().expect("is ours");
         let output = at(&format!("output-{index}"));
-        Copy::new(&disk).verify(true).write_file(&output).expect("copies");
+        Convert::new(&disk).verify(true).create(&output).expect("copies");
         assert!(std::fs::read(&output).expect("reads") == noise(1 << 20, 1));
     }
 }
@@ -150,7 +150,7 @@ fn a_source_that_is_only_read_is_copied() {
     let folder = tempfile::tempdir().expect("a folder");
     let (source, output) = (folder.path().join("source"), folder.path().join("output"));
     let disk = restless(&source, 2, |_| {});
-    Copy::new(&disk).verify(true).write_file(&output).expect("copies");
+    Convert::new(&disk).verify(true).create(&output).expect("copies");
     assert!(std::fs::read(&source).expect("reads") == std::fs::read(&output).expect("reads"));
 }
 

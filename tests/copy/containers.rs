@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskport::Error;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 #[cfg(feature = "digest")]
 use diskport::storage::ReadAt;
 #[cfg(feature = "digest")]
@@ -47,7 +47,7 @@ fn a_source_that_changes_between_measuring_and_writing_is_noticed() {
         let source = Arc::new(Changing { versions, reads: AtomicU64::new(0), after });
         let disk = Open::new().format(Format::Raw).open(source.clone()).expect("opens");
         let mut out = Vec::new();
-        let done = Copy::new(&disk).to(OutputFormat::Ova).threads(0).write_to(&mut out);
+        let done = Convert::new(&disk).to(OutputFormat::Ova).threads(0).write_to(&mut out);
         (done, source.reads.load(Ordering::Relaxed))
     };
     let (done, reads) = run(u64::MAX);
@@ -74,7 +74,7 @@ fn a_full_pipe_is_an_error_for_containers_too() {
     formats.push(OutputFormat::Ova);
     for format in formats {
         for room in [0, 100, 5000, 2 << 20] {
-            let result = Copy::new(&source).to(format).write_to(Full(room));
+            let result = Convert::new(&source).to(format).write_to(Full(room));
             assert!(matches!(result, Err(Error::Io { .. })), "{format}, room for {room}");
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{ReadAt, WriteAt};
 use diskport::{Blocks, Data, Format, Open};
@@ -38,7 +38,7 @@ impl Write for Counter {
 fn dense_data_are_read_in_long_reads() {
     let source = Arc::new(Sparse::new(64 * MIB, vec![(0, noise(64 << 20, 1))]).without_holes());
     let mut out = Counter::default();
-    Copy::new(&disk(&source)).write_to(&mut out).expect("copies");
+    Convert::new(&disk(&source)).write_to(&mut out).expect("copies");
     assert_eq!(source.bytes.load(Ordering::Relaxed), 64 * MIB, "every byte is read once");
     let reads = source.reads.load(Ordering::Relaxed);
     assert!(reads <= 64 + 4, "{reads} reads for 64 MiB");
@@ -52,7 +52,7 @@ fn only_what_exists_is_read() {
     let source = Arc::new(Sparse::new(1_000_000 * MIB, runs));
     let mut out = Counter::default();
     let stream = OutputFormat::Vmdk(Subformat::StreamOptimized);
-    let report = Copy::new(&disk(&source)).to(stream).write_to(&mut out).expect("copies");
+    let report = Convert::new(&disk(&source)).to(stream).write_to(&mut out).expect("copies");
     assert_eq!(source.bytes.load(Ordering::Relaxed), 100 * 4096);
     assert_eq!(report.data_read, 100 * 65_536, "whole grains are compressed");
 }
@@ -65,7 +65,7 @@ fn sparse_formats_add_little() {
     let folder = tempfile::tempdir().expect("a folder");
     for subformat in [Subformat::MonolithicSparse, Subformat::StreamOptimized] {
         let path = folder.path().join(subformat.name());
-        Copy::new(&source).to(OutputFormat::Vmdk(subformat)).sync(false).write_file(&path).expect("copies");
+        Convert::new(&source).to(OutputFormat::Vmdk(subformat)).sync(false).create(&path).expect("copies");
         let size = std::fs::metadata(&path).expect("is there").len();
         assert!(size as f64 <= payload as f64 * 1.01 + 128.0 * 1024.0, "{subformat}: {size} bytes");
     }
@@ -93,7 +93,7 @@ fn noise_does_not_grow_at_any_level() {
     for level in 0..=9 {
         let mut out = Counter::default();
         let stream = OutputFormat::Vmdk(Subformat::StreamOptimized);
-        Copy::new(&source).to(stream).level(level).write_to(&mut out).expect("copies");
+        Convert::new(&source).to(stream).level(level).write_to(&mut out).expect("copies");
         assert!(out.bytes <= payload + 64 * 1024 + 40 * 1024, "level {level}: {} bytes", out.bytes);
     }
 }
@@ -141,7 +141,7 @@ fn all_formats_are_written_in_long_writes() {
     let source = disk(&Arc::new(Sparse::new(payload, (0..64).map(|n| (n * MIB, bytes.clone())).collect())));
     for format in PLAIN.into_iter().chain([OutputFormat::Vmdk(Subformat::StreamOptimized)]) {
         let written = Arc::new(Written::default());
-        Copy::new(&source).to(format).write_storage(written.clone()).expect("copies");
+        Convert::new(&source).to(format).create(written.clone()).expect("copies");
         let (calls, bytes) = (written.calls.load(Ordering::Relaxed), written.bytes.load(Ordering::Relaxed));
         assert!(calls <= 2 * 64 + 64, "{format}: {calls} calls");
         let more = bytes.saturating_sub(payload);
@@ -197,7 +197,7 @@ fn what_is_in_memory_is_bounded_by_the_threads() {
         let [read, written, most] = [(); 3].map(|()| Arc::<AtomicU64>::default());
         let live = Live { size: 64 * MIB, read, written: written.clone(), most: most.clone() };
         let source = Open::new().format(Format::Raw).open(live).expect("opens");
-        Copy::new(&source).threads(threads).write_to(Slow(written)).expect("copies");
+        Convert::new(&source).threads(threads).write_to(Slow(written)).expect("copies");
         let most = most.load(Ordering::SeqCst);
         assert!(most <= (threads as u64 + 1) * MIB, "{threads} threads: {most} bytes");
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::{Blocks, Data, Disk, Open, Result};
@@ -55,14 +55,14 @@ fn what_is_missing_at_the_end_of_a_file_is_no_hole() {
     for (name, format, extent) in formats {
         let path = folder.path().join(name);
         let raw = diskport::open(&raw).expect("opens");
-        let make = || Copy::new(&raw).to(format).overwrite(true).write_file(&path).expect("copies");
+        let make = || Convert::new(&raw).to(format).overwrite(true).create(&path).expect("copies");
         make();
         let extent = folder.path().join(extent);
         let len = extent.metadata().expect("is there").len();
         for cut in [0, 1, MIB + 512, 3 * MIB, 6 * MIB + 1, len - MIB, len - 512, len - 1] {
             let cut = cut.min(len - 1);
             make();
-            let disk = Open::new().open_path(&path).expect("opens");
+            let disk = Open::new().open(&path).expect("opens");
             File::options().write(true).open(&extent).expect("opens").set_len(cut).expect("cuts");
             let found = content(&disk);
             assert!(found.as_ref().is_err() || found.is_ok_and(|found| found == whole), "{name} at {cut}");
@@ -72,7 +72,7 @@ fn what_is_missing_at_the_end_of_a_file_is_no_hole() {
                     "{name} at {cut}: every byte of the file is one of the disk"
                 );
             }
-            let copied = Copy::new(&disk).write_file(folder.path().join("copy.raw"));
+            let copied = Convert::new(&disk).create(folder.path().join("copy.raw"));
             assert!(copied.is_err(), "{name} at {cut}: {copied:?}");
             assert!(!folder.path().join("copy.raw").exists());
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use diskport::compare::Differences;
-use diskport::copy::{Copy, OutputFormat, update};
+use diskport::copy::{Convert, OutputFormat, update};
 use diskport::disk::Patch;
 use diskport::format::{Allocation, vmdk::Subformat};
 use diskport::job::Job;
@@ -80,14 +80,14 @@ proptest! {
         let expected = content(&new);
         for format in PLAIN.into_iter().chain([OutputFormat::Vmdk(Subformat::MonolithicFlat)]) {
             let path = folder.path().join(format!("{format}.img"));
-            Copy::new(&old).to(format).sync(false).overwrite(true).write_file(&path).expect("writes");
+            Convert::new(&old).to(format).sync(false).overwrite(true).create(&path).expect("writes");
             let open = Open::new().format(format.format());
             let again = || {
                 let destination = open.open_writable(&path).expect("opens");
                 update(&new, destination, &Job::new()).expect("updates")
             };
             again();
-            prop_assert!(content(&open.open_path(&path).expect("opens")) == expected, "{}", format);
+            prop_assert!(content(&open.open(&path).expect("opens")) == expected, "{}", format);
             let second = again();
             prop_assert_eq!((second.written, second.zeroed), (0, 0), "nothing is left to do");
         }
@@ -117,10 +117,10 @@ fn a_base_that_is_opened_twice_is_one_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = folder.path().join("base.vhdx");
     let source = disk(&Arc::new(Sparse::new(16 * MIB, vec![(0, noise(16 * MIB as usize, 4))])));
-    Copy::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).write_file(&base).expect("writes");
+    Convert::new(&source).to(OutputFormat::Vhdx(Allocation::Dynamic)).create(&base).expect("writes");
     let child = |name: &str, offset| {
         let path = folder.path().join(name);
-        Child::of(&diskport::open(&base).expect("opens")).write_file(&path).expect("makes a child");
+        Child::of(&diskport::open(&base).expect("opens")).create(&path).expect("makes a child");
         let writable = Open::new().open_writable(&path).expect("opens");
         writable.write_at(&[7; 4096], offset).expect("writes");
         writable.close().expect("closes");
@@ -167,7 +167,7 @@ fn a_cancelled_update_goes_on_when_it_is_run_again() {
     let path = folder.path().join("disk.vhdx");
     let source = disk(&Arc::new(Sparse::new(8 * MIB, vec![(0, noise(8 * MIB as usize, 6))])));
     let empty = Disk::empty(8 * MIB, 512);
-    Copy::new(&empty).to(OutputFormat::Vhdx(Allocation::Dynamic)).write_file(&path).expect("writes");
+    Convert::new(&empty).to(OutputFormat::Vhdx(Allocation::Dynamic)).create(&path).expect("writes");
     let job = Job::new();
     job.cancel();
     let open = || Open::new().open_writable(&path).expect("opens");
@@ -200,7 +200,7 @@ fn an_update_wants_sectors_of_one_size() {
     let folder = tempfile::tempdir().expect("a folder");
     let made = |name: &str, format, sector_size| {
         let path = folder.path().join(name);
-        Copy::new(&Disk::empty(8 * MIB, sector_size)).to(format).write_file(&path).expect("writes");
+        Convert::new(&Disk::empty(8 * MIB, sector_size)).to(format).create(&path).expect("writes");
         path
     };
     let source = made("source.vhdx", OutputFormat::Vhdx(Allocation::Dynamic), 4096);

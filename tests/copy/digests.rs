@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::digest::{Digest, digest};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
@@ -43,9 +43,9 @@ proptest! {
             prop_assert_eq!(&hash(&source, *algorithm), hex);
         }
         for format in [OutputFormat::Raw, OutputFormat::Vhd(Allocation::Dynamic), OutputFormat::Vmdk(Subformat::StreamOptimized)] {
-            let copy = ALL.into_iter().fold(Copy::new(&source).to(format).threads(threads), Copy::digest);
+            let copy = ALL.into_iter().fold(Convert::new(&source).to(format).threads(threads), Convert::digest);
             let folder = tempfile::tempdir().expect("a folder");
-            let report = copy.sync(false).write_file(folder.path().join("out")).expect("writes");
+            let report = copy.sync(false).create(folder.path().join("out")).expect("writes");
             prop_assert_eq!(&report.digests, &expected, "{}", format);
         }
     }
@@ -56,7 +56,7 @@ proptest! {
 fn cover_what_the_output_adds() {
     let bytes = noise(1000, 1);
     let source = disk(&Arc::new(Sparse::new(1000, vec![(0, bytes.clone())])));
-    let copy = |format| Copy::new(&source).to(format).digest(Digest::Md5).digest(Digest::Md5);
+    let copy = |format| Convert::new(&source).to(format).digest(Digest::Md5).digest(Digest::Md5);
     let report = copy(OutputFormat::Raw).write_to(Vec::new()).expect("writes");
     assert_eq!(report.digests, [of(&bytes)[1].clone()]);
     let format = OutputFormat::Vmdk(Subformat::StreamOptimized);
@@ -90,7 +90,7 @@ fn are_given_up_at_once() {
                     job.cancel();
                 });
                 if on_the_way {
-                    let copy = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+                    let copy = Convert::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
                     copy.digest(algorithm).job(&job).write_to(Vec::new()).map(drop)
                 } else {
                     digest(&source, algorithm, &job).map(drop)

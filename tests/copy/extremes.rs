@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::{Changes, Move, Patch};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
@@ -143,7 +143,7 @@ proptest! {
     ) {
         let disk = Disk::empty(size, sector);
         let format = formats()[format];
-        let copy = Copy::new(&disk).to(format).level(level).threads(threads).checkpoint_interval(interval).seed(seed);
+        let copy = Convert::new(&disk).to(format).level(level).threads(threads).checkpoint_interval(interval).seed(seed);
         for copy in [copy.clone(), copy.block_size(block)] {
             // What is refused is refused; the rest ends when the room does.
             let _ = copy.write_to(Full(3 << 20));

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::vmdk::Subformat;
 use diskport::job::Job;
 use diskport::storage::{Fault, FaultyStorage, MemoryStorage};
@@ -31,7 +31,7 @@ fn every_failing_read_is_an_error_and_leaves_nothing() {
                 let source = Arc::new(FaultyStorage::new(MemoryStorage::new(bytes.clone()), at, fault));
                 let disk = Open::new().format(Format::Raw).open(source.clone()).expect("opens");
                 let path = folder.path().join("out");
-                match Copy::new(&disk).to(format).threads(threads).sync(false).write_file(&path) {
+                match Convert::new(&disk).to(format).threads(threads).sync(false).create(&path) {
                     Err(Error::Io { .. }) => failures += 1,
                     Err(other) => panic!("{other}"),
                     Ok(_) => break,
@@ -54,7 +54,7 @@ fn short_and_interrupted_reads_are_completed() {
             let source = FaultyStorage::new(MemoryStorage::new(bytes.clone()), at, fault);
             let disk = Open::new().format(Format::Raw).open(source).expect("opens");
             let mut out = Vec::new();
-            Copy::new(&disk).write_to(&mut out).expect("copies");
+            Convert::new(&disk).write_to(&mut out).expect("copies");
             assert!(out == bytes, "{fault:?} at call {at}");
         }
     }
@@ -79,7 +79,7 @@ fn a_full_pipe_is_an_error() {
     let disk = disk(&Arc::new(Sparse::new(8 << 20, vec![(0, noise(8 << 20, 3))])));
     for room in [0, 100, 70_000, 5 << 20] {
         for format in [OutputFormat::Raw, OutputFormat::Vmdk(Subformat::StreamOptimized)] {
-            let result = Copy::new(&disk).to(format).write_to(Full(room));
+            let result = Convert::new(&disk).to(format).write_to(Full(room));
             assert!(matches!(result, Err(Error::Io { .. })), "{format}, room for {room}");
         }
     }
@@ -92,7 +92,7 @@ fn cancelling_leaves_nothing() {
     let job = Job::new();
     job.cancel();
     for format in [OutputFormat::Raw, FLAT] {
-        let result = Copy::new(&disk).to(format).job(&job).write_file(folder.path().join("out"));
+        let result = Convert::new(&disk).to(format).job(&job).create(folder.path().join("out"));
         assert!(matches!(result, Err(Error::Cancelled)));
         assert!(is_empty(folder.path()));
     }
@@ -106,12 +106,12 @@ fn an_output_replaces_neither_another_file_nor_its_source() {
     let disk = diskport::open(&source).expect("opens");
     let before = std::fs::read(&source).expect("reads");
     for overwrite in [false, true] {
-        let result = Copy::new(&disk).to(SPARSE).overwrite(overwrite).write_file(&source);
+        let result = Convert::new(&disk).to(SPARSE).overwrite(overwrite).create(&source);
         assert!(matches!(result, Err(Error::OutputIsSource { .. })));
     }
     // The flat extent counts as an output too.
     std::fs::write(folder.path().join("x-flat.vmdk"), b"mine").expect("writes");
-    let result = Copy::new(&disk).to(FLAT).write_file(folder.path().join("x.vmdk"));
+    let result = Convert::new(&disk).to(FLAT).create(folder.path().join("x.vmdk"));
     assert!(matches!(result, Err(Error::OutputExists { .. })));
     assert!(!folder.path().join("x.vmdk").exists());
     assert!(before == std::fs::read(&source).expect("reads"));
@@ -129,7 +129,7 @@ fn an_output_does_not_replace_an_extent_of_its_source() {
     let old = folder.path().join("old.vmdk");
     std::fs::write(&old, text).expect("writes");
     let disk = diskport::open(&old).expect("opens");
-    let result = Copy::new(&disk).to(FLAT).overwrite(true).write_file(folder.path().join("disk.vmdk"));
+    let result = Convert::new(&disk).to(FLAT).overwrite(true).create(folder.path().join("disk.vmdk"));
     assert!(matches!(result, Err(Error::OutputIsSource { .. })), "{result:?}");
     assert!(std::fs::read(&extent).expect("reads") == bytes);
 }
@@ -138,6 +138,6 @@ fn an_output_does_not_replace_an_extent_of_its_source() {
 fn more_threads_than_there_can_be_are_no_failure() {
     let source = disk(&Arc::new(Sparse::new(4 << 20, vec![(0, noise(4 << 20, 7))])));
     let mut out = Vec::new();
-    Copy::new(&source).threads(usize::MAX).write_to(&mut out).expect("copies");
+    Convert::new(&source).threads(usize::MAX).write_to(&mut out).expect("copies");
     assert_eq!(out.len(), 4 << 20);
 }

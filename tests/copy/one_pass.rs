@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::job::{Job, Phase};
@@ -34,15 +34,15 @@ const FORMATS: [(OutputFormat, &[u64]); 7] = [
 ];
 
 /// Copies in all formats, with all block sizes.
-fn copies(source: &Disk) -> impl Iterator<Item = Copy> {
+fn copies(source: &Disk) -> impl Iterator<Item = Convert> {
     FORMATS.into_iter().flat_map(move |(format, sizes)| {
-        let copy = Copy::new(source).to(format).seed(SEED).sync(false);
+        let copy = Convert::new(source).to(format).seed(SEED).sync(false);
         let chosen: Vec<_> = sizes.iter().map(|size| copy.clone().block_size(*size)).collect();
         if chosen.is_empty() { vec![copy] } else { chosen }
     })
 }
 
-fn piped(copy: &Copy) -> Vec<u8> {
+fn piped(copy: &Convert) -> Vec<u8> {
     let mut out = Vec::new();
     copy.write_to(&mut out).expect("writes");
     out
@@ -60,9 +60,9 @@ proptest! {
             let format = copy.format();
             let copy = copy.detect_zeros(detect).threads(threads);
             let path = folder.path().join(format!("{number}.img"));
-            copy.write_file(&path).expect("writes");
+            copy.create(&path).expect("writes");
             let memory = Arc::new(MemoryStorage::default());
-            copy.write_storage(memory.clone()).expect("writes");
+            copy.create(memory.clone()).expect("writes");
 
             let pipe = piped(&copy);
             let len = copy.plan().expect("plans").output_len();
@@ -92,10 +92,10 @@ impl Write for Against {
 }
 
 #[track_caller]
-fn assert_same(copy: &Copy, folder: &Path) {
+fn assert_same(copy: &Convert, folder: &Path) {
     let path = folder.join("out.img");
     let copy = copy.clone().seed(SEED).sync(false).overwrite(true);
-    copy.write_file(&path).expect("writes");
+    copy.create(&path).expect("writes");
     let mut against = Against(io::BufReader::new(std::fs::File::open(&path).expect("is there")));
     copy.write_to(&mut against).unwrap_or_else(|e| panic!("{}: {e}", copy.format()));
     assert_eq!(against.0.read(&mut [0]).expect("reads"), 0, "the file is no longer");
@@ -108,14 +108,14 @@ fn large_tables_are_the_same() {
         [0, 31, 33, 1000, 5000, 5001, 4 << 10, 8191, 9000].map(|at| (at * MIB + 5000, noise(9000, at)));
     let source = disk(&Arc::new(Sparse::new(10 << 30, runs.to_vec())));
     let folder = tempfile::tempdir().expect("a folder");
-    assert_same(&Copy::new(&source).to(DYNAMIC_VHDX).block_size(MIB), folder.path());
-    assert_same(&Copy::new(&source).to(DYNAMIC_VHD).block_size(MIB / 2), folder.path());
-    assert_same(&Copy::new(&source).to(SPARSE_VMDK), folder.path());
+    assert_same(&Convert::new(&source).to(DYNAMIC_VHDX).block_size(MIB), folder.path());
+    assert_same(&Convert::new(&source).to(DYNAMIC_VHD).block_size(MIB / 2), folder.path());
+    assert_same(&Convert::new(&source).to(SPARSE_VMDK), folder.path());
     for format in [DYNAMIC_VHD, DYNAMIC_VHDX, SPARSE_VMDK] {
-        assert_same(&Copy::new(&Disk::empty(100 << 30, 512)).to(format), folder.path());
+        assert_same(&Convert::new(&Disk::empty(100 << 30, 512)).to(format), folder.path());
     }
     // Sectors of 4096 bytes put the entries of sector bitmaps elsewhere.
-    assert_same(&Copy::new(&Disk::empty(100 << 30, 4096)).to(DYNAMIC_VHDX).block_size(MIB), folder.path());
+    assert_same(&Convert::new(&Disk::empty(100 << 30, 4096)).to(DYNAMIC_VHDX).block_size(MIB), folder.path());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_seed_gives_the_same_bytes_and_no_seed_others() {
         assert!(piped(&copy) == piped(&copy), "{format}");
         if format != OutputFormat::Raw {
             assert!(piped(&copy) != piped(&copy.clone().seed(SEED + 1)), "{format}: another seed");
-            let fresh = Copy::new(&source).to(format);
+            let fresh = Convert::new(&source).to(format);
             assert!(piped(&fresh) != piped(&fresh), "{format}: no seed");
         }
     }
@@ -138,9 +138,9 @@ fn without_detection_all_that_is_mapped_is_there() {
     let bytes = [vec![0; 3 << 20], noise(1 << 20, 1)].concat();
     let mapped = disk(&Arc::new(Sparse::new(8 * MIB, vec![(0, bytes)])));
     for (format, blocks, found) in [(DYNAMIC_VHDX, 4, 1), (DYNAMIC_VHD, 4, 1), (SPARSE_VMDK, 64, 16)] {
-        let copy = Copy::new(&mapped).to(format);
+        let copy = Convert::new(&mapped).to(format);
         let copy = if format == SPARSE_VMDK { copy } else { copy.block_size(MIB) };
-        let len = |copy: &Copy| copy.plan().expect("plans").output_len().expect("is known");
+        let len = |copy: &Convert| copy.plan().expect("plans").output_len().expect("is known");
         let empty = len(&copy);
         let all = len(&copy.detect_zeros(false));
         let block = if format == SPARSE_VMDK { MIB / 16 } else { MIB };
@@ -162,7 +162,7 @@ fn several_files_go_into_no_pipe() {
     }
     let source = disk(&Arc::new(Sparse::new(MIB, vec![(0, noise(512, 1))])));
     for subformat in Subformat::ALL {
-        let copy = Copy::new(&source).to(OutputFormat::Vmdk(subformat));
+        let copy = Convert::new(&source).to(OutputFormat::Vmdk(subformat));
         match subformat {
             Subformat::MonolithicSparse | Subformat::StreamOptimized => {}
             _ => match copy.write_to(Untouched) {
@@ -178,7 +178,7 @@ fn several_files_go_into_no_pipe() {
 fn a_file_too_long_is_refused_before_it_is_begun() {
     let tib = 1 << 40;
     let source = Arc::new(Sparse::new(3 * tib, vec![(0, noise(512, 1))]).claiming_data());
-    let copy = Copy::new(&disk(&source)).to(SPARSE_VMDK).detect_zeros(false);
+    let copy = Convert::new(&disk(&source)).to(SPARSE_VMDK).detect_zeros(false);
     let mut out = Vec::new();
     assert!(matches!(copy.write_to(&mut out), Err(Error::SizeLimit { .. })));
     assert!(out.is_empty());
@@ -213,7 +213,7 @@ impl ReadAt for Turning {
 fn data_where_there_were_none_are_an_error() {
     for (format, block_size) in [(DYNAMIC_VHD, Some(MIB)), (DYNAMIC_VHDX, Some(MIB)), (SPARSE_VMDK, None)] {
         let copy = |disk: &Disk| {
-            let copy = Copy::new(disk).to(format);
+            let copy = Convert::new(disk).to(format);
             block_size.map_or(copy.clone(), |size| copy.block_size(size))
         };
         // The data come behind all blocks surveyed, or there are none of these.
@@ -240,19 +240,19 @@ fn data_where_there_were_none_are_an_error() {
 fn a_survey_reads_no_more_than_it_takes() {
     let source = Arc::new(Sparse::new(64 * MIB, vec![(0, noise(64 << 20, 1))]).without_holes());
     let disk = disk(&source);
-    let read = |copy: &Copy| {
+    let read = |copy: &Convert| {
         let before = source.bytes.load(Ordering::Relaxed);
         copy.plan().expect("plans");
         source.bytes.load(Ordering::Relaxed) - before
     };
-    let dynamic = Copy::new(&disk).to(DYNAMIC_VHDX);
+    let dynamic = Convert::new(&disk).to(DYNAMIC_VHDX);
     assert_eq!(read(&dynamic), 2 * 64 * 1024, "two blocks of 32 MiB");
-    assert_eq!(read(&Copy::new(&disk).to(SPARSE_VMDK)), 64 * MIB, "every grain");
+    assert_eq!(read(&Convert::new(&disk).to(SPARSE_VMDK)), 64 * MIB, "every grain");
     assert_eq!(read(&dynamic.clone().detect_zeros(false)), 0);
     for fixed in
         [OutputFormat::Raw, OutputFormat::Vhd(Allocation::Fixed), OutputFormat::Vhdx(Allocation::Fixed)]
     {
-        assert_eq!(read(&Copy::new(&disk).to(fixed)), 0, "{fixed}");
+        assert_eq!(read(&Convert::new(&disk).to(fixed)), 0, "{fixed}");
     }
 }
 
@@ -286,7 +286,7 @@ fn a_survey_tells_how_far_it_is_and_can_be_cancelled() {
     let source = Arc::new(Cancelling { job: job.clone(), surveyed: AtomicBool::new(false) });
     let disk = Open::new().format(Format::Raw).open(source.clone()).expect("opens");
     let mut out = Vec::new();
-    let copy = Copy::new(&disk).to(SPARSE_VMDK).job(&job).job(&job);
+    let copy = Convert::new(&disk).to(SPARSE_VMDK).job(&job).job(&job);
     assert!(matches!(copy.write_to(&mut out), Err(Error::Cancelled)));
     assert!(source.surveyed.load(Ordering::Relaxed) && out.is_empty());
 }

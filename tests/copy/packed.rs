@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::{MappingKind, Patch};
 use diskport::format::vmdk::Subformat;
 use diskport::storage::MemoryStorage;
@@ -17,7 +17,7 @@ fn open(image: &[u8]) -> Disk {
     Open::new().format(Format::Vmdk).open(MemoryStorage::new(image)).expect("opens")
 }
 
-fn copied(copy: &Copy) -> Vec<u8> {
+fn copied(copy: &Convert) -> Vec<u8> {
     let mut out = Vec::new();
     copy.write_to(&mut out).expect("copies");
     out
@@ -43,7 +43,7 @@ fn image() -> Vec<u8> {
     let text: Vec<u8> = words.collect();
     let size = 60 * GRAIN + 1536;
     let runs = vec![(0, text), (45 * GRAIN as u64, noise(GRAIN, 2)), (60 * GRAIN as u64, noise(1536, 3))];
-    copied(&Copy::new(&disk(&Arc::new(Sparse::new(size as u64, runs)))).to(STREAM).level(9))
+    copied(&Convert::new(&disk(&Arc::new(Sparse::new(size as u64, runs)))).to(STREAM).level(9))
 }
 
 #[test]
@@ -51,10 +51,10 @@ fn grains_stay_as_they_are_unless_a_level_is_asked_for() {
     let image = image();
     let source = open(&image);
     for threads in [0, 2] {
-        let same = copied(&Copy::new(&source).to(STREAM).threads(threads));
+        let same = copied(&Convert::new(&source).to(STREAM).threads(threads));
         assert!(grains(&same) == grains(&image));
         assert!(content(&open(&same)) == content(&source));
-        let other = copied(&Copy::new(&source).to(STREAM).threads(threads).level(1));
+        let other = copied(&Convert::new(&source).to(STREAM).threads(threads).level(1));
         assert!(grains(&other) != grains(&image));
         assert!(content(&open(&other)) == content(&source));
     }
@@ -68,7 +68,7 @@ fn grains_under_a_change_are_compressed_anew() {
     let patch = |grain: usize, bytes: Vec<u8>| Patch { offset: (grain * GRAIN) as u64, bytes };
     let patches = vec![patch(3, vec![7; 512]), patch(45, vec![0; GRAIN])];
     let changed = source.patched(source.size(), patches).expect("patches");
-    let copy = copied(&Copy::new(&changed).to(STREAM));
+    let copy = copied(&Convert::new(&changed).to(STREAM));
     assert!(content(&open(&copy)) == content(&changed));
     let (before, after) = (grains(&image), grains(&copy));
     assert_eq!(after.len(), before.len() - 1);
@@ -85,7 +85,7 @@ fn a_damaged_grain_does_not_pass() {
     let at = damaged.as_ptr() as usize - image.as_ptr() as usize + damaged.len() - 1;
     // The checksum behind the data.
     image[at] ^= 1;
-    let result = Copy::new(&open(&image)).to(STREAM).write_to(Vec::new());
+    let result = Convert::new(&open(&image)).to(STREAM).write_to(Vec::new());
     let Err(Error::Defect(defect)) = result else { panic!("{result:?}") };
     assert_eq!(defect.problem, Problem::Compression);
 }

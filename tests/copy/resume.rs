@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use diskport::copy::{BegunAgain, Copy, OutputFormat, Report};
+use diskport::copy::{BegunAgain, Convert, OutputFormat, Report};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::job::Job;
@@ -47,8 +47,8 @@ fn raw(storage: impl ReadAt + 'static) -> Disk {
     Open::new().format(Format::Raw).open(storage).expect("any bytes are a raw disk")
 }
 
-fn copy(disk: &Disk, format: OutputFormat) -> Copy {
-    let copy = Copy::new(disk).to(format).seed(7).sync(false);
+fn copy(disk: &Disk, format: OutputFormat) -> Convert {
+    let copy = Convert::new(disk).to(format).seed(7).sync(false);
     copy.resumable(true).checkpoint_interval(INTERVAL)
 }
 
@@ -71,12 +71,7 @@ fn names(folder: &Path) -> Vec<String> {
 /// What a copy that nothing interrupts gives.
 fn whole(disk: &Disk, format: OutputFormat) -> Vec<(String, Vec<u8>)> {
     let folder = tempfile::tempdir().expect("a folder");
-    Copy::new(disk)
-        .to(format)
-        .seed(7)
-        .sync(false)
-        .write_file(folder.path().join("out.vmdk"))
-        .expect("copies");
+    Convert::new(disk).to(format).seed(7).sync(false).create(folder.path().join("out.vmdk")).expect("copies");
     files(folder.path())
 }
 
@@ -90,7 +85,7 @@ fn check_left(folder: &Path, format: OutputFormat, when: &str) {
     }
     let partial = folder.join(".out.vmdk.diskport-partial");
     if format != OutputFormat::Raw && partial.exists() {
-        let opened = Open::new().format(format.format()).open_path(&partial);
+        let opened = Open::new().format(format.format()).open(&partial);
         assert!(opened.is_err(), "{format}, {when}: an output that is not whole is taken for a disk");
     }
 }
@@ -109,7 +104,7 @@ fn a_copy_goes_on_after_an_error_at_any_read() {
                 let path = folder.path().join("out.vmdk");
                 let fault = Fault::Error(io::ErrorKind::Other);
                 let bad = raw(FaultyStorage::new(MemoryStorage::new(bytes.clone()), at, fault));
-                match copy(&bad, format).threads(threads).write_file(&path) {
+                match copy(&bad, format).threads(threads).create(&path) {
                     Err(Error::Io { .. }) => failures += 1,
                     Err(other) => panic!("{other}"),
                     Ok(_) => break,
@@ -117,7 +112,7 @@ fn a_copy_goes_on_after_an_error_at_any_read() {
                 check_left(folder.path(), format, &format!("read {at}"));
                 let had_checkpoint = folder.path().join(".out.vmdk.diskport-checkpoint").exists();
                 assert!(had_checkpoint || names(folder.path()).is_empty(), "{format}, read {at}");
-                let report = copy(&good, format).threads(threads).verify(true).write_file(&path);
+                let report = copy(&good, format).threads(threads).verify(true).create(&path);
                 let report = report.expect("goes on");
                 assert_eq!(report.resumed_at.is_some(), had_checkpoint, "{format}, read {at}");
                 assert_eq!(report.begun_again, None, "{format}, read {at}");
@@ -174,12 +169,12 @@ fn a_copy_goes_on_after_the_process_was_killed_at_any_read() {
             let (from, to) = (running.path().to_owned(), killed.path().to_owned());
             let witness = Witness { bytes: bytes.clone(), reads: AtomicU64::new(0), at, from, to };
             let witness = Arc::new(witness);
-            copy(&raw(witness.clone()), format).write_file(running.path().join("out.vmdk")).expect("copies");
+            copy(&raw(witness.clone()), format).create(running.path().join("out.vmdk")).expect("copies");
             if witness.reads.load(Ordering::Relaxed) < at {
                 break;
             }
             check_left(killed.path(), format, &format!("killed at read {at}"));
-            let report = copy(&good, format).write_file(killed.path().join("out.vmdk")).expect("goes on");
+            let report = copy(&good, format).create(killed.path().join("out.vmdk")).expect("goes on");
             assert_eq!(report.begun_again, None);
             assert!(files(killed.path()) == expected, "{format}, killed at read {at}");
             resumed += u32::from(report.resumed_at.is_some());
@@ -191,7 +186,7 @@ fn a_copy_goes_on_after_the_process_was_killed_at_any_read() {
 /// A copy in `folder` that was broken off near its end.
 fn interrupted(folder: &Path, bytes: &[u8], format: OutputFormat) -> Result<Report> {
     let bad = FaultyStorage::new(MemoryStorage::new(bytes), 8, Fault::Error(io::ErrorKind::Other));
-    let result = copy(&raw(bad), format).write_file(folder.join("out.vmdk"));
+    let result = copy(&raw(bad), format).create(folder.join("out.vmdk"));
     assert!(folder.join(".out.vmdk.diskport-checkpoint").exists());
     result
 }
@@ -226,7 +221,7 @@ fn what_was_damaged_is_copied_again() {
         for (damage, why) in damages {
             interrupted(folder.path(), &bytes, format).expect_err("is broken off");
             damage();
-            let report = copy(&good, format).write_file(&path).expect("begins again");
+            let report = copy(&good, format).create(&path).expect("begins again");
             assert_eq!((report.resumed_at, report.begun_again), (None, Some(why)), "{format}");
             assert!(files(folder.path()) == expected, "{format}");
             expected.iter().for_each(|(name, _)| fs::remove_file(folder.path().join(name)).expect("goes"));
@@ -248,7 +243,7 @@ fn what_lies_behind_the_end_goes_away() {
             let size = file.metadata().expect("a size").len();
             file.set_len(size + (64 << 20)).expect("grows");
         }
-        let report = copy(&good, format).write_file(folder.path().join("out.vmdk")).expect("goes on");
+        let report = copy(&good, format).create(folder.path().join("out.vmdk")).expect("goes on");
         assert!(report.resumed_at.is_some(), "{format}");
         assert!(files(folder.path()) == expected, "{format}");
     }
@@ -259,8 +254,8 @@ fn the_file_to_go_on_with_is_no_source() {
     let folder = tempfile::tempdir().expect("a folder");
     let partial = folder.path().join(".out.vmdk.diskport-partial");
     fs::write(&partial, content()).expect("writes");
-    let source = Open::new().format(diskport::Format::Raw).open_path(&partial).expect("opens");
-    let result = copy(&source, OutputFormat::Raw).write_file(folder.path().join("out.vmdk"));
+    let source = Open::new().format(diskport::Format::Raw).open(&partial).expect("opens");
+    let result = copy(&source, OutputFormat::Raw).create(folder.path().join("out.vmdk"));
     assert!(matches!(result, Err(Error::OutputIsSource { .. })), "{result:?}");
     assert!(fs::read(&partial).expect("reads") == content());
     assert_eq!(names(folder.path()), [".out.vmdk.diskport-partial"]);
@@ -273,7 +268,7 @@ fn a_copy_that_does_not_go_on_leaves_nothing_of_one_that_was_to() {
     for format in formats() {
         let folder = tempfile::tempdir().expect("a folder");
         interrupted(folder.path(), &bytes, format).expect_err("is broken off");
-        copy(&good, format).resumable(false).write_file(folder.path().join("out.vmdk")).expect("copies");
+        copy(&good, format).resumable(false).create(folder.path().join("out.vmdk")).expect("copies");
         assert!(files(folder.path()) == whole(&good, format), "{format}");
     }
     // But for what another run writes just now, and for its own source.
@@ -281,14 +276,14 @@ fn a_copy_that_does_not_go_on_leaves_nothing_of_one_that_was_to() {
     interrupted(folder.path(), &bytes, VHD).expect_err("is broken off");
     let path = folder.path().join("out.vmdk");
     let running = OutputFile::resume(&path, false).expect("is free");
-    copy(&good, VHD).resumable(false).write_file(&path).expect("copies");
+    copy(&good, VHD).resumable(false).create(&path).expect("copies");
     let kept = [".out.vmdk.diskport-checkpoint", ".out.vmdk.diskport-partial", "out.vmdk"];
     assert_eq!(names(folder.path()), kept);
     drop(running);
     let partial = folder.path().join(kept[1]);
     fs::write(&partial, &bytes).expect("writes");
-    let source = Open::new().format(Format::Raw).open_path(&partial).expect("opens");
-    copy(&source, VHD).resumable(false).overwrite(true).write_file(&path).expect("copies");
+    let source = Open::new().format(Format::Raw).open(&partial).expect("opens");
+    copy(&source, VHD).resumable(false).overwrite(true).create(&path).expect("copies");
     assert_eq!(names(folder.path()), kept);
 }
 
@@ -302,14 +297,14 @@ fn other_options_begin_again() {
         [copy(&good, STREAM).level(1), copy(&good, VHD).block_size(1 << 20), copy(&good, VHD).seed(8)];
     for (other, format) in others.into_iter().zip([STREAM, VHD, VHD]) {
         interrupted(folder.path(), &bytes, format).expect_err("is broken off");
-        let report = other.overwrite(true).write_file(&path).expect("begins again");
+        let report = other.overwrite(true).create(&path).expect("begins again");
         assert_eq!(report.begun_again, Some(BegunAgain::OtherOptions));
         assert_eq!(names(folder.path()), ["out.vmdk"]);
         fs::remove_file(&path).expect("goes");
     }
     // What does not change the output does not matter.
     interrupted(folder.path(), &bytes, VHD).expect_err("is broken off");
-    let report = copy(&good, VHD).threads(3).verify(true).write_file(&path).expect("goes on");
+    let report = copy(&good, VHD).threads(3).verify(true).create(&path).expect("goes on");
     assert!(report.resumed_at.is_some());
 }
 
@@ -318,14 +313,14 @@ fn without_a_seed_the_identifiers_are_kept_all_the_same() {
     let bytes = content();
     let good = raw(MemoryStorage::new(bytes.clone()));
     let unseeded = |disk: &Disk| {
-        let copy = Copy::new(disk).to(VHD).sync(false);
+        let copy = Convert::new(disk).to(VHD).sync(false);
         copy.resumable(true).checkpoint_interval(INTERVAL)
     };
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("out.vhd");
     let bad = FaultyStorage::new(MemoryStorage::new(bytes.clone()), 8, Fault::Error(io::ErrorKind::Other));
-    unseeded(&raw(bad)).write_file(&path).expect_err("is broken off");
-    let report = unseeded(&good).digest(diskport::digest::Digest::Sha256).verify(true).write_file(&path);
+    unseeded(&raw(bad)).create(&path).expect_err("is broken off");
+    let report = unseeded(&good).digest(diskport::digest::Digest::Sha256).verify(true).create(&path);
     let report = report.expect("goes on");
     assert!(report.resumed_at.is_some());
     use sha2::Digest as _;
@@ -334,7 +329,7 @@ fn without_a_seed_the_identifiers_are_kept_all_the_same() {
 }
 
 /// A copy of a file that is slow enough to be met in its midst.
-fn slow(source: &Path, job: &Job) -> Copy {
+fn slow(source: &Path, job: &Job) -> Convert {
     copy(&diskport::open(source).expect("opens"), VHD).job(&job.clone().rate_limit(8 << 20))
 }
 
@@ -354,10 +349,10 @@ fn a_source_that_has_changed_is_refused() {
     let job = Job::new();
     let running = std::thread::spawn({
         let (copy, path) = (slow(&source, &job), path.clone());
-        move || copy.write_file(path)
+        move || copy.create(path)
     });
     wait_for(&checkpoint);
-    let second = slow(&source, &Job::new()).write_file(&path);
+    let second = slow(&source, &Job::new()).create(&path);
     assert!(matches!(second, Err(Error::Locked { .. })), "two at once: {second:?}");
     job.cancel();
     assert!(matches!(running.join().expect("ends"), Err(Error::Cancelled)));
@@ -368,11 +363,11 @@ fn a_source_that_has_changed_is_refused() {
     changed[0] ^= 1;
     fs::write(&source, &changed).expect("writes");
     let disk = diskport::open(&source).expect("opens");
-    let result = copy(&disk, VHD).write_file(&path);
+    let result = copy(&disk, VHD).create(&path);
     assert!(matches!(result, Err(Error::StaleCheckpoint { .. })), "{result:?}");
     assert_eq!(names(folder.path()), kept);
     fs::remove_file(&checkpoint).expect("goes");
-    let report = copy(&disk, VHD).verify(true).write_file(&path).expect("begins anew");
+    let report = copy(&disk, VHD).verify(true).create(&path).expect("begins anew");
     assert_eq!((report.resumed_at, report.begun_again), (None, None));
     assert_eq!(names(folder.path()), ["out.vhd", "source.raw"]);
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use diskport::compare::compare;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::Patch;
 use diskport::format::Allocation;
-use diskport::format::vmdk::{StreamReader, Subformat};
+use diskport::format::vmdk::{Subformat, VmdkStream};
 use diskport::job::Job;
 use diskport::storage::MemoryStorage;
 use diskport::{Data, Disk, Error, Open};
@@ -33,10 +33,10 @@ proptest! {
         let expected = content(&source);
         for format in formats() {
             let path = folder.path().join(format!("{format}.img"));
-            let copy = Copy::new(&source).to(format).threads(threads).level(level).sync(false).verify(true);
-            copy.write_file(&path).expect("writes");
+            let copy = Convert::new(&source).to(format).threads(threads).level(level).sync(false).verify(true);
+            copy.create(&path).expect("writes");
             let open = Open::new().format(format.format());
-            let written = open.open_path(&path).expect("opens");
+            let written = open.open(&path).expect("opens");
             prop_assert_eq!(written.chain()[0].info().subformat, format.subformat());
             prop_assert!(content(&written) == expected, "{}", format);
             prop_assert!(same(&source, &written) && same(&written, &source));
@@ -49,14 +49,14 @@ proptest! {
         let expected = content(&source);
 
         let mut raw = Vec::new();
-        Copy::new(&source).threads(threads).write_to(&mut raw).expect("writes");
+        Convert::new(&source).threads(threads).write_to(&mut raw).expect("writes");
         prop_assert!(raw == expected);
 
         let mut stream = Vec::new();
-        let copy = Copy::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
+        let copy = Convert::new(&source).to(OutputFormat::Vmdk(Subformat::StreamOptimized));
         copy.threads(threads).write_to(&mut stream).expect("writes");
         let mut forward = vec![0; expected.len()];
-        for block in StreamReader::new(&stream[..]).expect("a stream") {
+        for block in VmdkStream::new(&stream[..]).expect("a stream") {
             let block = block.expect("reads");
             if let Data::Bytes(bytes) = &block.data {
                 forward[block.offset as usize..block.end() as usize].copy_from_slice(bytes);
@@ -96,8 +96,8 @@ fn many_grain_tables() {
     let folder = tempfile::tempdir().expect("a folder");
     for format in formats() {
         let path = folder.path().join(format!("{format}.img"));
-        Copy::new(&source).to(format).sync(false).write_file(&path).expect("writes");
-        let written = Open::new().format(format.format()).open_path(&path).expect("opens");
+        Convert::new(&source).to(format).sync(false).create(&path).expect("writes");
+        let written = Open::new().format(format.format()).open(&path).expect("opens");
         assert!(same(&source, &written), "{format}");
     }
 }
@@ -110,8 +110,8 @@ fn many_chunks_of_a_vhdx() {
     let folder = tempfile::tempdir().expect("a folder");
     for allocation in [Allocation::Fixed, Allocation::Dynamic] {
         let path = folder.path().join(allocation.name());
-        let copy = Copy::new(&source).to(OutputFormat::Vhdx(allocation)).block_size(1 << 20);
-        copy.sync(false).write_file(&path).expect("writes");
+        let copy = Convert::new(&source).to(OutputFormat::Vhdx(allocation)).block_size(1 << 20);
+        copy.sync(false).create(&path).expect("writes");
         assert!(same(&source, &diskport::open(&path).expect("opens")), "{}", allocation.name());
     }
 }
@@ -123,8 +123,8 @@ fn odd_sizes_are_filled_up_with_zeros() {
     let source = disk(&Arc::new(Sparse::new(1000, vec![(0, noise(1000, 1))])));
     for format in formats() {
         let path = folder.path().join(format!("{format}.img"));
-        let report = Copy::new(&source).to(format).verify(true).write_file(&path).expect("writes");
-        let written = Open::new().format(format.format()).open_path(&path).expect("opens");
+        let report = Convert::new(&source).to(format).verify(true).create(&path).expect("writes");
+        let written = Open::new().format(format.format()).open(&path).expect("opens");
         assert_eq!(report.virtual_size, written.size());
         let expected = if format == OutputFormat::Raw { 1000 } else { 1024 };
         assert_eq!(written.size(), expected, "{format}");
@@ -138,8 +138,8 @@ fn nothing_makes_no_disk() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = disk(&Arc::new(Sparse::new(0, Vec::new())));
     for format in formats().filter(|format| *format != OutputFormat::Raw) {
-        let result = Copy::new(&source).to(format).write_file(folder.path().join("out"));
+        let result = Convert::new(&source).to(format).create(folder.path().join("out"));
         assert!(matches!(result, Err(Error::Layout { .. })), "{format}");
-        assert!(matches!(Copy::new(&source).to(format).write_to(Vec::new()), Err(Error::Layout { .. })));
+        assert!(matches!(Convert::new(&source).to(format).write_to(Vec::new()), Err(Error::Layout { .. })));
     }
 }

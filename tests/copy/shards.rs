@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat, PlanRecord, Shard};
+use diskport::copy::{Convert, OutputFormat, PlanRecord, Shard};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::{Disk, Error, MIB};
@@ -11,13 +11,13 @@ use proptest::prelude::*;
 
 use crate::source::{PLAIN, Sparse, any_source, disk, noise};
 
-fn copy(disk: &Disk, format: OutputFormat) -> Copy {
-    let copy = Copy::new(disk).to(format).seed(5).sync(false);
+fn copy(disk: &Disk, format: OutputFormat) -> Convert {
+    let copy = Convert::new(disk).to(format).seed(5).sync(false);
     let has_blocks = matches!(format, OutputFormat::Vhd(Allocation::Dynamic) | OutputFormat::Vhdx(_));
     if has_blocks { copy.block_size(MIB) } else { copy }
 }
 
-fn record(copy: &Copy) -> PlanRecord {
+fn record(copy: &Convert) -> PlanRecord {
     copy.plan().expect("plans").record().expect("is planned")
 }
 
@@ -55,7 +55,7 @@ proptest! {
             let folder = tempfile::tempdir().expect("a folder");
             let copy = copy(&source, format).detect_zeros(detect).threads(threads);
             let whole = folder.path().join("whole");
-            copy.write_file(&whole).expect("writes");
+            copy.create(&whole).expect("writes");
             let expected = std::fs::read(&whole).expect("reads");
             std::fs::remove_file(&whole).expect("goes");
 
@@ -63,7 +63,7 @@ proptest! {
             let text = serde_json::to_string(&record(&copy)).expect("is serialised");
             let plan: PlanRecord = serde_json::from_str(&text).expect("comes back");
             let path = folder.path().join("out");
-            let runner = Copy::new(&source).sync(false).threads(threads);
+            let runner = Convert::new(&source).sync(false).threads(threads);
             let mut numbers: Vec<u32> = (1..=count).collect();
             numbers.sort_by_key(|number| order.wrapping_mul(u64::from(*number) * 2 + 1));
             // Some are written twice.
@@ -171,7 +171,7 @@ fn a_damaged_shard_is_named_and_can_be_written_again() {
             flip(3 * MIB / 2);
         }
         copy.finish_shards(&plan, &path).expect("finishes");
-        copy.clone().overwrite(true).write_file(folder.path().join("whole")).expect("writes");
+        copy.clone().overwrite(true).create(folder.path().join("whole")).expect("writes");
         assert!(
             std::fs::read(&path).expect("reads")
                 == std::fs::read(folder.path().join("whole")).expect("reads")
@@ -204,7 +204,7 @@ fn a_source_that_has_changed_is_refused() {
 #[test]
 fn what_has_no_places_beforehand_is_refused_by_name() {
     for subformat in Subformat::ALL {
-        let copy = Copy::new(&dense()).to(OutputFormat::Vmdk(subformat));
+        let copy = Convert::new(&dense()).to(OutputFormat::Vmdk(subformat));
         match copy.plan().and_then(|plan| plan.record()) {
             Ok(_) => assert_eq!(subformat, Subformat::MonolithicSparse),
             Err(Error::Unsupported { what }) => assert!(what.contains(subformat.name()), "{what}"),

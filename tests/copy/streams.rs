@@ -4,10 +4,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::raw;
-use diskport::format::vmdk::{StreamReader, Subformat};
+use diskport::format::vmdk::{Subformat, VmdkStream};
 use diskport::{Disk, Error, MIB};
 use proptest::prelude::*;
 
@@ -47,15 +47,15 @@ fn trickle(bytes: &[u8]) -> Trickle {
 
 fn packed(disk: &Disk) -> Vec<u8> {
     let mut out = Vec::new();
-    Copy::new(disk).to(STREAM).level(1).write_to(&mut out).expect("writes");
+    Convert::new(disk).to(STREAM).level(1).write_to(&mut out).expect("writes");
     out
 }
 
 /// All files of a copy, with their names.
 fn written(disk: &Disk, format: OutputFormat, threads: usize) -> Vec<(String, Vec<u8>)> {
     let folder = tempfile::tempdir().expect("a folder");
-    let copy = Copy::new(disk).to(format).seed(1).threads(threads).sync(false);
-    copy.write_file(folder.path().join("out.vmdk")).unwrap_or_else(|e| panic!("{format}: {e}"));
+    let copy = Convert::new(disk).to(format).seed(1).threads(threads).sync(false);
+    copy.create(folder.path().join("out.vmdk")).unwrap_or_else(|e| panic!("{format}: {e}"));
     let files = std::fs::read_dir(folder.path()).expect("a folder").map(|entry| {
         let entry = entry.expect("an entry");
         (entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path()).expect("reads"))
@@ -74,9 +74,9 @@ proptest! {
         let (bytes, packed) = (content(&source), packed(&source));
         for format in FORMATS {
             let expected = written(&source, format, threads);
-            let raw = raw::StreamReader::new(trickle(&bytes), source.size()).into_disk().expect("a disk");
+            let raw = raw::RawStream::new(trickle(&bytes), source.size()).into_disk().expect("a disk");
             prop_assert!(written(&raw, format, threads) == expected, "raw to {}", format);
-            let vmdk = StreamReader::new(trickle(&packed)).expect("a stream").into_disk().expect("a disk");
+            let vmdk = VmdkStream::new(trickle(&packed)).expect("a stream").into_disk().expect("a disk");
             prop_assert!(written(&vmdk, format, threads) == expected, "streamOptimized to {}", format);
         }
     }
@@ -86,10 +86,14 @@ proptest! {
 #[test]
 fn long_streams_go_through() {
     let bytes = noise(80 << 20, 1);
-    let reader = raw::StreamReader::new(io::Cursor::new(bytes.clone()), 80 * MIB);
+    let reader = raw::RawStream::new(io::Cursor::new(bytes.clone()), 80 * MIB);
     let mut out = Vec::new();
     let disk = reader.into_disk().expect("a disk");
-    Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Fixed)).threads(4).write_to(&mut out).expect("writes");
+    Convert::new(&disk)
+        .to(OutputFormat::Vhd(Allocation::Fixed))
+        .threads(4)
+        .write_to(&mut out)
+        .expect("writes");
     assert!(out[..80 << 20] == bytes);
     assert_eq!(out.len(), (80 << 20) + 512);
 }
@@ -105,10 +109,9 @@ fn a_cut_stream_is_no_disk() {
     let packed = packed(&source);
     let folder = tempfile::tempdir().expect("a folder");
     for len in (0..packed.len()).step_by(512).chain([packed.len() - 1]) {
-        let cut =
-            StreamReader::new(io::Cursor::new(packed[..len].to_vec())).and_then(StreamReader::into_disk);
+        let cut = VmdkStream::new(io::Cursor::new(packed[..len].to_vec())).and_then(VmdkStream::into_disk);
         let result =
-            cut.and_then(|disk| Copy::new(&disk).to(OutputFormat::Raw).write_file(folder.path().join("out")));
+            cut.and_then(|disk| Convert::new(&disk).to(OutputFormat::Raw).create(folder.path().join("out")));
         assert!(matches!(result, Err(Error::Defect(_))), "{len} bytes: {result:?}");
         assert!(is_empty(folder.path()));
     }
@@ -117,47 +120,46 @@ fn a_cut_stream_is_no_disk() {
 #[test]
 fn a_raw_stream_is_as_long_as_its_disk() {
     let disk =
-        |size| raw::StreamReader::new(io::Cursor::new(noise(3 << 20, 1)), size).into_disk().expect("a disk");
+        |size| raw::RawStream::new(io::Cursor::new(noise(3 << 20, 1)), size).into_disk().expect("a disk");
     let folder = tempfile::tempdir().expect("a folder");
     for size in [1, MIB, 3 * MIB - 1] {
-        let result = Copy::new(&disk(size)).write_file(folder.path().join("out"));
+        let result = Convert::new(&disk(size)).create(folder.path().join("out"));
         assert!(matches!(result, Err(Error::Layout { .. })), "{size} bytes: {result:?}");
         assert!(is_empty(folder.path()));
     }
     // The sender may have died.
     for size in [3 * MIB + 1, 100 * MIB] {
-        let result = Copy::new(&disk(size)).write_file(folder.path().join("out"));
+        let result = Convert::new(&disk(size)).create(folder.path().join("out"));
         assert!(matches!(result, Err(Error::Io { .. })), "{size} bytes: {result:?}");
         assert!(is_empty(folder.path()));
     }
-    Copy::new(&disk(3 * MIB)).write_file(folder.path().join("out")).expect("is as long");
+    Convert::new(&disk(3 * MIB)).create(folder.path().join("out")).expect("is as long");
 }
 
 #[test]
 fn what_would_read_a_stream_twice_is_refused() {
-    let disk =
-        || raw::StreamReader::new(io::Cursor::new(noise(1 << 20, 1)), MIB).into_disk().expect("a disk");
+    let disk = || raw::RawStream::new(io::Cursor::new(noise(1 << 20, 1)), MIB).into_disk().expect("a disk");
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |result: Result<_, Error>| {
         assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
         assert!(is_empty(folder.path()));
     };
     #[cfg(not(feature = "digest"))]
-    refused(Copy::new(&disk()).verify(true).write_file(folder.path().join("out")).map(drop));
+    refused(Convert::new(&disk()).verify(true).create(folder.path().join("out")).map(drop));
     #[cfg(feature = "digest")]
-    refused(Copy::new(&disk()).resumable(true).write_file(folder.path().join("out")).map(drop));
+    refused(Convert::new(&disk()).resumable(true).create(folder.path().join("out")).map(drop));
     #[cfg(feature = "digest")]
-    refused(Copy::new(&disk()).to(OutputFormat::Ova).write_to(io::sink()).map(drop));
-    refused(Copy::new(&disk()).to(OutputFormat::TarGz).write_file(folder.path().join("out")).map(drop));
+    refused(Convert::new(&disk()).to(OutputFormat::Ova).write_to(io::sink()).map(drop));
+    refused(Convert::new(&disk()).to(OutputFormat::TarGz).create(folder.path().join("out")).map(drop));
     let mut out = Vec::new();
-    refused(Copy::new(&disk()).to(OutputFormat::Vhd(Allocation::Dynamic)).write_to(&mut out).map(drop));
+    refused(Convert::new(&disk()).to(OutputFormat::Vhd(Allocation::Dynamic)).write_to(&mut out).map(drop));
     assert!(out.is_empty());
     refused(diskport::ops::grow(&disk(), 2 * MIB).map(drop));
     refused(diskport::ops::plan_reverse_image(&disk(), diskport::ops::Target::Gcp, None).map(drop));
 
     let disk = disk();
-    Copy::new(&disk).write_to(io::sink()).expect("the first time");
-    let again = Copy::new(&disk).write_to(io::sink()).expect_err("the second time");
+    Convert::new(&disk).write_to(io::sink()).expect("the first time");
+    let again = Convert::new(&disk).write_to(io::sink()).expect_err("the second time");
     assert!(again.to_string().contains("read once"), "{again}");
 }
 
@@ -176,8 +178,8 @@ impl Read for Broken {
 fn a_stream_that_fails_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     for len in [0, 1, 3 << 20, 40 << 20] {
-        let disk = raw::StreamReader::new(Broken(len), 64 * MIB).into_disk().expect("a disk");
-        let result = Copy::new(&disk).write_file(folder.path().join("out"));
+        let disk = raw::RawStream::new(Broken(len), 64 * MIB).into_disk().expect("a disk");
+        let result = Convert::new(&disk).create(folder.path().join("out"));
         assert!(matches!(result, Err(Error::Io { .. })), "{len} bytes: {result:?}");
         assert!(is_empty(folder.path()));
     }

@@ -17,9 +17,9 @@ const TIB: u64 = 1024 * GIB;
 /// Makes the disk at `path` and opens it.
 fn made(source: &Disk, target: Target, choices: &Choices, path: &Path) -> Disk {
     let plan = target.plan(source, choices).expect("a plan");
-    let report = plan.copy().sync(false).write_file(path).expect("writes");
+    let report = plan.copy().sync(false).create(path).expect("writes");
     assert_eq!(report.virtual_size, plan.disk.size());
-    diskport::Open::new().format(plan.format.format()).open_path(path).expect("opens")
+    diskport::Open::new().format(plan.format.format()).open(path).expect("opens")
 }
 
 fn chosen(format: Format, subformat: Option<&str>, block_size: Option<u64>) -> Choices {

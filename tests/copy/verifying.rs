@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat, Report};
+use diskport::copy::{Convert, OutputFormat, Report};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{MemoryStorage, ReadAt, WriteAt};
@@ -67,13 +67,13 @@ fn formats() -> Vec<OutputFormat> {
 /// Copies and verifies; the byte `at` comes back otherwise.
 fn verified(disk: &Disk, format: OutputFormat, at: u64) -> Result<Report> {
     let storage = Arc::new(Rotten { inner: MemoryStorage::default(), at });
-    Copy::new(disk).to(format).seed(7).sync(false).verify(true).write_storage(storage)
+    Convert::new(disk).to(format).seed(7).sync(false).verify(true).create(storage)
 }
 
 /// A byte of the data, wherever the format has them.
 fn place(format: OutputFormat) -> u64 {
     let storage = Arc::new(MemoryStorage::default());
-    Copy::new(&source()).to(format).seed(7).sync(false).write_storage(storage.clone()).expect("copies");
+    Convert::new(&source()).to(format).seed(7).sync(false).create(storage.clone()).expect("copies");
     let bytes = storage.to_vec();
     let data = &noise(2 << 20, 1)[1000..1064];
     let stored = bytes.windows(data.len()).position(|part| part == data);
@@ -105,7 +105,7 @@ fn a_byte_that_comes_back_otherwise_is_found() {
 #[test]
 fn no_byte_of_a_compressed_tar_may_be_another() {
     let storage = Arc::new(MemoryStorage::default());
-    Copy::new(&source()).to(OutputFormat::TarGz).write_storage(storage.clone()).expect("copies");
+    Convert::new(&source()).to(OutputFormat::TarGz).create(storage.clone()).expect("copies");
     let size = storage.size().expect("a size");
     for at in (0..4).chain(10..200).chain((200..size).step_by(99_991)).chain(size - 8..size) {
         let result = verified(&source(), OutputFormat::TarGz, at);
@@ -122,7 +122,7 @@ fn the_copy_of_a_stream_is_verified_by_its_digest() {
     let bytes = crate::source::content(&source());
     let stream = || {
         let size = bytes.len() as u64;
-        raw::StreamReader::new(io::Cursor::new(bytes.clone()), size).into_disk().expect("a disk")
+        raw::RawStream::new(io::Cursor::new(bytes.clone()), size).into_disk().expect("a disk")
     };
     for format in formats().into_iter().filter(|&format| format != OutputFormat::TarGz) {
         assert!(verified(&stream(), format, u64::MAX).expect("nothing is wrong").verified);
@@ -133,8 +133,8 @@ fn the_copy_of_a_stream_is_verified_by_its_digest() {
         }
     }
     for digest in [Digest::Sha256, Digest::Blake3] {
-        let copy = Copy::new(&stream()).digest(digest).verify(true);
-        let report = copy.write_storage(Arc::new(MemoryStorage::default())).expect("copies");
+        let copy = Convert::new(&stream()).digest(digest).verify(true);
+        let report = copy.create(MemoryStorage::default()).expect("copies");
         assert!(report.digests.iter().map(|(digest, _)| *digest).eq([digest]), "those that were asked for");
     }
 }

@@ -55,5 +55,5 @@ fn check(corpus: &Corpus, image: &Image) -> Result<(), Failed> {
 /// Opens an image as a user would: by path, its parents and extents in its own folder.
 fn open(open: &Open, corpus: &Corpus, image: &Image) -> diskport::Result<Disk> {
     let path = corpus.path(&image.file);
-    if image.is_raw() { open.clone().format(Format::Raw).open_path(path) } else { open.open_path(path) }
+    if image.is_raw() { open.clone().format(Format::Raw).open(path) } else { open.open(path) }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 
 use diskport::Disk;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use libtest_mimic::Failed;
@@ -22,8 +22,8 @@ pub fn check(disk: &Disk) -> Result<(), Failed> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     for format in FORMATS {
         let path = folder.path().join(format.subformat());
-        let copy = Copy::new(disk).to(format).seed(7).level(1).sync(false).overwrite(true);
-        match copy.write_file(&path) {
+        let copy = Convert::new(disk).to(format).seed(7).level(1).sync(false).overwrite(true);
+        match copy.create(&path) {
             Ok(_) => {
                 let mut against = Against(BufReader::new(File::open(&path)?));
                 copy.write_to(&mut against).map_err(|e| format!("{format}: {e}"))?;

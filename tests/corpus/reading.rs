@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use diskport::disk::is_zero;
 use diskport::format::vhd::SizeField;
-use diskport::format::vmdk::StreamReader;
+use diskport::format::vmdk::VmdkStream;
 use diskport::{Disk, Extent, MIB, Open};
 use libtest_mimic::Failed;
 
@@ -32,7 +32,7 @@ pub fn check(corpus: &Corpus, image: &Image, disk: &Disk) -> Result<Vec<PathBuf>
         same("content (read_at)", digest::of_reads(disk)?, oracle.digest.clone())?;
     }
     if disk.chain().iter().all(|layer| layer.info().subformat == "streamOptimized") {
-        let stream = StreamReader::new(BufReader::new(File::open(corpus.path(&image.file))?))?;
+        let stream = VmdkStream::new(BufReader::new(File::open(corpus.path(&image.file))?))?;
         let size = stream.size();
         same("virtual size (forward only)", size, oracle.size)?;
         same("content (forward only)", digest::of_blocks(stream, size, u64::MAX)?.0, oracle.digest)?;

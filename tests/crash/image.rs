@@ -83,7 +83,7 @@ pub fn merge<S: WriteAt + Clone + 'static>(
     let [.., base, top] = chain else { panic!("nothing to merge") };
     let open = |layer| opener(names.iter().map(String::as_str).zip(storages), layer);
     let disk = open(*top).open(storages[top.main].clone())?;
-    let into = open(*base).open_writable_storage(storages[base.main].clone())?;
+    let into = open(*base).open_writable(storages[base.main].clone())?;
     merge_into(&disk, 1, into, &Job::new())?;
     record_parent(names, storages, chain)
 }

@@ -46,7 +46,7 @@ fn examine(image: Image, expected: &Expected, depth: Depth) -> Result<Examined, 
         Some(Error::NotRecognised { .. }) => open.clone().format(top.format),
         _ => open.clone(),
     };
-    let checked = named.check_storage(main.clone());
+    let checked = named.check(main.clone());
     let clean = matches!(&checked, Ok(checked) if checked.is_clean());
     if refusal.is_none() {
         let checked = checked.as_ref().map_err(|e| format!("opens, but is not checked: {e}"))?;
@@ -64,7 +64,7 @@ fn examine(image: Image, expected: &Expected, depth: Depth) -> Result<Examined, 
         Ok(disk) => &Expected::flushed(content(disk).map_err(|e| e.to_string())?),
         Err(_) => expected,
     };
-    let repaired = named.repair_storage(main.clone(), Repairs::Lossless);
+    let repaired = named.repair(main.clone(), Repairs::Lossless);
     let repaired = repaired.map_err(|e| format!("not repaired: {e}\n  {found}"))?;
     if !repaired.is_clean() {
         return Err(format!("not clean after its repair: {:?}\n  {found}", repaired.findings));
@@ -86,8 +86,8 @@ fn examine_merge(mut image: Image, expected: &Expected, depth: Depth) -> Result<
     let (storages, open) = image.storages(base);
     let open = open.format(base.format);
     let main = &storages[base.main];
-    if !open.check_storage(main.clone()).map_err(say)?.is_clean() {
-        let repaired = open.repair_storage(main.clone(), Repairs::Lossless).map_err(say)?;
+    if !open.check(main.clone()).map_err(say)?.is_clean() {
+        let repaired = open.repair(main.clone(), Repairs::Lossless).map_err(say)?;
         if !repaired.is_clean() {
             return Err(format!("the base of a merge: not clean after its repair: {:?}", repaired.findings));
         }
@@ -120,7 +120,7 @@ fn write(image: Image, clean: bool) -> Result<(), String> {
     let (storages, open) = image.storages(top);
     let main = &storages[top.main];
     let mut expected = content(&open.open(main.clone()).map_err(say)?).map_err(say)?;
-    let disk = open.open_writable_storage(main.clone()).map_err(say)?;
+    let disk = open.open_writable(main.clone()).map_err(say)?;
     // Bytes of one sector, and sectors of a third of the disk, but not of a large one.
     let third = (expected.size() as usize / 3).min(256 << 10);
     for (offset, len) in [(expected.size() / 2 + 100, 99), (expected.size() / 3, third)] {
@@ -131,9 +131,9 @@ fn write(image: Image, clean: bool) -> Result<(), String> {
     disk.close().map_err(say)?;
     let expected = Expected::flushed(expected);
     expected.check(&open.open(main.clone()).map_err(say)?)?;
-    let mut checked = open.check_storage(main.clone()).map_err(say)?;
+    let mut checked = open.check(main.clone()).map_err(say)?;
     if !clean && !checked.is_clean() {
-        checked = open.repair_storage(main.clone(), Repairs::Lossless).map_err(say)?;
+        checked = open.repair(main.clone(), Repairs::Lossless).map_err(say)?;
         expected.check(&open.open(main.clone()).map_err(say)?)?;
     }
     if checked.is_clean() { Ok(()) } else { Err(format!("not clean: {:?}", checked.findings)) }

@@ -1,8 +1,6 @@
 //! What the workloads run on: every kind of image that is written in place.
 
-use std::sync::Arc;
-
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::{Child, Disk, Format, KIB, MIB};
@@ -174,7 +172,7 @@ impl Target {
 
     /// A new image of an empty disk.
     fn create(&self) -> diskport::Result<Image> {
-        let mut copy = Copy::new(&Disk::empty(self.size, self.sector)).to(self.output);
+        let mut copy = Convert::new(&Disk::empty(self.size, self.sector)).to(self.output);
         if matches!(self.output, OutputFormat::Vhd(DYNAMIC) | OutputFormat::Vhdx(_)) {
             copy = copy.block_size(self.block);
         }
@@ -183,12 +181,12 @@ impl Target {
         let several = matches!(self.output, OutputFormat::Vmdk(kind) if kind != Subformat::MonolithicSparse);
         if !several {
             let storage = Memory::default();
-            copy.write_storage(Arc::new(storage.clone()))?;
+            copy.create(storage.clone())?;
             return Ok(Image { files: vec![("base".to_owned(), storage.bytes())], chain: vec![top] });
         }
         // More than one file: only by path.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        copy.write_file(folder.path().join("base"))?;
+        copy.create(folder.path().join("base"))?;
         let files = folder.path().read_dir().expect("a folder").map(|entry| {
             let path = entry.expect("an entry").path();
             let name = path.file_name().expect("has one").to_string_lossy().into_owned();
@@ -217,7 +215,7 @@ impl Image {
         write: impl FnOnce(&diskport::WritableDisk) -> diskport::Result<()>,
     ) -> diskport::Result<Self> {
         let (storages, open) = self.storages(self.top());
-        let disk = open.open_writable_storage(storages[self.top().main].clone())?;
+        let disk = open.open_writable(storages[self.top().main].clone())?;
         write(&disk)?;
         disk.close()?;
         Ok(self.with(&storages))
@@ -229,7 +227,7 @@ impl Image {
         let (storages, open) = self.storages(parent);
         let disk = open.open(storages[parent.main].clone())?;
         let storage = Memory::default();
-        Child::of(&disk).write_storage(Arc::new(storage.clone()), &self.files[parent.main].0)?;
+        Child::of(&disk).parent_name(&self.files[parent.main].0).create(storage.clone())?;
         let new = self.files.len();
         self.files.push((name.to_owned(), storage.bytes()));
         self.chain.push(Top { main: new, own: new, format: child_format(parent.format) });

@@ -1,9 +1,8 @@
 //! Outputs that are cut off before they are whole: nobody takes one for a disk, unless it is there with all its content.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::MemoryStorage;
@@ -80,11 +79,11 @@ fn states(
     let source = Open::new().format(Format::Raw).open(MemoryStorage::new(content))?;
     let recorder = Recorder::default();
     let file = recorder.add(Bytes::default());
-    let mut copy = Copy::new(&source).to(format).sync(false);
+    let mut copy = Convert::new(&source).to(format).sync(false);
     if let Some(block_size) = block_size {
         copy = copy.block_size(block_size);
     }
-    copy.write_storage(Arc::new(file.clone()))?;
+    copy.create(file.clone())?;
     let (mut state, mut states) = (Bytes::default(), Vec::new());
     for event in recorder.history().1 {
         states.push(state.clone());
@@ -138,7 +137,7 @@ fn check_others(
     let opened: Vec<_> = images.iter().zip(said).filter(|(_, said)| *said == "opens").collect();
     for (image, _) in opened {
         // It may be there with all its content but for a copy of something; then the others read it.
-        let all = Open::new().format(format.format()).open_path(image).and_then(|disk| {
+        let all = Open::new().format(format.format()).open(image).and_then(|disk| {
             let mut found = vec![0; content.len()];
             disk.read_at(&mut found, 0).map(|()| found == content)
         });

@@ -277,7 +277,7 @@ impl Work {
                 let disk = self.opener().open(self.files[parent.main].clone())?;
                 let file = self.recorder.add(Bytes::default());
                 let storage = FaultyStorage::with(file.clone(), self.faults.clone());
-                Child::of(&disk).write_storage(Arc::new(storage.clone()), &self.names[parent.main])?;
+                Child::of(&disk).parent_name(&self.names[parent.main]).create(storage.clone())?;
                 // As when a file is published; only now does it get its name.
                 storage.sync().map_err(|error| Error::Io {
                     operation: "sync",
@@ -371,7 +371,7 @@ impl Work {
 
     /// Opens the image for writing.
     pub fn open_top(&mut self) -> Result<(), Failure> {
-        self.disk = Some(self.opener().open_writable_storage(self.files[self.top().main].clone())?);
+        self.disk = Some(self.opener().open_writable(self.files[self.top().main].clone())?);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::storage::{Faults, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
 use diskport::{Disk, Error, MIB, Open};
 
@@ -69,10 +69,7 @@ impl WriteAt for Gate {
 
 fn image(format: OutputFormat) -> Shared {
     let storage = Shared::default();
-    Copy::new(&Disk::empty(8 * MIB, 512))
-        .to(format)
-        .write_storage(Arc::new(storage.clone()))
-        .expect("copies");
+    Convert::new(&Disk::empty(8 * MIB, 512)).to(format).create(storage.clone()).expect("copies");
     storage
 }
 
@@ -89,7 +86,7 @@ fn readers_wait_for_no_write_and_no_sync() {
         let (gate, entries, pass) = gate(format);
         let open =
             if format == OutputFormat::Raw { Open::new().format(diskport::Format::Raw) } else { Open::new() };
-        let disk = open.open_writable_storage(gate.clone()).expect("opens");
+        let disk = open.open_writable(gate.clone()).expect("opens");
         disk.write_at(&[1; 4096], 0).expect("writes");
         gate.closed.store(true, Ordering::SeqCst);
         std::thread::scope(|scope| {
@@ -127,7 +124,7 @@ fn readers_wait_for_no_write_and_no_sync() {
 fn a_panic_ends_all_changes() {
     for format in WRITTEN.into_iter().skip(1) {
         let (gate, _entries, _pass) = gate(format);
-        let disk = Open::new().open_writable_storage(gate.clone()).expect("opens");
+        let disk = Open::new().open_writable(gate.clone()).expect("opens");
         disk.write_at(&[1; 4096], 0).expect("writes");
         gate.panics.store(true, Ordering::SeqCst);
         assert!(catch_unwind(AssertUnwindSafe(|| disk.write_at(&[2; 4096], 5 * MIB))).is_err(), "{format}");
@@ -139,11 +136,11 @@ fn a_panic_ends_all_changes() {
         drop(disk);
         assert!(gate.inner.to_vec() == left, "{format}: nothing is written any more");
         // It opens as after a power cut.
-        let disk = Open::new().open_writable_storage(gate.inner.clone()).expect("opens");
+        let disk = Open::new().open_writable(gate.inner.clone()).expect("opens");
         disk.write_at(&[4; 4096], 0).expect("writes");
         drop(disk);
         // All writes succeeded: it is as if it had been closed, though it was only dropped.
-        let checked = Open::new().check_storage(gate.inner.clone()).expect("checks");
+        let checked = Open::new().check(gate.inner.clone()).expect("checks");
         assert!(checked.is_clean(), "{format}: {:#?}", checked.findings);
         let mut found = [0; 4096];
         Open::new().open(gate.inner).expect("opens").read_at(&mut found, 0).expect("reads");
@@ -170,7 +167,7 @@ fn a_small_write_into_a_child_is_one_call() {
 
 fn counts_one_call_a_write(open: &Open, child: Vec<u8>) {
     let storage = FaultyStorage::with(Shared::new(child), Faults::none());
-    let disk = open.open_writable_storage(storage.clone()).expect("opens");
+    let disk = open.open_writable(storage.clone()).expect("opens");
     // The first brings block and bitmap, the second reads what the first has changed.
     [0, MIB].into_iter().for_each(|at| disk.write_at(&[1; 4096], at).expect("writes"));
     let before = storage.calls();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::{WriteExtent, WriteWay};
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, MemoryStorage, ReadAt, WriteAt};
@@ -24,8 +24,8 @@ fn open(format: OutputFormat) -> Open {
 fn image(format: OutputFormat) -> (Shared, Vec<u8>) {
     let (storage, mut model) = (Shared::default(), vec![0; SIZE]);
     model[..SIZE / 2].fill(1);
-    let copy = Copy::new(&raw(model.clone())).to(format);
-    copy.write_storage(Arc::new(storage.clone())).expect("copies");
+    let copy = Convert::new(&raw(model.clone())).to(format);
+    copy.create(storage.clone()).expect("copies");
     (storage, model)
 }
 
@@ -64,7 +64,7 @@ fn write(disk: &WritableDisk, storage: &dyn WriteAt, data: &[u8], start: u64) ->
 fn writes_of_ones_own_are_the_disks() {
     for format in WRITTEN {
         let (storage, mut model) = image(format);
-        let disk = open(format).open_writable_storage(storage.clone()).expect("opens");
+        let disk = open(format).open_writable(storage.clone()).expect("opens");
         let view = disk.view().expect("a view");
         let half = SIZE / 2;
         // What is there, what is not, across both, and parts of sectors.
@@ -89,7 +89,7 @@ fn writes_of_ones_own_are_the_disks() {
         disk.close().expect("closes");
         assert_reads_as(&open(format).open(storage.to_vec()).expect("opens"), &model);
         if format != OutputFormat::Raw {
-            let checked = Open::new().check_storage(storage).expect("checks");
+            let checked = Open::new().check(storage).expect("checks");
             assert!(checked.is_clean(), "{format}: {:#?}", checked.findings);
         }
     }
@@ -101,7 +101,7 @@ fn the_content_has_another_identity_first() {
     for format in [WRITTEN[3], WRITTEN[4]] {
         let (storage, _) = image(format);
         let before = Open::new().open(storage.to_vec()).expect("opens").chain()[0].info().data_id;
-        let disk = Open::new().open_writable_storage(storage.clone()).expect("opens");
+        let disk = Open::new().open_writable(storage.clone()).expect("opens");
         assert!(matches!(resolve(&disk, 0, 512)[..], [WriteExtent { way: WriteWay::InPlace { .. }, .. }]));
         let after = Open::new().open(storage.to_vec()).expect("opens").chain()[0].info().data_id;
         assert!(before.is_some() && after.is_some() && before != after, "{format}");
@@ -117,7 +117,8 @@ fn a_childs_own_sectors_alone() {
         let parent = Open::new().open(base.to_vec()).expect("opens");
         let storage = Arc::new(MemoryStorage::default());
         let child = Child::of(&parent)
-            .write_storage(storage.clone(), "base")
+            .parent_name("base")
+            .create(storage.clone())
             .expect("a child")
             .open()
             .expect("opens");
@@ -140,8 +141,8 @@ fn a_childs_own_sectors_alone() {
 fn what_is_only_read_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("disk.vmdk");
-    let copy = Copy::new(&raw(vec![1; SIZE])).to(OutputFormat::Vmdk(Subformat::MonolithicFlat));
-    copy.write_file(&path).expect("copies");
+    let copy = Convert::new(&raw(vec![1; SIZE])).to(OutputFormat::Vmdk(Subformat::MonolithicFlat));
+    copy.create(&path).expect("copies");
     let disk = Open::new().open_writable(&path).expect("opens");
     let place = resolve(&disk, 512, 4096)[0].way;
     let WriteWay::InPlace { file, offset: 512 } = place else { panic!("{place:?}") };

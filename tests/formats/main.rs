@@ -5,6 +5,7 @@ mod beside;
 #[path = "../common/mod.rs"]
 mod common;
 mod in_place;
+mod places;
 mod requests;
 mod salvage;
 mod support;

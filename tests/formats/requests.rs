@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{CachedStorage, Explicit, MemoryStorage, ReadAt};
@@ -48,16 +48,20 @@ fn a_chain_opens_in_few() {
     ] {
         let base = Shared::default();
         let disk = diskport::Disk::empty(size, 512);
-        Copy::new(&disk).to(format).write_storage(Arc::new(base.clone())).expect("copies");
-        let written = Open::new().open_writable_storage(base.clone()).expect("opens");
+        Convert::new(&disk).to(format).create(base.clone()).expect("copies");
+        let written = Open::new().open_writable(base.clone()).expect("opens");
         for at in 0..8 {
             written.write_at(&[at as u8 + 1; 65536], at * MIB).expect("writes");
         }
         written.close().expect("closes");
         let parent = Open::new().open(base.to_vec()).expect("opens");
         let child = Arc::new(MemoryStorage::default());
-        let written =
-            Child::of(&parent).write_storage(child.clone(), "base").expect("a child").open().expect("opens");
+        let written = Child::of(&parent)
+            .parent_name("base")
+            .create(child.clone())
+            .expect("a child")
+            .open()
+            .expect("opens");
         written.write_at(b"the child's", 5 * MIB).expect("writes");
         written.close().expect("closes");
 

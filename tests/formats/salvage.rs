@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diskport::check::Repairs;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::{Loss, Losses, MappingKind};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
@@ -38,10 +38,10 @@ fn source() -> (Disk, Vec<u8>) {
 /// The disk as an image.
 fn image(disk: &Disk, format: OutputFormat) -> Vec<u8> {
     let storage = Shared::default();
-    let copy = Copy::new(disk).to(format);
+    let copy = Convert::new(disk).to(format);
     let has_blocks = format.format() != Format::Vmdk && format != OutputFormat::Vhd(Allocation::Fixed);
     let copy = if has_blocks { copy.block_size(MIB) } else { copy };
-    copy.write_storage(Arc::new(storage.clone())).expect("copies");
+    copy.create(storage.clone()).expect("copies");
     storage.to_vec()
 }
 
@@ -72,7 +72,7 @@ fn is_salvaged((disk, losses): (Disk, Losses), model: &[u8], lost: &[Range<u64>]
     let mut model = model.to_vec();
     lost.iter().for_each(|range| model[range.start as usize..range.end as usize].fill(0));
     let copied = Shared::default();
-    Copy::new(&disk).verify(true).write_storage(Arc::new(copied.clone())).expect("copies");
+    Convert::new(&disk).verify(true).create(copied.clone()).expect("copies");
     let first = losses.list();
     assert_reads_as(&Open::new().format(Format::Raw).open(copied).expect("opens"), &model);
     assert_reads_as(&disk, &model);
@@ -137,13 +137,13 @@ fn a_file_that_was_cut_is_repaired() {
                 model[lost.start as usize..lost.end as usize].fill(0);
             }
             let storage = Shared::new(whole[..cut].to_vec());
-            let before = Open::new().check_storage(storage.clone()).expect("checks");
-            let lossless = Open::new().repair_storage(storage.clone(), Repairs::Lossless).expect("repairs");
+            let before = Open::new().check(storage.clone()).expect("checks");
+            let lossless = Open::new().repair(storage.clone(), Repairs::Lossless).expect("repairs");
             assert_eq!(lossless.is_clean(), is_whole, "{format}, {missing}: {before:#?}");
-            let repaired = Open::new().repair_storage(storage.clone(), Repairs::All).expect("repairs");
+            let repaired = Open::new().repair(storage.clone(), Repairs::All).expect("repairs");
             assert!(repaired.is_clean(), "{format}, {missing}: {:#?}", repaired.findings);
             assert_reads_as(&Open::new().open(storage.clone()).expect("opens"), &model);
-            Open::new().open_writable_storage(storage).expect("opens for writing").close().expect("closes");
+            Open::new().open_writable(storage).expect("opens for writing").close().expect("closes");
         }
     }
 }
@@ -237,8 +237,8 @@ fn a_parent_that_is_missing() {
     for (format, ending) in [(SPARSE[0], "vhd"), (SPARSE[1], "vhdx"), (SPARSE[3], "vmdk")] {
         let (base, child) =
             (folder.path().join(format!("base.{ending}")), folder.path().join(format!("child.{ending}")));
-        Copy::new(&disk).to(format).write_file(&base).expect("copies");
-        Child::of(&diskport::open(&base).expect("opens")).write_file(&child).expect("creates");
+        Convert::new(&disk).to(format).create(&base).expect("copies");
+        Child::of(&diskport::open(&base).expect("opens")).create(&child).expect("creates");
         let writable = Open::new().open_writable(&child).expect("opens");
         writable.write_at(&noise(1 << 16, 3), MIB).expect("writes");
         writable.close().expect("closes");
@@ -258,9 +258,9 @@ fn a_parent_that_is_missing() {
         }
         // It was nothing but the parent: with it, all is there.
         std::fs::write(&base, &whole).expect("writes");
-        assert!(Open::new().open_path(&child).is_ok());
+        assert!(Open::new().open(&child).is_ok());
         let losses = Losses::new();
-        let disk = Open::new().salvage(&losses).open_path(&child).expect("opens");
+        let disk = Open::new().salvage(&losses).open(&child).expect("opens");
         disk.read_at(&mut vec![0; SIZE as usize], 0).expect("reads");
         assert!(losses.is_empty());
         // A salvage is for reading alone.
@@ -271,7 +271,7 @@ fn a_parent_that_is_missing() {
 
 fn open_path(path: &Path) -> (Disk, Losses) {
     let losses = Losses::new();
-    (Open::new().salvage(&losses).open_path(path).expect("opens"), losses)
+    (Open::new().salvage(&losses).open(path).expect("opens"), losses)
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn extents_that_are_short_or_missing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("flat.vmdk");
     let flat = folder.path().join("flat-flat.vmdk");
-    Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::MonolithicFlat)).write_file(&path).expect("copies");
+    Convert::new(&disk).to(OutputFormat::Vmdk(Subformat::MonolithicFlat)).create(&path).expect("copies");
     for cut in [SIZE - 1, SIZE - 1_000_001, 700, 0] {
         std::fs::OpenOptions::new().write(true).open(&flat).and_then(|file| file.set_len(cut)).expect("cuts");
         assert!(diskport::open(&path).is_err());
@@ -297,7 +297,7 @@ fn compressed_grains_that_are_damaged() {
     let (disk, model) = source();
     let stream = OutputFormat::Vmdk(Subformat::StreamOptimized);
     let mut bytes = Vec::new();
-    Copy::new(&disk).to(stream).write_to(&mut bytes).expect("copies");
+    Convert::new(&disk).to(stream).write_to(&mut bytes).expect("copies");
     let whole = Open::new().open(MemoryStorage::new(&bytes[..])).expect("opens");
     let mut lost = Vec::new();
     for at in [2 << 16, 20 << 16, 80 << 16] {

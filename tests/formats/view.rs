@@ -1,18 +1,16 @@
 //! A disk that is open for writing, as a disk that is mapped, streamed and copied.
 
-use std::sync::Arc;
-
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::{Blocks, Child, Data, Disk, Error, Format, MIB, Open, WritableDisk};
 
 use crate::support::{Shared, WRITTEN, assert_reads_as};
 
 fn writable(format: OutputFormat) -> (Shared, WritableDisk) {
     let storage = Shared::default();
-    let copy = Copy::new(&Disk::empty(32 * MIB, 512)).to(format);
-    copy.write_storage(Arc::new(storage.clone())).expect("copies");
+    let copy = Convert::new(&Disk::empty(32 * MIB, 512)).to(format);
+    copy.create(storage.clone()).expect("copies");
     let open = if format == OutputFormat::Raw { Open::new().format(Format::Raw) } else { Open::new() };
-    (storage.clone(), open.open_writable_storage(storage).expect("opens"))
+    (storage.clone(), open.open_writable(storage).expect("opens"))
 }
 
 #[test]
@@ -32,9 +30,9 @@ fn shows_what_is_written() {
         model[7 << 20..10 << 20].fill(0);
         assert_reads_as(&view, &model);
         let copy = Shared::default();
-        Copy::new(&view).to(OutputFormat::Raw).write_storage(Arc::new(copy.clone())).expect("copies");
+        Convert::new(&view).to(OutputFormat::Raw).create(copy.clone()).expect("copies");
         assert!(copy.to_vec() == model, "{format}");
-        assert!(Child::of(&view).write_storage(Arc::new(Shared::default()), "base").is_err(), "no parent");
+        assert!(Child::of(&view).parent_name("base").create(Shared::default()).is_err(), "no parent");
     }
 }
 
@@ -86,11 +84,11 @@ fn holds_no_lock_and_knows_its_files() {
     for format in WRITTEN {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("image.raw");
-        Copy::new(&Disk::empty(8 * MIB, 512)).to(format).write_file(&path).expect("copies");
+        Convert::new(&Disk::empty(8 * MIB, 512)).to(format).create(&path).expect("copies");
         let open = Open::new().format(format.format());
         let disk = open.open_writable(&path).expect("opens");
         let view = disk.view().expect("a view");
-        let into = Copy::new(&view).to(OutputFormat::Raw).overwrite(true).write_file(&path);
+        let into = Convert::new(&view).to(OutputFormat::Raw).overwrite(true).create(&path);
         assert!(matches!(into, Err(Error::OutputIsSource { .. })), "{format}");
         drop(disk);
         open.open_writable(&path).expect("is not locked").close().expect("closes");
@@ -106,11 +104,11 @@ fn a_childs_view_goes_through_its_parents() {
         let mut model: Vec<u8> = (0..8 << 20).map(|at| (at >> 12) as u8).collect();
         let (_storage, full) = writable(format);
         full.write_at(&model, 0).expect("writes");
-        Copy::new(&full.view().expect("a view").slice(..8 * MIB))
+        Convert::new(&full.view().expect("a view").slice(..8 * MIB))
             .to(format)
-            .write_file(&base)
+            .create(&base)
             .expect("copies");
-        Child::of(&diskport::open(&base).expect("opens")).write_file(&child).expect("a child");
+        Child::of(&diskport::open(&base).expect("opens")).create(&child).expect("a child");
         let disk = Open::new().open_writable(&child).expect("opens");
         let view = disk.view().expect("a view");
         disk.write_at(&[0xee; 5000], 3_000_000).expect("writes");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use diskport::copy::{Copy, OutputFormat, Report};
+use diskport::copy::{Convert, OutputFormat, Report};
 use diskport::digest::Digest;
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
@@ -93,14 +93,14 @@ fn shares(mounted: &Mounted, elsewhere: &Path) -> Result<(), Trouble> {
     file.sync_all()?;
     let dynamic = mounted.path.join("source.vhdx");
     let format = OutputFormat::Vhdx(Allocation::Dynamic);
-    Copy::new(&diskport::open(&raw)?).to(format).block_size(MIB as u64).write_file(&dynamic)?;
+    Convert::new(&diskport::open(&raw)?).to(format).block_size(MIB as u64).create(&dynamic)?;
 
     for source in [&raw, &dynamic] {
         let disk = diskport::open(source)?;
         for format in OUTPUTS {
             let path = mounted.path.join(format!("output.{}", format.format()));
-            let copy = Copy::new(&disk).to(format).overwrite(true).verify(true);
-            let report = copy.write_file(&path)?;
+            let copy = Convert::new(&disk).to(format).overwrite(true).verify(true);
+            let report = copy.create(&path)?;
             let what = format!("{} to {format}: {report:?}", source.display());
             // All but the last block, and what the hole cuts off.
             if report.data_shared < 20 * MIB as u64 - 16 * 1024 || report.data_read > 128 * 1024 {
@@ -112,7 +112,7 @@ fn shares(mounted: &Mounted, elsewhere: &Path) -> Result<(), Trouble> {
 
     // The file system says the same, and what the output shares does not change with its source.
     let (copied, disk) = (mounted.path.join("copied.raw"), diskport::open(&raw)?);
-    Copy::new(&disk).write_file(&copied)?;
+    Convert::new(&disk).create(&copied)?;
     let map = String::from_utf8(tool("filefrag")?.arg("-v").arg(&copied).finish()?)?;
     if !map.lines().any(|line| line.contains("shared")) {
         return Err(map.into());
@@ -126,11 +126,11 @@ fn shares(mounted: &Mounted, elsewhere: &Path) -> Result<(), Trouble> {
     // Nothing is shared between two file systems, nor when a digest wants to see the data.
     let apart = |report: Report| if report.data_shared == 0 { Ok(()) } else { Err(format!("{report:?}")) };
     let other = elsewhere.join("elsewhere.raw");
-    apart(Copy::new(&disk).write_file(&other)?)?;
+    apart(Convert::new(&disk).create(&other)?)?;
     expect(&other, OutputFormat::Raw, &bytes)?;
     fs::remove_file(&copied)?;
-    apart(Copy::new(&diskport::open(&other)?).write_file(&copied)?)?;
-    let report = Copy::new(&disk).digest(Digest::Sha256).overwrite(true).write_file(&copied)?;
+    apart(Convert::new(&diskport::open(&other)?).create(&copied)?)?;
+    let report = Convert::new(&disk).digest(Digest::Sha256).overwrite(true).create(&copied)?;
     let sha256 = digest::hex(Sha256::new_with_prefix(&bytes));
     if report.digests != [(Digest::Sha256, sha256)] {
         return Err(format!("{report:?}").into());
@@ -141,7 +141,7 @@ fn shares(mounted: &Mounted, elsewhere: &Path) -> Result<(), Trouble> {
 
 /// That the image holds these bytes, and zeros behind them where its sectors are larger.
 fn expect(path: &Path, format: OutputFormat, bytes: &[u8]) -> Result<(), Trouble> {
-    let disk: Disk = Open::new().format(format.format()).open_path(path)?;
+    let disk: Disk = Open::new().format(format.format()).open(path)?;
     let mut found = vec![0; disk.size() as usize];
     disk.read_at(&mut found, 0)?;
     let (same, rest) = found.split_at_checked(bytes.len()).ok_or("shorter than its source")?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::vmdk::Subformat;
 use diskport::{Child, Disk, Open};
 use libtest_mimic::Trial;
@@ -95,13 +95,13 @@ fn over(folder: &Path, kind: &str) -> Result<(), Trouble> {
     qemu_create(&base, &["-o", kind, "20m"])?;
     let mut model = vec![0; 20 * MIB];
     qemu_write(&base, &mut model, 0, 7 * MIB, 0x11)?;
-    Child::of(&diskport::open(&base)?).write_file(&path)?;
+    Child::of(&diskport::open(&base)?).create(&path)?;
     same(&path, &model)?;
     let below = fs::read(&base)?;
     change(&path, &mut model)?;
     same(&path, &model)?;
     let top = folder.join("grandchild.vmdk");
-    Child::of(&diskport::open(&path)?).write_file(&top)?;
+    Child::of(&diskport::open(&path)?).create(&top)?;
     qemu_write(&top, &mut model, MIB + 512, 3 * MIB, 0x44)?;
     change(&top, &mut model)?;
     same(&top, &model)?;
@@ -129,9 +129,7 @@ fn child_of_qemu(folder: &Path) -> Result<(), Trouble> {
     let mut model: Vec<u8> = (0..16 * MIB).map(|at| (at / 4096) as u8).collect();
     model[9 * MIB..11 * MIB].fill(0);
     fs::write(&raw, &model)?;
-    Copy::new(&diskport::open(&raw)?)
-        .to(OutputFormat::Vmdk(Subformat::MonolithicSparse))
-        .write_file(&base)?;
+    Convert::new(&diskport::open(&raw)?).to(OutputFormat::Vmdk(Subformat::MonolithicSparse)).create(&base)?;
     let backing = ["-b", "base.vmdk", "-F", "vmdk"];
     qemu_create(&path, &backing)?;
     qemu_write(&path, &mut model, 2 * MIB, MIB, 0x66)?;
@@ -142,7 +140,7 @@ fn child_of_qemu(folder: &Path) -> Result<(), Trouble> {
 fn split(folder: &Path, kind: Subformat) -> Result<(), Trouble> {
     let path = folder.join("disk.vmdk");
     let size = 5 << 30;
-    Copy::new(&Disk::empty(size, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path)?;
+    Convert::new(&Disk::empty(size, 512)).to(OutputFormat::Vmdk(kind)).create(&path)?;
     let edge = 2047 << 20;
     let data: Vec<u8> = (0..2 * MIB).map(|at| (at / 512 + 1) as u8 | 1).collect();
     let disk = Open::new().open_writable(&path)?;
@@ -152,7 +150,7 @@ fn split(folder: &Path, kind: Subformat) -> Result<(), Trouble> {
     disk.close()?;
     clean(&path)?;
     let copy = folder.join("copy.vmdk");
-    Copy::new(&diskport::open(&path)?).to(OutputFormat::Vmdk(kind)).verify(true).write_file(&copy)?;
+    Convert::new(&diskport::open(&path)?).to(OutputFormat::Vmdk(kind)).verify(true).create(&copy)?;
     let mut names: Vec<_> = fs::read_dir(folder)?.flatten().map(|file| file.file_name()).collect();
     names.sort();
     // Two descriptors, each with three extents.

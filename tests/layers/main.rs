@@ -1,9 +1,10 @@
 //! How the source is built up: which file imports from which, read from the source itself.
 //!
-//! Three rules keep the house in order: arrows between folders go down only, no format names another, and no circle of
-//! imports has more than three files.
+//! Four rules keep the house in order: arrows between folders go down only, no format names another, no circle of imports
+//! has more than three files, and each public name means one thing.
 
 mod imports;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -90,6 +91,26 @@ fn circles_are_small() {
         let listed: Vec<_> = large.iter().map(inside).collect();
         assert!(large.is_empty(), "circles of {name}:\n{}", listed.join("\n\n"));
     }
+}
+
+/// `use diskport::…::*` brings nothing that hides something else.
+#[test]
+fn public_names_mean_one_thing() {
+    let mut names = names::public(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    names.sort();
+    let twice = names.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    let twice: Vec<_> = twice.map(|pair| format!("{}: {} and {}", pair[0].0, pair[0].1, pair[1].1)).collect();
+    assert!(twice.is_empty(), "these are two types of one name:\n{}", twice.join("\n"));
+    // Our `Result` is the prelude's, with the error that goes without saying, as `io::Result` is.
+    let hides = |name: &str| name != "Result" && names::PRELUDE.contains(&name);
+    let hiding: Vec<_> = names.iter().filter(|(name, _)| hides(name)).collect();
+    assert!(hiding.is_empty(), "these hide what every module has: {hiding:?}");
+    let found = |name: &str, file: &str| names.iter().any(|found| found.0 == name && found.1 == file);
+    assert!(
+        found("ReadAt", "storage/mod.rs") && found("Hint", "leaves/hint.rs") && found("Error", "error.rs")
+    );
+    let text = "pub struct A; enum B {} pub(crate) trait C {} mod d { pub type E = u8; } #[cfg(test)] mod f { pub struct G; }";
+    assert_eq!(names::defined(text), ["A", "E"]);
 }
 
 /// What the reader of imports is trusted with: it finds those that are known to be there.

@@ -224,7 +224,7 @@ fn real(file: &str, start: u64) -> Result<(), Trouble> {
     if file.ends_with(".raw") {
         open = open.format(Format::Raw);
     }
-    let disk = open.open_path(corpus.path(file))?;
+    let disk = open.open(corpus.path(file))?;
     let volume = Volume::open(&disk, start..disk.size())?;
     // The volume alone, for ntfs-3g.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;

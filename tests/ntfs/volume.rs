@@ -71,7 +71,7 @@ impl Image {
     }
 
     pub fn disk(&self) -> Result<Disk, Trouble> {
-        Ok(Open::new().format(Format::Raw).open_path(&self.path)?)
+        Ok(Open::new().format(Format::Raw).open(&self.path)?)
     }
 
     pub fn volume(&self) -> Result<Volume, Trouble> {

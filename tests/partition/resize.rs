@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::partition::{FileSystem, Layout, Partition, gpt_type, minimum_size, occupied};
 use diskport::storage::{MemoryStorage, ReadAt, WriteAt};
@@ -86,7 +86,7 @@ impl WriteAt for Recorder {
 
 fn resize(bytes: Vec<u8>, size: u64) -> (Recorder, Vec<Vec<u8>>) {
     let recorder = Recorder::new(bytes);
-    let disk = Open::new().format(Format::Raw).open_writable_storage(recorder.clone()).expect("opens");
+    let disk = Open::new().format(Format::Raw).open_writable(recorder.clone()).expect("opens");
     let resized = disk.resize(size, false).expect("resizes");
     assert!(resized.gpt_moved);
     let states = recorder.states.lock().expect("no panic").clone();
@@ -128,7 +128,7 @@ fn a_gpt_moves_with_the_end_and_is_whole_after_each_write() {
             if what == "without a backup" && size < before {
                 // What lies there is no backup, so that it is not known to be expendable.
                 let recorder = Recorder::new(bytes.clone());
-                let disk = Open::new().format(Format::Raw).open_writable_storage(recorder).expect("opens");
+                let disk = Open::new().format(Format::Raw).open_writable(recorder).expect("opens");
                 assert!(matches!(disk.resize(size, false), Err(Error::ShrinkLosesData { .. })));
                 continue;
             }
@@ -158,8 +158,8 @@ fn a_gpt_of_large_sectors_moves_in_a_vhdx_and_in_its_child() {
     let partitions = vec![partition];
     let layout = Layout { scheme, disk_size: size, sector_size: 4096, partitions, warnings: Vec::new() };
     let disk = blank.patched(size, layout.patches(&blank).expect("a layout")).expect("a disk");
-    Copy::new(&disk).to(OutputFormat::Vhdx(Allocation::Dynamic)).write_file(&base).expect("writes");
-    diskport::Child::of(&diskport::open(&base).expect("opens")).write_file(&child).expect("a child");
+    Convert::new(&disk).to(OutputFormat::Vhdx(Allocation::Dynamic)).create(&base).expect("writes");
+    diskport::Child::of(&diskport::open(&base).expect("opens")).create(&child).expect("a child");
     let minimum = 2 * MIB + 5 * 4096;
     assert_eq!(minimum_size(&diskport::open(&child).expect("opens")).expect("a size"), minimum);
     for path in [&child, &base] {
@@ -197,7 +197,7 @@ fn a_shrink_that_cuts_a_partition_is_refused() {
     ];
     for (bytes, size, named) in cases {
         let recorder = Recorder::new(bytes.clone());
-        let open = || Open::new().format(Format::Raw).open_writable_storage(recorder.clone()).expect("opens");
+        let open = || Open::new().format(Format::Raw).open_writable(recorder.clone()).expect("opens");
         match open().resize(size, false) {
             Err(error @ Error::ShrinkCuts { .. }) => assert!(error.to_string().contains(named), "{error}"),
             other => panic!("{size}: {other:?}"),
@@ -250,8 +250,7 @@ fn volumes_without_a_table_are_not_cut() {
         assert_eq!((found[0].file_system, found[0].end), (Some(file_system), 3 * MIB));
         assert_eq!(minimum_size(&disk).expect("a size"), 3 * MIB, "{file_system}");
         let storage = Arc::new(Recorder::new(bytes.clone()));
-        let open =
-            || Open::new().format(Format::Raw).open_writable_storage((*storage).clone()).expect("opens");
+        let open = || Open::new().format(Format::Raw).open_writable((*storage).clone()).expect("opens");
         let error = open().resize(3 * MIB - 512, false).expect_err("cuts it");
         assert!(matches!(error, Error::ShrinkCuts { .. }), "{file_system}: {error}");
         assert!(error.to_string().contains(file_system.name()), "{error}");

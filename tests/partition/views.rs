@@ -1,6 +1,6 @@
 //! A partition as a disk of its own.
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::MappingKind;
 use diskport::format::Allocation;
 use diskport::partition::FileSystem;
@@ -19,13 +19,13 @@ fn a_slice_reads_as_its_range_and_stays_sparse() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = disk(64 * MIB, 512, vec![at(5 * MIB - 3, vec![1; 1000]), at(40 * MIB, vec![2; 70_000])]);
     let path = folder.path().join("base.vhdx");
-    Copy::new(&base)
+    Convert::new(&base)
         .to(OutputFormat::Vhdx(Allocation::Dynamic))
         .block_size(MIB)
-        .write_file(&path)
+        .create(&path)
         .expect("copies");
     let child = folder.path().join("child.vhdx");
-    Child::of(&diskport::open(&path).expect("opens")).write_file(&child).expect("a child");
+    Child::of(&diskport::open(&path).expect("opens")).create(&child).expect("a child");
     let writable = Open::new().open_writable(&child).expect("opens");
     writable.write_at(&[3; 5000], 6 * MIB + 100).expect("writes");
     writable.close().expect("closes");
@@ -68,7 +68,7 @@ fn a_slice_reaches_beyond_a_smaller_parent() {
 fn a_window_writes_its_range_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("disk.raw");
-    Copy::new(&raw(vec![7; 1 << 20])).to(OutputFormat::Raw).write_file(&path).expect("copies");
+    Convert::new(&raw(vec![7; 1 << 20])).to(OutputFormat::Raw).create(&path).expect("copies");
     let disk = Open::new().open_writable(&path).expect("opens");
     let window = disk.window(1000, 5000).expect("lies within");
     window.write_at(&[1; 100], 0).expect("writes");

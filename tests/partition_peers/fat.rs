@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::Patch;
 use diskport::partition::{Fat32, FileSystem};
 use diskport::{Disk, MIB};
@@ -85,7 +85,7 @@ fn check(size: u64, sector: u32, cluster: u64, folder: &Path) -> Result<(), Trou
     let partition = disk.slice(start..start + size);
     assert_eq!(FileSystem::of(&partition)?, Some(FileSystem::Fat32));
     let image = folder.join("volume.img");
-    Copy::new(&partition).to(OutputFormat::Raw).sync(false).write_file(&image)?;
+    Convert::new(&partition).to(OutputFormat::Raw).sync(false).create(&image)?;
 
     let said = String::from_utf8(tool("fsck.vfat")?.args(["-n", "-v"]).arg(&image).finish()?)?;
     assert!(said.contains(&format!("{cluster} bytes per cluster")), "{said}");

@@ -58,7 +58,7 @@ pub fn trials() -> Vec<Trial> {
 /// The partitions that the authors of the Digital Forensics Tool Testing image list.
 fn two_in_one_record() -> Result<(), Trouble> {
     let corpus = corpus::get().map_err(|reason| Missing(reason.to_owned()))?;
-    let disk = Open::new().format(Format::Raw).open_path(corpus.path("mbr-gpt/dftt-ext-part-test-2.dd"))?;
+    let disk = Open::new().format(Format::Raw).open(corpus.path("mbr-gpt/dftt-ext-part-test-2.dd"))?;
     let layout = Layout::read(&disk)?.ok_or("no table")?;
     let logical = layout.partitions[4..].iter().map(|p| (p.index, p.start / 512, p.size / 512));
     assert!(logical.eq([(5, 157_311, 52_353), (6, 209_727, 52_353), (7, 262_143, 50_337)]));
@@ -68,7 +68,7 @@ fn two_in_one_record() -> Result<(), Trouble> {
 fn check(known: &'static Known) -> Result<(), Trouble> {
     let corpus = corpus::get().map_err(|reason| Missing(reason.to_owned()))?;
     let path = corpus.path(&format!("mbr-gpt/{}", known.file));
-    let disk = Open::new().format(Format::Raw).open_path(&path)?;
+    let disk = Open::new().format(Format::Raw).open(&path)?;
     let layout = Layout::read(&disk)?.ok_or("no table")?;
     assert_eq!(layout.partitions.len(), known.partitions, "{layout:#?}");
     let refused = match mbr_to_gpt(&layout, &TypeMap::new(), &mut Ids::seeded(1)) {
@@ -102,6 +102,7 @@ pub fn same_as_sfdisk(layout: &Layout, shown: &Value) {
         let kind = match ours.kind {
             PartitionType::Mbr(byte) => format!("{byte:x}"),
             PartitionType::Gpt(guid) => guid.to_string().to_uppercase(),
+            other => panic!("{other:?}"),
         };
         let id = ours.id.map(|id| id.to_string().to_uppercase());
         assert_eq!(theirs["start"], ours.start / unit);

@@ -38,7 +38,7 @@ fn check(file: &str, expected: &[Option<FileSystem>]) -> Result<(), Trouble> {
     let corpus = corpus::get().map_err(|reason| Missing(reason.to_owned()))?;
     let raw = file.starts_with("fs/");
     let open = if raw { Open::new().format(Format::Raw) } else { Open::new() };
-    let disk = open.open_path(corpus.path(file))?;
+    let disk = open.open(corpus.path(file))?;
     assert_eq!(seen(&disk)?, expected);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use diskport::Ids;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::partition::{Layout, Role, Scheme, TypeMap, grow_gpt, mbr_to_gpt};
 use diskport::{Disk, Format, MIB, Open};
 use libtest_mimic::Trial;
@@ -45,7 +45,7 @@ fn made(table: &str, path: &Path) -> Result<Disk, Trouble> {
     if !child.wait()?.success() {
         return Err("sfdisk failed".into());
     }
-    Ok(Open::new().format(Format::Raw).open_path(path)?)
+    Ok(Open::new().format(Format::Raw).open(path)?)
 }
 
 fn layout_of(disk: &Disk) -> Result<Layout, Trouble> {
@@ -54,7 +54,7 @@ fn layout_of(disk: &Disk) -> Result<Layout, Trouble> {
 
 fn copied(disk: &Disk, path: &Path, ending: &str) -> Result<PathBuf, Trouble> {
     let path = path.with_extension(ending);
-    Copy::new(disk).to(OutputFormat::Raw).write_file(&path)?;
+    Convert::new(disk).to(OutputFormat::Raw).create(&path)?;
     Ok(path)
 }
 
@@ -89,7 +89,7 @@ fn converted(table: &str, path: &Path) -> Result<(), Trouble> {
             let file = OpenOptions::new().write(true).open(&damaged)?;
             std::os::unix::fs::FileExt::write_all_at(&file, &[0; 512], header)?;
             same_as_sfdisk(&gpt, &shown_by_sfdisk(&damaged)?);
-            let ours = layout_of(&Open::new().format(Format::Raw).open_path(&damaged)?)?;
+            let ours = layout_of(&Open::new().format(Format::Raw).open(&damaged)?)?;
             assert_eq!(ours.partitions, gpt.partitions);
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::raw;
 use diskport::storage::MemoryStorage;
 use diskport::{Disk, Format, Open};
@@ -66,7 +66,7 @@ fn shell(folder: &Path, line: &str, input: &[u8]) -> Vec<u8> {
 
 fn archive(disk: &Disk, threads: usize, level: u32) -> Vec<u8> {
     let mut out = Vec::new();
-    let copy = Copy::new(disk).to(OutputFormat::TarGz).threads(threads).level(level);
+    let copy = Convert::new(disk).to(OutputFormat::TarGz).threads(threads).level(level);
     copy.write_to(&mut out).expect("writes");
     out
 }
@@ -83,8 +83,8 @@ proptest! {
         let bytes = archive(&source, 0, level);
         prop_assert!(archive(&source, 3, level) == bytes, "the same bytes by any number of threads");
         let path = folder.path().join("disk.tar.gz");
-        let copy = Copy::new(&source).to(OutputFormat::TarGz).level(level).sync(false);
-        copy.verify(true).write_file(&path).expect("writes, and reads the same back");
+        let copy = Convert::new(&source).to(OutputFormat::TarGz).level(level).sync(false);
+        copy.verify(true).create(&path).expect("writes, and reads the same back");
         prop_assert!(fs::read(&path).expect("reads") == bytes, "the same bytes in a file");
         prop_assert!(shell(folder.path(), "tar -xzO disk.raw", &bytes) == content(&source));
         let python = shell(folder.path(), READ_BY_PYTHON, b"");
@@ -100,15 +100,15 @@ fn a_large_disk_costs_what_it_holds() {
     let runs = (0..count).map(|number| (place(number), noise(70_000, number))).collect();
     let source = disk(&Arc::new(Sparse::new(size, runs)));
     let bytes = archive(&source, 2, 1);
-    let copy = Copy::new(&source).to(OutputFormat::TarGz).level(1).verify(true);
-    copy.write_storage(Arc::new(MemoryStorage::default())).expect("is verified in as little time");
+    let copy = Convert::new(&source).to(OutputFormat::TarGz).level(1).verify(true);
+    copy.create(MemoryStorage::default()).expect("is verified in as little time");
     assert!(bytes.len() < 6 << 20, "{} bytes", bytes.len());
     let listed = shell(folder.path(), "gzip -t < /dev/stdin", &bytes);
     assert!(listed.is_empty());
     let names = shell(folder.path(), "tar -tvz", &bytes);
     assert!(String::from_utf8_lossy(&names).contains(&format!(" {size} ")), "{names:?}");
     shell(folder.path(), "tar -xzS", &bytes);
-    let unpacked = Open::new().format(Format::Raw).open_path(folder.path().join("disk.raw")).expect("opens");
+    let unpacked = Open::new().format(Format::Raw).open(folder.path().join("disk.raw")).expect("opens");
     assert_eq!(unpacked.size(), size);
     let mut data = 0;
     for number in 0..count {
@@ -176,24 +176,24 @@ fn an_ova_holds_what_its_manifest_says() {
     let bios = disk(&Arc::new(Sparse::new(12 * MIB, runs)));
     let uefi = crate::gpt::gpt_disk(8 << 20, |_| {});
     for source in [bios, uefi] {
-        let copy = Copy::new(&source).to(OutputFormat::Ova);
+        let copy = Convert::new(&source).to(OutputFormat::Ova);
         let own = folder();
         let path = own.path().join("win-10.2.ova");
-        copy.clone().verify(true).write_file(&path).expect("writes");
+        copy.clone().verify(true).create(&path).expect("writes");
         check_ova(own.path(), &fs::read(&path).expect("reads"), "win-10.2", &source);
         // The same out of a pipe.
         let bytes = std::io::Cursor::new(content(&source));
-        let stream = raw::StreamReader::new(bytes, source.size()).into_disk().expect("a disk");
-        let piped = Copy::new(&stream).to(OutputFormat::Ova).verify(true).overwrite(true);
-        piped.write_file(&path).expect("writes");
+        let stream = raw::RawStream::new(bytes, source.size()).into_disk().expect("a disk");
+        let piped = Convert::new(&stream).to(OutputFormat::Ova).verify(true).overwrite(true);
+        piped.create(&path).expect("writes");
         check_ova(own.path(), &fs::read(&path).expect("reads"), "win-10.2", &source);
         // A name that would need quoting gives way.
         let path = own.path().join("a <b>.ova");
-        copy.write_file(&path).expect("writes");
+        copy.create(&path).expect("writes");
         check_ova(own.path(), &fs::read(&path).expect("reads"), "disk", &source);
         // With a seed, the same bytes into a file and into a pipe, by any number of threads.
         let seeded = copy.clone().seed(5).overwrite(true);
-        seeded.write_file(&path).expect("writes");
+        seeded.create(&path).expect("writes");
         let mut piped = Vec::new();
         seeded.threads(0).write_to(&mut piped).expect("writes");
         assert!(piped == fs::read(&path).expect("reads"));

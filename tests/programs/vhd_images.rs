@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use diskport::check::Severity;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::{Disk, MIB, Open};
 use libtest_mimic::Trial;
@@ -109,7 +109,7 @@ fn what_peers_made() -> Result<(), Trouble> {
         let checked = Open::new().check(top).expect("checks");
         assert!(checked.findings.iter().all(|finding| finding.severity < Severity::Error), "{checked:?}");
         let wanted =
-            expected(&Open::new().format(diskport::Format::Vhd).open_path(&original).expect("opens"), &parts);
+            expected(&Open::new().format(diskport::Format::Vhd).open(&original).expect("opens"), &parts);
         assert_eq!(
             digest::of_disk(&diskport::open(top).expect("opens")).expect("reads"),
             wanted,
@@ -155,8 +155,8 @@ fn what_we_write() -> Result<(), Trouble> {
     for own in [false, true] {
         let size = 10 * MIB;
         if own {
-            let copy = Copy::new(&Disk::empty(size, 512)).to(OutputFormat::Vhd(Allocation::Dynamic));
-            copy.overwrite(true).write_file(&path)?;
+            let copy = Convert::new(&Disk::empty(size, 512)).to(OutputFormat::Vhd(Allocation::Dynamic));
+            copy.overwrite(true).create(&path)?;
         } else {
             let create = ["create", "-q", "-f", "vpc", "-o", "force_size=on"];
             run(tool("qemu-img")?.args(create).arg(&path).arg(size.to_string()))?;

@@ -53,15 +53,15 @@ impl Image {
     /// Opens it for reading.
     pub fn open(&self) -> Result<Disk, String> {
         let disk = match self.container {
-            None => match self.how().open_path(&self.path) {
+            None => match self.how().open(&self.path) {
                 // What qemu does with a file that it does not know.
                 Err(Error::NotRecognised { .. }) if self.format.is_none() => {
-                    self.how().format(Format::Raw).open_path(&self.path)
+                    self.how().format(Format::Raw).open(&self.path)
                 }
                 opened => opened,
             },
             Some(container) => {
-                let container = Open::new().resolver(AnyPath).format(container).open_path(&self.path);
+                let container = Open::new().resolver(AnyPath).format(container).open(&self.path);
                 container.and_then(|container| self.how().open(container))
             }
         };
@@ -92,7 +92,7 @@ impl Image {
     fn failure(&self, error: &Error) -> String {
         let parent = match error {
             Error::ParentMissing { .. } => {
-                self.how().allow_missing_parent(true).open_path(&self.path).ok().and_then(|disk| {
+                self.how().allow_missing_parent(true).open(&self.path).ok().and_then(|disk| {
                     disk.chain().last().and_then(|layer| layer.info().parent.as_ref()?.names.first().cloned())
                 })
             }

@@ -3,8 +3,8 @@
 use diskport::Error;
 use diskport::windows::GptIds;
 use diskport::windows::bcd::{
-    Device, Element, Installation, Partition, Store, Target, UnresolvedReason, element_type, object,
-    object_type,
+    Device, DevicePartition, DeviceTarget, Element, Installation, Store, UnresolvedReason, element_type,
+    object, object_type,
 };
 use diskport::windows::registry::{Tree, kind};
 use uuid::{Uuid, uuid};
@@ -24,12 +24,12 @@ fn ids() -> GptIds {
     GptIds { signature: SIGNATURE, disk: DISK, partitions }
 }
 
-fn mbr(offset: u64) -> Target {
-    Target::Partition(Partition::Mbr { signature: SIGNATURE, offset })
+fn mbr(offset: u64) -> DeviceTarget {
+    DeviceTarget::Partition(DevicePartition::Mbr { signature: SIGNATURE, offset })
 }
 
-fn gpt(partition: Uuid) -> Target {
-    Target::Partition(Partition::Gpt { disk: DISK, partition })
+fn gpt(partition: Uuid) -> DeviceTarget {
+    DeviceTarget::Partition(DevicePartition::Gpt { disk: DISK, partition })
 }
 
 fn hex(text: &str) -> Vec<u8> {
@@ -61,17 +61,17 @@ fn devices() {
             ),
         ),
         (
-            Device::new(Target::Boot),
+            Device::new(DeviceTarget::Boot),
             format!("{} 05000000 00000000 48000000 00000000 {}", zeros(16), zeros(56)),
         ),
         (
-            Device::new(Target::Locate { element: 0x1200_0002 }),
+            Device::new(DeviceTarget::Locate { element: 0x1200_0002 }),
             format!("{} 08000000 00000000 1e000000 00000000 00000000 02000012 {}", zeros(16), zeros(6)),
         ),
         (
             Device {
                 options: uuid!("733b62e7-f608-11eb-825c-c112f60133ab"),
-                target: Target::RamDisk { device: Box::new(gpt(RECOVERY)), path: "\\W".into() },
+                target: DeviceTarget::RamDisk { device: Box::new(gpt(RECOVERY)), path: "\\W".into() },
             },
             format!(
                 "e7623b7308f6eb11825cc112f60133ab 00000000 01000000 82000000 00000000 03000000 {} \
@@ -121,7 +121,7 @@ fn text(object: &mut Tree, number: u32, text: &str) {
     set(object, number, kind::SZ, &data);
 }
 
-fn device(object: &mut Tree, number: u32, target: Target) {
+fn device(object: &mut Tree, number: u32, target: DeviceTarget) {
     set(object, number, kind::BINARY, &Device::new(target).to_bytes());
 }
 
@@ -143,7 +143,7 @@ fn bios() -> Bios {
     text(manager, element_type::DEFAULT, &braced(LOADER));
     set(manager, element_type::TIMEOUT, kind::BINARY, &[3]);
     let memory = bios.object(&braced(object::MEMORY_TEST), object_type::MEMORY_TEST);
-    device(memory, element_type::DEVICE, Target::Boot);
+    device(memory, element_type::DEVICE, DeviceTarget::Boot);
     text(memory, element_type::PATH, "\\boot\\memtest.exe");
     for (id, kind, path, root) in [
         (LOADER, object_type::WINDOWS_LOADER, "\\Windows\\system32\\winload.exe", "\\Windows"),
@@ -157,7 +157,8 @@ fn bios() -> Bios {
         text(object, element_type::DESCRIPTION, "Windows 10, my own");
     }
     let rescue = bios.object(&braced(RESCUE), object_type::WINDOWS_LOADER);
-    let target = Target::RamDisk { device: Box::new(mbr(PLACES[2])), path: "\\Recovery\\Winre.wim".into() };
+    let target =
+        DeviceTarget::RamDisk { device: Box::new(mbr(PLACES[2])), path: "\\Recovery\\Winre.wim".into() };
     let ram_disk = Device { options: OPTIONS, target }.to_bytes();
     set(rescue, element_type::DEVICE, kind::BINARY, &ram_disk);
     set(rescue, element_type::OS_DEVICE, kind::BINARY, &ram_disk);
@@ -172,7 +173,7 @@ fn get(store: &Store, id: Uuid, number: u32) -> Option<Element> {
     store.object(id).unwrap().get(number)
 }
 
-fn at(target: Target) -> Option<Element> {
+fn at(target: DeviceTarget) -> Option<Element> {
     Some(Element::Device(Device::new(target)))
 }
 
@@ -200,7 +201,8 @@ fn to_uefi() {
         assert_eq!(get(&store, id, element_type::ISOLATED_CONTEXT), Some(Element::Boolean(true)));
         assert_eq!(get(&store, id, element_type::DESCRIPTION), path("Windows 10, my own"));
     }
-    let target = Target::RamDisk { device: Box::new(gpt(RECOVERY)), path: "\\Recovery\\Winre.wim".into() };
+    let target =
+        DeviceTarget::RamDisk { device: Box::new(gpt(RECOVERY)), path: "\\Recovery\\Winre.wim".into() };
     let ram_disk = Some(Element::Device(Device { options: OPTIONS, target }));
     assert_eq!(get(&store, RESCUE, element_type::DEVICE), ram_disk);
     assert_eq!(get(&store, RESCUE, element_type::OS_DEVICE), ram_disk);
@@ -223,7 +225,11 @@ fn to_uefi() {
 #[test]
 fn boot_device() {
     let mut bios = bios();
-    device(bios.object(&braced(LOADER), object_type::WINDOWS_LOADER), element_type::OS_DEVICE, Target::Boot);
+    device(
+        bios.object(&braced(LOADER), object_type::WINDOWS_LOADER),
+        element_type::OS_DEVICE,
+        DeviceTarget::Boot,
+    );
     let mut store = bios.store();
     assert_eq!(store.to_uefi(&ids(), ESP, PLACES[1]), []);
     assert_eq!(get(&store, LOADER, element_type::OS_DEVICE), at(gpt(WINDOWS)));
@@ -231,7 +237,7 @@ fn boot_device() {
     let unresolved = store.to_uefi(&ids(), ESP, PLACES[0]);
     assert_eq!(unresolved.len(), 1);
     assert_eq!(unresolved[0].reason, UnresolvedReason::BootPartitionGone);
-    assert_eq!(get(&store, LOADER, element_type::OS_DEVICE), at(Target::Boot));
+    assert_eq!(get(&store, LOADER, element_type::OS_DEVICE), at(DeviceTarget::Boot));
 }
 
 /// A store that finds its partitions by what is on them needs no new devices.
@@ -239,20 +245,24 @@ fn boot_device() {
 fn locate() {
     let mut bios = bios();
     let object = bios.object(&braced(LOADER), object_type::WINDOWS_LOADER);
-    device(object, element_type::DEVICE, Target::Locate { element: element_type::PATH });
-    device(object, element_type::OS_DEVICE, Target::Locate { element: element_type::SYSTEM_ROOT });
+    device(object, element_type::DEVICE, DeviceTarget::Locate { element: element_type::PATH });
+    device(object, element_type::OS_DEVICE, DeviceTarget::Locate { element: element_type::SYSTEM_ROOT });
     let mut store = bios.store();
     assert_eq!(store.to_uefi(&ids(), ESP, PLACES[0]), []);
-    let locate = at(Target::Locate { element: element_type::SYSTEM_ROOT });
+    let locate = at(DeviceTarget::Locate { element: element_type::SYSTEM_ROOT });
     assert_eq!(get(&store, LOADER, element_type::OS_DEVICE), locate);
 }
 
 #[test]
 fn unresolved() {
     let mut bios = bios();
-    let other = Partition::Mbr { signature: 7, offset: PLACES[1] };
+    let other = DevicePartition::Mbr { signature: 7, offset: PLACES[1] };
     device(bios.object(&braced(LOADER), object_type::WINDOWS_LOADER), 0x1100_0001, mbr(PLACES[0]));
-    device(bios.object(&braced(RESUME), object_type::RESUME_LOADER), 0x1100_0001, Target::Partition(other));
+    device(
+        bios.object(&braced(RESUME), object_type::RESUME_LOADER),
+        0x1100_0001,
+        DeviceTarget::Partition(other),
+    );
     device(bios.object(&braced(OPTIONS), 0x3000_0000), 0x3100_0003, mbr(4096));
     let legacy = bios.object("{466f5a88-0af2-4f76-9038-095b170dc21c}", 0x1030_0006);
     text(legacy, element_type::DESCRIPTION, "Earlier Windows");

@@ -59,7 +59,7 @@ impl Failure {
 fn parent_beside(error: &Error) -> Option<Cow<'static, str>> {
     let Error::ParentMissing { child, .. } = error else { return None };
     let open = Open::new();
-    let disk = open.clone().allow_missing_parent(true).open_path(child).ok()?;
+    let disk = open.clone().allow_missing_parent(true).open(child).ok()?;
     let folder = Path::new(child).parent().filter(|folder| !folder.as_os_str().is_empty());
     let found = find_parents(&disk, [folder.unwrap_or(Path::new("."))], &open).ok()?;
     let name = |path: &PathBuf| path.strip_prefix(".").unwrap_or(path).display().to_string();

@@ -15,7 +15,7 @@ pub use record::PlanRecord;
 use self::files::Files;
 use self::record::{Job, blueprint};
 use self::units::{PartFile, Units};
-use super::{Copy, Report};
+use super::{Convert, Report};
 use crate::copy::destination;
 use crate::disk::{Blocks, Data};
 use crate::error::{Error, Result};
@@ -70,7 +70,7 @@ impl FromStr for Shard {
     }
 }
 
-impl Copy {
+impl Convert {
     /// Writes a part of the output at `path`, as planned. The format and all that the output's bytes depend on are the
     /// plan's; how the work is done is this copy's.
     ///
@@ -79,19 +79,19 @@ impl Copy {
     /// [`finish_shards`](Self::finish_shards) makes the output of them.
     ///
     /// ```
-    /// use diskport::copy::{Copy, OutputFormat, Shard};
+    /// use diskport::copy::{Convert, OutputFormat, Shard};
     /// use diskport::format::Allocation;
     ///
     /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/small.vhdx");
     /// # let folder = tempfile::tempdir().expect("a folder");
     /// # let output = folder.path().join("disk.vhd");
     /// let disk = diskport::open(image)?;
-    /// let plan = Copy::new(&disk).to(OutputFormat::Vhd(Allocation::Dynamic)).plan()?.record()?;
+    /// let plan = Convert::new(&disk).to(OutputFormat::Vhd(Allocation::Dynamic)).plan()?.record()?;
     /// // On each machine, with the plan as it was sent there:
     /// for number in 1..=4 {
-    ///     Copy::new(&disk).write_shard(&plan, Shard::new(number, 4)?, &output)?;
+    ///     Convert::new(&disk).write_shard(&plan, Shard::new(number, 4)?, &output)?;
     /// }
-    /// Copy::new(&disk).finish_shards(&plan, &output)?;
+    /// Convert::new(&disk).finish_shards(&plan, &output)?;
     /// assert_eq!(diskport::open(&output)?.size(), disk.size());
     /// # Ok::<(), diskport::Error>(())
     /// ```

@@ -5,9 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::plan::{Plan, shape};
+use super::super::plan::{ConvertPlan, shape};
 use super::super::source::fingerprint;
-use super::super::{Copy, OutputFormat};
+use super::super::{Convert, OutputFormat};
 use crate::copy::destination;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ pub struct PlanRecord {
 
 /// A plan that was found to fit its source.
 pub(super) struct Job {
-    pub(super) copy: Copy,
+    pub(super) copy: Convert,
     /// The source, as the output can hold it.
     pub(super) disk: Disk,
     pub(super) blocks: BlockSet,
@@ -45,9 +45,9 @@ pub(super) struct Job {
     pub(super) id: blake3::Hash,
 }
 
-impl Plan {
-    /// The plan as a value that can be serialised, to [write the output in shards](Copy::write_shard). Without a
-    /// [seed](Copy::seed), it gets one.
+impl ConvertPlan {
+    /// The plan as a value that can be serialised, to [write the output in shards](Convert::write_shard). Without a
+    /// [seed](Convert::seed), it gets one.
     ///
     /// # Errors
     ///
@@ -72,9 +72,9 @@ impl Plan {
 
 impl PlanRecord {
     /// The plan for the source of `copy`, run as `copy` says.
-    pub(super) fn recall(&self, copy: &Copy) -> Result<Job> {
+    pub(super) fn recall(&self, copy: &Convert) -> Result<Job> {
         let format: OutputFormat = OutputFormat::new(self.format.parse::<Format>()?, Some(&self.subformat))?;
-        let mut copy = Copy { format, detect_zeros: self.detect_zeros, ..copy.clone() };
+        let mut copy = Convert { format, detect_zeros: self.detect_zeros, ..copy.clone() };
         (copy.options.block_size, copy.options.seed) = (self.block_size, Some(self.seed));
         // Of parts, there are no digests of the whole; and each part is read back by its own digest.
         copy.digests.clear();
@@ -107,7 +107,7 @@ impl PlanRecord {
 }
 
 /// The blueprint of an output in which each block's place is known beforehand.
-pub(super) fn blueprint(copy: &Copy, disk: &Disk) -> Result<Blueprint> {
+pub(super) fn blueprint(copy: &Convert, disk: &Disk) -> Result<Blueprint> {
     match shape(copy, disk)? {
         Shape::Blueprint(blueprint) => Ok(blueprint),
         Shape::Extents(descriptor) => Err(destination::not_one_file(&descriptor)),

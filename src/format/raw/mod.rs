@@ -2,12 +2,12 @@
 
 mod stream;
 
-pub use stream::StreamReader;
+pub use stream::RawStream;
 
 use std::ops::Range;
 
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, Sealed, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::tools::flat::FlatLayer;
 use crate::leaves::Format;
@@ -38,6 +38,8 @@ struct Raw {
     layer: FlatLayer,
     file: WritableFile,
 }
+
+impl Sealed for Raw {}
 
 impl Layer for Raw {
     fn info(&self) -> &LayerInfo {

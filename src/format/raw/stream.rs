@@ -16,17 +16,17 @@ const PIECE: u64 = 1 << 20;
 /// Nothing in a raw disk says how large it is: a stream that is shorter or longer than the disk ends with an error.
 ///
 /// ```
-/// use diskport::copy::{Copy, OutputFormat};
+/// use diskport::copy::{Convert, OutputFormat};
 /// use diskport::format::vmdk::Subformat;
 /// use diskport::format::raw;
 ///
 /// # let pipe = &[7; 4096][..];
-/// let disk = raw::StreamReader::new(pipe, 4096).into_disk()?;
+/// let disk = raw::RawStream::new(pipe, 4096).into_disk()?;
 /// let mut out = Vec::new();
-/// Copy::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut out)?;
+/// Convert::new(&disk).to(OutputFormat::Vmdk(Subformat::StreamOptimized)).write_to(&mut out)?;
 /// # Ok::<(), diskport::Error>(())
 /// ```
-pub struct StreamReader<R> {
+pub struct RawStream<R> {
     input: R,
     size: u64,
     at: u64,
@@ -34,7 +34,7 @@ pub struct StreamReader<R> {
     buffers: Arc<Pool>,
 }
 
-impl<R: Read> StreamReader<R> {
+impl<R: Read> RawStream<R> {
     /// A disk of `size` bytes.
     pub fn new(input: R, size: u64) -> Self {
         Self { input, size, at: 0, ended: false, buffers: Arc::default() }
@@ -88,7 +88,7 @@ impl<R: Read> StreamReader<R> {
     }
 }
 
-impl<R: Read> Iterator for StreamReader<R> {
+impl<R: Read> Iterator for RawStream<R> {
     type Item = Result<Block>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -100,8 +100,8 @@ impl<R: Read> Iterator for StreamReader<R> {
     }
 }
 
-impl<R> fmt::Debug for StreamReader<R> {
+impl<R> fmt::Debug for RawStream<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamReader").field("size", &self.size).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("RawStream").field("size", &self.size).field("at", &self.at).finish_non_exhaustive()
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Choices {
 
 /// Which field gives the size of a VHD whose footer disagrees with itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SizeField {
     /// The current size: it never loses sectors.
     #[default]
@@ -33,6 +34,7 @@ pub enum SizeField {
 
 /// Which grain table is read where the two copies differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GrainTables {
     /// Neither: reading such a grain is refused.
     #[default]

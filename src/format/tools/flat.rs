@@ -1,6 +1,6 @@
 //! The bytes of a disk as they are, from the file's first on: a raw disk, a fixed VHD, a flat extent.
 
-use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
+use crate::disk::{FileIndex, Layer, LayerInfo, Mapping, Sealed};
 use crate::error::Result;
 use crate::storage::ImageFile;
 
@@ -16,6 +16,8 @@ impl FlatLayer {
         Self { info, files: [file] }
     }
 }
+
+impl Sealed for FlatLayer {}
 
 impl Layer for FlatLayer {
     fn info(&self) -> &LayerInfo {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bat::Bat;
 use super::layout::SECTOR;
 use crate::disk::cache::ChunkCache;
-use crate::disk::{FileIndex, Layer, LayerInfo, Mapping, MappingKind};
+use crate::disk::{FileIndex, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use crate::error::Result;
 use crate::format::tools::bitmap::{self, BitOrder};
 use crate::format::tools::table::TableCursor;
@@ -96,6 +96,8 @@ impl Dynamic {
         Mapping::absent(end.min((offset / self.bat.block_size + 1) * self.bat.block_size) - offset)
     }
 }
+
+impl Sealed for Dynamic {}
 
 impl Layer for Dynamic {
     fn info(&self) -> &LayerInfo {

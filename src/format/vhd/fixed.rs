@@ -8,7 +8,7 @@ use super::footer_pair::FooterPair;
 use super::layout::{Footer, SECTOR};
 use super::skeleton;
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, Sealed, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::findings::Repairs;
 use crate::format::tools::flat::FlatLayer;
@@ -77,6 +77,8 @@ impl FixedWriter {
         Self { file, layer, footers: Mutex::new(footers) }
     }
 }
+
+impl Sealed for FixedWriter {}
 
 impl Layer for FixedWriter {
     fn info(&self) -> &LayerInfo {

@@ -315,12 +315,7 @@ mod tests {
                 vhd::repair(&repaired, &context, Repairs::Lossless).expect("repairs");
                 bytes = file.to_vec();
                 assert_eq!(parent(&bytes).linkage, found);
-                assert!(
-                    Open::new()
-                        .check_storage(MemoryStorage::new(bytes.as_slice()))
-                        .expect("checks")
-                        .is_clean()
-                );
+                assert!(Open::new().check(MemoryStorage::new(bytes.as_slice())).expect("checks").is_clean());
                 for n in 0..3_u8 {
                     let at = u64::from(n) << 20;
                     let run = opened(&bytes).chain()[0].map(at, 512).expect("maps");

@@ -9,7 +9,7 @@ use super::header::Header;
 use super::layout::SECTOR;
 use super::pending::{Pending, Tables};
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use crate::error::Result;
 use crate::format::tools::bitmap::{self, BitOrder};
 use crate::storage::{ImageFile, WritableFile};
@@ -108,6 +108,8 @@ impl Writer {
         }
     }
 }
+
+impl Sealed for Writer {}
 
 impl Layer for Writer {
     fn info(&self) -> &LayerInfo {

@@ -4,7 +4,7 @@ use super::bat::Bat;
 use super::contents::{Contents, Replayed};
 use super::header::{self, Current};
 use super::metadata::Metadata;
-use crate::disk::{Identity, Layer, LayerInfo, Mapping, WarningKind};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, Sealed, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
@@ -95,6 +95,8 @@ pub(super) fn info(current: &Current, metadata: Metadata, creator: Option<String
     info.parent = metadata.parent;
     info
 }
+
+impl Sealed for Vhdx {}
 
 impl Layer for Vhdx {
     fn info(&self) -> &LayerInfo {

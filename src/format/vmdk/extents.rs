@@ -15,7 +15,7 @@ use super::layout::SECTOR;
 use super::open::{Kind, describe, describe_hosted, note_grain, warn_sesparse, warn_unclean};
 use super::sesparse::SeSparse;
 use super::{cowd, hosted, sesparse};
-use crate::disk::{FileIndex, Layer, LayerInfo, Mapping};
+use crate::disk::{FileIndex, Layer, LayerInfo, Mapping, Sealed};
 use crate::error::{Error, Problem, Result};
 use crate::format::tools::context::OpenContext;
 use crate::leaves::Format;
@@ -51,6 +51,8 @@ pub(super) enum Content {
     /// It cannot be read, in a disk that is salvaged.
     Lost(Arc<Error>),
 }
+
+impl Sealed for Vmdk {}
 
 impl Layer for Vmdk {
     fn info(&self) -> &LayerInfo {

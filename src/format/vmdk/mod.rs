@@ -29,7 +29,7 @@ mod stream;
 mod table_copies;
 mod write;
 
-pub use stream::StreamReader;
+pub use stream::VmdkStream;
 
 pub use create::Subformat;
 pub(crate) use pieces::{replace, stem};

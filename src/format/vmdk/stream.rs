@@ -32,7 +32,7 @@ use crate::storage::{FileRole, ImageFile, MemoryStorage};
 /// since a cut one could not be told from a whole one.
 ///
 /// ```
-/// use diskport::format::vmdk::StreamReader;
+/// use diskport::format::vmdk::VmdkStream;
 /// use diskport::Data;
 ///
 /// # let mut image = vec![0; 4 * 512];
@@ -60,7 +60,7 @@ use crate::storage::{FileRole, ImageFile, MemoryStorage};
 /// # marker[12] = 3;
 /// # image.extend([marker, footer, vec![0; 512]].concat());
 /// # let pipe = &image[..];
-/// let disk = StreamReader::new(pipe)?;
+/// let disk = VmdkStream::new(pipe)?;
 /// assert_eq!(disk.size(), 2 << 20);
 /// let mut at = 0;
 /// for block in disk {
@@ -75,7 +75,7 @@ use crate::storage::{FileRole, ImageFile, MemoryStorage};
 /// assert_eq!(at, 2 << 20);
 /// # Ok::<(), diskport::Error>(())
 /// ```
-pub struct StreamReader<R> {
+pub struct VmdkStream<R> {
     source: Source<R>,
     header: Header,
     info: LayerInfo,
@@ -106,7 +106,7 @@ enum Item {
     End,
 }
 
-impl<R: Read> StreamReader<R> {
+impl<R: Read> VmdkStream<R> {
     /// Reads the header and the descriptor.
     ///
     /// # Errors
@@ -324,7 +324,7 @@ impl<R: Read> StreamReader<R> {
     }
 }
 
-impl<R: Read> Iterator for StreamReader<R> {
+impl<R: Read> Iterator for VmdkStream<R> {
     type Item = Result<Block>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -336,9 +336,9 @@ impl<R: Read> Iterator for StreamReader<R> {
     }
 }
 
-impl<R> fmt::Debug for StreamReader<R> {
+impl<R> fmt::Debug for VmdkStream<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamReader")
+        f.debug_struct("VmdkStream")
             .field("info", &self.info)
             .field("done", &self.done)
             .finish_non_exhaustive()

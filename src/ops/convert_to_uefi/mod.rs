@@ -17,7 +17,7 @@ use source::{Source, broken, open};
 use story::Story;
 
 use crate::chain::Child;
-use crate::copy::Copy;
+use crate::copy::Convert;
 use crate::disk::{Disk, Patch};
 use crate::error::{Error, Result};
 use crate::leaves::Format;
@@ -85,8 +85,8 @@ impl UefiPlan {
     }
 
     /// The copy that carries the plan out.
-    pub fn copy(&self) -> Copy {
-        Copy::new(&self.disk)
+    pub fn copy(&self) -> Convert {
+        Convert::new(&self.disk)
     }
 }
 
@@ -102,7 +102,7 @@ impl UefiPlan {
 /// for step in &plan.steps {
 ///     println!("{step}");
 /// }
-/// plan.child().write_file("windows-uefi.vhdx")?;
+/// plan.child().create("windows-uefi.vhdx")?;
 /// # Ok::<(), diskport::Error>(())
 /// ```
 ///

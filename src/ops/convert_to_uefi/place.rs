@@ -26,6 +26,7 @@ const WINDOWS_RECOVERY: PartitionType = PartitionType::Mbr(0x27);
 
 /// Where the EFI system partition is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum EspChoice {
     /// The first place of [`EspPlace::Reuse`], [`EspPlace::Gap`] and [`EspPlace::Shrink`] that is possible.
     #[default]
@@ -36,6 +37,7 @@ pub enum EspChoice {
 
 /// Where the EFI system partition goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EspPlace {
     /// In place of the BIOS's system partition.
     Reuse,

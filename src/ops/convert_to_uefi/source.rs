@@ -11,7 +11,7 @@ use crate::partition::{
     FileSystem, Layout, Partition, PartitionType, Scheme, TypeMap, encrypted_volumes, mbr_to_gpt,
 };
 use crate::windows::HiveFile;
-use crate::windows::bcd::{self, Element, Object, Store, Target, element_type, object_type};
+use crate::windows::bcd::{self, DeviceTarget, Element, Object, Store, element_type, object_type};
 use crate::windows::boot_files::{machine, machine_of};
 use crate::windows::ntfs::Volume;
 use crate::windows::registry::HiveState;
@@ -232,8 +232,8 @@ fn default_windows(
     };
     let root = root.trim_end_matches('\\').to_owned();
     let windows = match target(&entry) {
-        Some(Target::Boot) => system,
-        Some(Target::Partition(bcd::Partition::Mbr { signature: of, offset })) => {
+        Some(DeviceTarget::Boot) => system,
+        Some(DeviceTarget::Partition(bcd::DevicePartition::Mbr { signature: of, offset })) => {
             let found = mbr.partitions.iter().position(|partition| partition.start == offset);
             match found.filter(|_| of == signature) {
                 Some(windows) => windows,
@@ -245,7 +245,7 @@ fn default_windows(
                 }
             }
         }
-        Some(Target::Locate { .. }) => return located(disk, mbr, root),
+        Some(DeviceTarget::Locate { .. }) => return located(disk, mbr, root),
         other => {
             let what = other.map_or("an unknown device".to_owned(), |target| format!("{target:?}"));
             return refuse(format!(
@@ -262,7 +262,7 @@ fn default_windows(
     }
 }
 
-fn target(entry: &Object<'_>) -> Option<Target> {
+fn target(entry: &Object<'_>) -> Option<DeviceTarget> {
     match entry.get(element_type::OS_DEVICE)? {
         Element::Device(device) => Some(device.target),
         _ => None,

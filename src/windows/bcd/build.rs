@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::device::{Device, Partition, Target};
+use super::device::{Device, DevicePartition, DeviceTarget};
 use super::element::Element;
 use super::element_type::*;
 use super::store::Store;
@@ -45,7 +45,10 @@ impl Installation {
     pub fn store(&self, mut new_id: impl FnMut() -> Uuid) -> Store {
         let (windows_id, resume_id) = (new_id(), new_id());
         let device = |partition| {
-            Element::Device(Device::new(Target::Partition(Partition::Gpt { disk: self.disk, partition })))
+            Element::Device(Device::new(DeviceTarget::Partition(DevicePartition::Gpt {
+                disk: self.disk,
+                partition,
+            })))
         };
         let (esp, windows) = (device(self.esp), device(self.windows));
         let named = |name: &str, settings: Uuid| {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::device::{Device, OPTIONS, PARTITION_SIZE, Partition, Target};
+use super::device::{Device, DevicePartition, DeviceTarget, OPTIONS, PARTITION_SIZE};
 use super::element::Element;
 use super::store::{Object, Store, elements_mut, set};
 use super::{element_type, object, object_type};
@@ -120,7 +120,7 @@ fn is_installed_windows(object: &Object<'_>) -> bool {
 }
 
 fn start_from_esp(key: &mut Tree, disk: Uuid, esp: Uuid, path: &str) {
-    let device = Device::new(Target::Partition(Partition::Gpt { disk, partition: esp }));
+    let device = Device::new(DeviceTarget::Partition(DevicePartition::Gpt { disk, partition: esp }));
     set(key, element_type::DEVICE, &Element::Device(device));
     set(key, element_type::PATH, &Element::Text(path.to_owned()));
 }
@@ -148,25 +148,27 @@ impl Places<'_> {
     /// Renames the partitions in a device element, also in descriptors inside others and in ones of unknown form. All
     /// forms have the same length.
     fn rename(&self, element: &mut [u8], mut report: impl FnMut(UnresolvedReason)) {
-        let boot_device = Device::new(Target::Boot).to_bytes();
+        let boot_device = Device::new(DeviceTarget::Boot).to_bytes();
         let mut at = OPTIONS;
         while let Some(descriptor) = element.get_mut(at..at.saturating_add(PARTITION_SIZE)) {
-            let renamed = match Partition::parse(descriptor) {
+            let renamed = match DevicePartition::parse(descriptor) {
                 _ if *descriptor == boot_device[OPTIONS..] => {
                     self.partition(self.boot).ok_or(UnresolvedReason::BootPartitionGone)
                 }
-                Some(Partition::Mbr { signature, offset }) if signature == self.ids.signature => {
+                Some(DevicePartition::Mbr { signature, offset }) if signature == self.ids.signature => {
                     self.partition(offset).ok_or(UnresolvedReason::PartitionGone { offset })
                 }
-                Some(Partition::Mbr { signature, .. }) => Err(UnresolvedReason::OtherDisk { signature }),
-                Some(Partition::Gpt { .. }) | None => {
+                Some(DevicePartition::Mbr { signature, .. }) => {
+                    Err(UnresolvedReason::OtherDisk { signature })
+                }
+                Some(DevicePartition::Gpt { .. }) | None => {
                     at += 4;
                     continue;
                 }
             };
             match renamed {
                 Ok(partition) => {
-                    let partition = Partition::Gpt { disk: self.ids.disk, partition };
+                    let partition = DevicePartition::Gpt { disk: self.ids.disk, partition };
                     descriptor.copy_from_slice(&partition.to_bytes());
                 }
                 Err(reason) => report(reason),

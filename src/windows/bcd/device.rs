@@ -29,16 +29,17 @@ pub struct Device {
     /// The object with further options; nil when there is none.
     pub options: Uuid,
     /// What it stands for.
-    pub target: Target,
+    pub target: DeviceTarget,
 }
 
 /// What a device stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+#[non_exhaustive]
+pub enum DeviceTarget {
     /// The partition that the boot manager was started from.
     Boot,
     /// A partition.
-    Partition(Partition),
+    Partition(DevicePartition),
     /// The partition that has the file which this element names.
     Locate {
         /// The element.
@@ -47,7 +48,7 @@ pub enum Target {
     /// A RAM disk, read from a file.
     RamDisk {
         /// Where the file is.
-        device: Box<Target>,
+        device: Box<DeviceTarget>,
         /// The path of the file.
         path: String,
     },
@@ -55,7 +56,8 @@ pub enum Target {
 
 /// How a partition is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Partition {
+#[non_exhaustive]
+pub enum DevicePartition {
     /// On an MBR disk.
     Mbr {
         /// The disk's signature.
@@ -74,14 +76,15 @@ pub enum Partition {
 
 impl Device {
     /// A device without further options.
-    pub fn new(target: Target) -> Self {
+    pub fn new(target: DeviceTarget) -> Self {
         Self { options: Uuid::nil(), target }
     }
 
     /// The device that an element holds; `None` when it is of another form. What it answers has exactly these bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (options, descriptor) = bytes.split_first_chunk::<OPTIONS>()?;
-        let device = Self { options: Uuid::from_bytes_le(*options), target: Target::parse(descriptor, 0)? };
+        let device =
+            Self { options: Uuid::from_bytes_le(*options), target: DeviceTarget::parse(descriptor, 0)? };
         (device.to_bytes() == bytes).then_some(device)
     }
 
@@ -91,21 +94,21 @@ impl Device {
     }
 }
 
-impl Target {
+impl DeviceTarget {
     /// Reads what matters; whether the rest is as it must be is seen when it is written again.
     fn parse(descriptor: &[u8], depth: u32) -> Option<Self> {
         Some(match word(descriptor, 0)? {
-            BOOT => Target::Boot,
-            PARTITION => Target::Partition(Partition::parse(descriptor)?),
-            LOCATE => Target::Locate { element: word(descriptor, 20)? },
+            BOOT => DeviceTarget::Boot,
+            PARTITION => DeviceTarget::Partition(DevicePartition::parse(descriptor)?),
+            LOCATE => DeviceTarget::Locate { element: word(descriptor, 20)? },
             // A file on a RAM disk is none that can be booted from.
             RAM_DISK if depth == 0 => {
                 let file = descriptor.get(52..)?;
                 let size = word(file, 8)? as usize;
                 let (device, path) = file.split_at_checked(size)?;
                 let path = decode_utf16(path);
-                let device = Box::new(Target::parse(device, depth + 1)?);
-                Target::RamDisk { device, path: path.strip_suffix('\0')?.to_owned() }
+                let device = Box::new(DeviceTarget::parse(device, depth + 1)?);
+                DeviceTarget::RamDisk { device, path: path.strip_suffix('\0')?.to_owned() }
             }
             _ => return None,
         })
@@ -113,14 +116,14 @@ impl Target {
 
     fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Target::Boot => descriptor(BOOT, 0, &[0; PARTITION_SIZE - 16]),
-            Target::Partition(partition) => partition.to_bytes().to_vec(),
-            Target::Locate { element } => {
+            DeviceTarget::Boot => descriptor(BOOT, 0, &[0; PARTITION_SIZE - 16]),
+            DeviceTarget::Partition(partition) => partition.to_bytes().to_vec(),
+            DeviceTarget::Locate { element } => {
                 let mut body = [0; LOCATE_SIZE as usize - 16];
                 body[4..8].copy_from_slice(&element.to_le_bytes());
                 descriptor(LOCATE, 0, &body)
             }
-            Target::RamDisk { device, path } => {
+            DeviceTarget::RamDisk { device, path } => {
                 let device = device.to_bytes();
                 let path: Vec<u8> = path.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
                 let mut body = words(&[3, 0, 0, 0, 0, 0]);
@@ -133,16 +136,16 @@ impl Target {
     }
 }
 
-impl Partition {
+impl DevicePartition {
     /// The partition of a descriptor; `None` when it is no partition's.
     pub(super) fn parse(descriptor: &[u8]) -> Option<Self> {
         let descriptor = descriptor.get(..PARTITION_SIZE)?;
         let partition = if word(descriptor, 36)? == MBR_STYLE {
             let offset = u64::from_le_bytes(*descriptor.get(16..)?.first_chunk()?);
-            Partition::Mbr { signature: word(descriptor, 40)?, offset }
+            DevicePartition::Mbr { signature: word(descriptor, 40)?, offset }
         } else {
             let id = |at: usize| Some(Uuid::from_bytes_le(*descriptor.get(at..)?.first_chunk()?));
-            Partition::Gpt { disk: id(40)?, partition: id(16)? }
+            DevicePartition::Gpt { disk: id(40)?, partition: id(16)? }
         };
         (partition.to_bytes() == descriptor).then_some(partition)
     }
@@ -152,11 +155,11 @@ impl Partition {
         let mut bytes = [0; PARTITION_SIZE];
         bytes[..16].copy_from_slice(&words(&[PARTITION, 0, PARTITION_SIZE as u32, 0]));
         match self {
-            Partition::Mbr { signature, offset } => {
+            DevicePartition::Mbr { signature, offset } => {
                 bytes[16..24].copy_from_slice(&offset.to_le_bytes());
                 bytes[36..44].copy_from_slice(&words(&[MBR_STYLE, signature]));
             }
-            Partition::Gpt { disk, partition } => {
+            DevicePartition::Gpt { disk, partition } => {
                 bytes[16..32].copy_from_slice(&partition.to_bytes_le());
                 bytes[40..56].copy_from_slice(&disk.to_bytes_le());
             }

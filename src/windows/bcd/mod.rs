@@ -12,7 +12,7 @@ mod store;
 
 pub use build::Installation;
 pub use convert::{Unresolved, UnresolvedReason};
-pub use device::{Device, Partition, Target};
+pub use device::{Device, DevicePartition, DeviceTarget};
 pub use element::Element;
 pub use store::{Object, Store};
 

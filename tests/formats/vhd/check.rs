@@ -34,7 +34,7 @@ fn open() -> Open {
 }
 
 fn check(bytes: &[u8]) -> Checked {
-    open().check_storage(MemoryStorage::new(bytes)).expect("checks")
+    open().check(MemoryStorage::new(bytes)).expect("checks")
 }
 
 /// That exactly one thing is found, and what it is; images with errors are not written to, others are.
@@ -45,7 +45,7 @@ fn finds(bytes: &[u8], severity: Severity, structure: &str, text: &str) {
     assert_eq!((finding.severity, finding.defect.structure), (severity, structure), "{finding}");
     assert!(finding.to_string().contains(text), "{finding}");
     let file = Shared::new(bytes.to_vec());
-    let opened = open().open_writable_storage(file.clone());
+    let opened = open().open_writable(file.clone());
     if severity == Severity::Error {
         assert!(matches!(opened, Err(Error::Defect(_))), "{opened:?}");
     } else {
@@ -66,7 +66,7 @@ fn is_repaired(bytes: &[u8]) {
         content
     };
     let file = Shared::new(bytes.to_vec());
-    let repaired = open().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+    let repaired = open().repair(file.clone(), Repairs::Lossless).expect("repairs");
     assert!(repaired.findings.is_empty(), "{:?}", repaired.findings);
     if let Ok(before) = open().open(MemoryStorage::new(bytes)) {
         let mut content = vec![0; before.size() as usize];
@@ -139,14 +139,14 @@ fn what_lies_behind_a_fixed_disk() {
         let checked = check(&bytes);
         assert!(checked.findings[0].repair.as_ref().is_some_and(|repair| repair.loses.is_some()));
         let file = Shared::new(bytes.clone());
-        let same = open().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+        let same = open().repair(file.clone(), Repairs::Lossless).expect("repairs");
         assert!(!same.is_clean() && file.to_vec() == bytes, "nothing is lost without a word");
-        let all = open().repair_storage(file.clone(), Repairs::All).expect("repairs");
+        let all = open().repair(file.clone(), Repairs::All).expect("repairs");
         assert!(all.findings.is_empty() && file.to_vec() == fixed().bytes(), "{all:?}");
     }
     for (bytes, kept) in [(slack(0), false), (slack(9), true)] {
         let file = Shared::new(bytes.clone());
-        open().open_writable_storage(file.clone()).expect("opens").compact().expect("compacts");
+        open().open_writable(file.clone()).expect("opens").compact().expect("compacts");
         assert!(file.to_vec() == if kept { bytes } else { fixed().bytes() });
     }
 }
@@ -159,7 +159,7 @@ fn a_fixed_disk_that_is_larger_by_its_geometry() {
     let by_geometry = || open().vhd_size(SizeField::Chs);
     for repairs in [Repairs::Lossless, Repairs::All] {
         let file = Shared::new(bytes.clone());
-        by_geometry().repair_storage(file.clone(), repairs).expect("repairs");
+        by_geometry().repair(file.clone(), repairs).expect("repairs");
         assert!(file.to_vec() == bytes);
         by_geometry().open(file).expect("opens");
     }
@@ -194,7 +194,7 @@ fn fields_of_the_footer() {
     finds(&tap.build().set_footers(85, &[1]).take(), Note, "footer", "hidden");
     let saved = dynamic().build().set_footers(84, &[1]).take();
     assert_eq!(check(&saved).findings[0].severity, Note);
-    let opened = open().open_writable_storage(MemoryStorage::new(saved));
+    let opened = open().open_writable(MemoryStorage::new(saved));
     assert!(matches!(opened, Err(diskport::Error::NotWritable { .. })));
 }
 
@@ -265,13 +265,13 @@ fn blocks() {
         assert!(errors.clone().count() == 1, "{checked:?}");
         assert!(errors.flat_map(|finding| &finding.repair).all(|repair| repair.loses.is_some()));
         let file = Shared::new(bytes.clone());
-        let refused = open().open_writable_storage(file.clone());
+        let refused = open().open_writable(file.clone());
         assert!(matches!(refused, Err(diskport::Error::Defect(_))));
-        let same = open().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+        let same = open().repair(file.clone(), Repairs::Lossless).expect("repairs");
         assert!(!same.is_clean() && file.to_vec() == bytes, "nothing is lost without a word");
-        let all = open().repair_storage(file.clone(), Repairs::All).expect("repairs");
+        let all = open().repair(file.clone(), Repairs::All).expect("repairs");
         assert!(all.is_clean(), "{all:?}");
-        let disk = open().open_writable_storage(file).expect("opens for writing");
+        let disk = open().open_writable(file).expect("opens for writing");
         let mut kept = [0; BLOCK];
         disk.read_at(&mut kept, 0).expect("reads");
         assert_eq!(kept[..512], [1; 512], "the first block to name a place keeps it");
@@ -287,9 +287,9 @@ fn bits_and_gaps() {
     finds(&hidden.bytes(), Warning, "data", "block 1 where its bitmap is clear");
     assert!(check(&hidden.bytes()).findings[0].repair.as_ref().is_some_and(|repair| repair.loses.is_some()));
     let file = Shared::new(hidden.bytes());
-    open().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+    open().repair(file.clone(), Repairs::Lossless).expect("repairs");
     assert!(file.to_vec() == hidden.bytes(), "other readers see those bytes");
-    let all = open().repair_storage(file, Repairs::All).expect("repairs");
+    let all = open().repair(file, Repairs::All).expect("repairs");
     assert!(all.findings.is_empty(), "{all:?}");
     let gaps = Vhd { gap: 20, ..dynamic() };
     finds(&gaps.bytes(), Note, "file", "that nothing uses");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use diskport::check::Severity;
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::Linkage;
 use diskport::format::Allocation;
 use diskport::storage::AnyPath;
@@ -25,8 +25,8 @@ fn parent(path: &Path, format: OutputFormat) -> Vec<u8> {
     model[MIB as usize..][..3 << 20].copy_from_slice(&content(1, 3 << 20));
     let raw = path.with_extension("source");
     fs::write(&raw, &model).expect("writes");
-    let source = Open::new().format(diskport::Format::Raw).open_path(&raw).expect("opens");
-    Copy::new(&source).to(format).write_file(path).expect("copies");
+    let source = Open::new().format(diskport::Format::Raw).open(&raw).expect("opens");
+    Convert::new(&source).to(format).create(path).expect("copies");
     model
 }
 
@@ -53,13 +53,13 @@ pub fn over_every_parent(judge: Judge) {
         let mut model = parent(&base, format);
         // Of a raw disk no identity is recorded: it must be named.
         let how = if name == "base.raw" { Open::new().resolver(AnyPath) } else { Open::new() };
-        let open = |path: &Path| how.open_path(path).expect("opens");
+        let open = |path: &Path| how.open(path).expect("opens");
         let untouched = fs::read(&base).expect("reads");
         let mut top = base.clone();
         // A child, and a child of it.
         for round in 1..3_usize {
             let child = folder.path().join(format!("child {round} é.vhd"));
-            Child::of(&open(&top)).write_file(&child).expect("makes a child");
+            Child::of(&open(&top)).create(&child).expect("makes a child");
             assert_clean(&child);
             let disk = open(&child);
             assert_eq!(disk.chain().len(), round + 1);
@@ -98,7 +98,7 @@ fn what_it_records() {
     let (base, child) = (folder.join("100% base.vhd"), folder.join("sub/child.vhd"));
     parent(&base, OutputFormat::Vhd(Allocation::Dynamic));
     let disk = diskport::open(&base).expect("opens");
-    Child::of(&disk).write_file(&child).expect("makes a child");
+    Child::of(&disk).create(&child).expect("makes a child");
     let bytes = fs::read(&child).expect("reads");
     let footer = &bytes[bytes.len() - SECTOR..];
     assert_eq!(footer, &bytes[..SECTOR]);
@@ -131,7 +131,7 @@ fn what_it_records() {
     assert!(names[3..].iter().all(|(code, data)| *code == [0; 4] && data.is_empty()));
 
     let open = Open::new().resolver(AnyPath);
-    let disk = open.open_path(&child).expect("opens");
+    let disk = open.open(&child).expect("opens");
     assert_eq!(disk.chain().len(), 2);
     assert!(matches!(disk.chain()[0].info().parent.as_ref().expect("a parent").linkage, Linkage::Id(_)));
     // Data at multiples of 4 KiB.
@@ -151,12 +151,12 @@ fn another_size_is_refused() {
     parent(&base, OutputFormat::Vhd(Allocation::Dynamic));
     let disk = diskport::open(&base).expect("opens");
     let child = folder.path().join("child.vhd");
-    let larger = Child::of(&disk).size(SIZE + MIB).write_file(&child);
+    let larger = Child::of(&disk).size(SIZE + MIB).create(&child);
     assert!(matches!(larger, Err(Error::SizeLimit { .. })), "{larger:?}");
-    let odd = Child::of(&disk).block_size(3 * MIB).write_file(&child);
+    let odd = Child::of(&disk).block_size(3 * MIB).create(&child);
     assert!(matches!(odd, Err(Error::Unsupported { .. })), "{odd:?}");
     assert!(!child.exists());
-    let memory = Child::of(&Disk::empty(MIB, 512)).write_file(&child);
+    let memory = Child::of(&Disk::empty(MIB, 512)).create(&child);
     assert!(matches!(memory, Err(Error::Unsupported { .. })), "{memory:?}");
 }
 
@@ -169,10 +169,7 @@ fn many_children() {
     let disk = diskport::open(&base).expect("opens");
     let begun = std::time::Instant::now();
     for number in 0..1000 {
-        Child::of(&disk)
-            .sync(false)
-            .write_file(folder.path().join(format!("{number}.vhd")))
-            .expect("a child");
+        Child::of(&disk).sync(false).create(folder.path().join(format!("{number}.vhd"))).expect("a child");
     }
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     let last = diskport::open(folder.path().join("999.vhd")).expect("opens");
@@ -196,7 +193,7 @@ fn a_folder_with_a_backslash() {
     fs::create_dir(&inner).expect("makes a folder");
     let (base, child) = (inner.join("base.vhd"), inner.join("child.vhd"));
     parent(&base, OutputFormat::Vhd(Allocation::Dynamic));
-    Child::of(&diskport::open(&base).expect("opens")).write_file(&child).expect("makes a child");
+    Child::of(&diskport::open(&base).expect("opens")).create(&child).expect("makes a child");
     assert_clean(&child);
     let header = &fs::read(&child).expect("reads")[512..1536];
     let has = |code: &[u8]| header[576..768].chunks(24).any(|locator| locator.starts_with(code));

@@ -94,7 +94,7 @@ impl WriteAt for Scattered {
 fn opening_millions_of_blocks_for_writing_takes_little_memory() {
     let file = Scattered::new(15 << 17, 1, &[]);
     let calls = file.calls(|| {
-        within_limits(|| Open::new().open_writable_storage(file.clone()).expect("opens"));
+        within_limits(|| Open::new().open_writable(file.clone()).expect("opens"));
     });
     assert!(calls < 2000, "{calls} reads");
 }
@@ -107,7 +107,7 @@ fn checking_small_blocks_reads_many_at_once() {
     for step in [1, 1_000_003] {
         let file = Scattered::new(blocks, step, &hidden);
         let calls = file.calls(|| {
-            let checked = within_limits(|| Open::new().check_storage(file.clone()).expect("checks"));
+            let checked = within_limits(|| Open::new().check(file.clone()).expect("checks"));
             let data = checked.findings.iter().filter(|finding| finding.defect.structure == "data");
             let found: Vec<_> = data.map(|finding| &finding.defect.expected).collect();
             let expected = hidden.map(|block| format!("zeros in block {block} where its bitmap is clear"));

@@ -93,7 +93,7 @@ impl Story {
     }
 
     fn open(&self) -> WritableDisk {
-        self.options().open_writable_storage(self.recorder.clone()).expect("opens")
+        self.options().open_writable(self.recorder.clone()).expect("opens")
     }
 
     fn write(&self, disk: &WritableDisk, at: usize, data: &[u8]) {
@@ -154,12 +154,12 @@ impl Story {
         let file = Shared::new(state);
         let open = self.options();
         if open.open(file.clone()).is_err() {
-            open.repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+            open.repair(file.clone(), Repairs::Lossless).expect("repairs");
         }
         self.assert_allowed(&file, sizes, allowed);
-        let checked = open.check_storage(file.clone()).expect("checks");
+        let checked = open.check(file.clone()).expect("checks");
         if !checked.is_clean() {
-            let again = open.repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+            let again = open.repair(file.clone(), Repairs::Lossless).expect("repairs");
             // What others left under clear bits is theirs to read: it stays.
             let clean = again.findings.iter().all(|finding| {
                 finding.severity == Severity::Note
@@ -169,7 +169,7 @@ impl Story {
             self.assert_allowed(&file, sizes, allowed);
         }
         // It can be written again.
-        let disk = open.open_writable_storage(file).expect("opens for writing");
+        let disk = open.open_writable(file).expect("opens for writing");
         disk.close().expect("closes");
     }
 

@@ -82,7 +82,7 @@ fn every_call_fails_once() {
             for at in 1.. {
                 let file = Shared::new(image.bytes());
                 let faulty = FaultyStorage::new(file.clone(), at, fault);
-                let opened = options(parent.as_deref()).open_writable_storage(faulty);
+                let opened = options(parent.as_deref()).open_writable(faulty);
                 let mut model = Model { after: start.clone(), since: Vec::new() };
                 let Ok(disk) = opened else {
                     assert!(read(&file, parent.as_deref()) == start, "nothing was written");
@@ -111,9 +111,8 @@ fn every_call_fails_once() {
                         let mut allowed = model.since.iter().chain([&model.after]);
                         assert!(allowed.any(|content| content[at] == *byte), "byte {at} is {byte:#x}");
                     }
-                    let repaired = options(parent.as_deref())
-                        .repair_storage(file.clone(), Repairs::Lossless)
-                        .expect("repairs");
+                    let repaired =
+                        options(parent.as_deref()).repair(file.clone(), Repairs::Lossless).expect("repairs");
                     assert!(repaired.is_clean(), "{repaired:?}");
                     assert!(read(&file, parent.as_deref()) == content);
                     continue;
@@ -144,17 +143,17 @@ fn every_call_of_a_resize_fails() {
                 for at in 1.. {
                     let file = Shared::new(image.bytes());
                     let faulty = FaultyStorage::new(file.clone(), at, fault);
-                    let Ok(disk) = options(None).open_writable_storage(faulty) else { continue };
+                    let Ok(disk) = options(None).open_writable(faulty) else { continue };
                     let resized = disk.resize(size as u64, true);
                     if options(None).open(file.clone()).is_err() {
-                        options(None).repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+                        options(None).repair(file.clone(), Repairs::Lossless).expect("repairs");
                     }
                     let found = read(&file, None);
                     assert!([size, SIZE].contains(&found.len()));
                     let mut model = content.clone();
                     model.resize(found.len(), 0);
                     assert!(found == model, "call {at}, {fault:?}");
-                    let repaired = options(None).repair_storage(file.clone(), Repairs::Lossless);
+                    let repaired = options(None).repair(file.clone(), Repairs::Lossless);
                     assert!(repaired.expect("repairs").is_clean());
                     assert!(read(&file, None) == model);
                     if resized.is_ok() {

@@ -326,7 +326,7 @@ fn locators_out_of_the_file() {
         assert_eq!(info.parent.as_ref().expect("a child").names, ["C:\\good.vhd", "parent.vhd"]);
         let kinds: Vec<_> = info.warnings.iter().map(|warning| warning.kind).collect();
         assert_eq!(kinds, [WarningKind::Unused]);
-        let checked = Open::new().check_storage(MemoryStorage::new(bytes.as_slice())).expect("checks");
+        let checked = Open::new().check(MemoryStorage::new(bytes.as_slice())).expect("checks");
         assert!(!checked.is_clean());
     }
 }
@@ -449,9 +449,9 @@ fn a_table_of_zeros_in_a_hole() {
     head.truncate(2048);
     let holed = || Holed { head: head.clone(), size: 2048 + u64::from(entries) * 4 };
     let started = Instant::now();
-    let refused = Open::new().open_writable_storage(holed());
+    let refused = Open::new().open_writable(holed());
     assert!(matches!(refused, Err(Error::Defect(_))), "{refused:?}");
-    let checked = Open::new().check_storage(holed()).expect("checks");
+    let checked = Open::new().check(holed()).expect("checks");
     assert!(checked.findings.iter().any(|finding| finding.defect.problem == Problem::Overlap));
     assert!(checked.findings.len() <= 1001, "{}", checked.findings.len());
     assert!(started.elapsed() < Duration::from_secs(20));

@@ -87,7 +87,7 @@ impl Image {
     }
 
     fn write(&self) -> WritableDisk {
-        self.options().open_writable_storage(self.file.clone()).expect("opens for writing")
+        self.options().open_writable(self.file.clone()).expect("opens for writing")
     }
 
     #[track_caller]
@@ -247,7 +247,7 @@ fn oddities() {
         let old: u32 = bytes[at + 64..at + 68].iter().map(|&byte| u32::from(byte)).sum();
         bytes[at + 64..at + 68].copy_from_slice(&(!(sum - old)).to_be_bytes());
     }
-    let suspended = Open::new().open_writable_storage(Shared::new(bytes));
+    let suspended = Open::new().open_writable(Shared::new(bytes));
     assert!(matches!(suspended, Err(Error::NotWritable { .. })), "{suspended:?}");
 }
 
@@ -295,7 +295,7 @@ fn small_blocks() {
     for block_size in [1024, 2048, 8192] {
         let image = Vhd::dynamic(1 << 20, block_size);
         let file = Shared::new(image.bytes());
-        let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+        let disk = Open::new().open_writable(file.clone()).expect("opens");
         let mut model = vec![0; 1 << 20];
         for at in (0..1 << 20).step_by(block_size) {
             disk.write_at(&[7; SECTOR], at as u64).expect("writes");
@@ -312,7 +312,7 @@ fn small_blocks() {
 fn sizes_of_no_whole_sectors_are_refused() {
     for kind in [Kind::Fixed, Kind::Dynamic] {
         let image = Image::new(kind, 8, |_| ());
-        let disk = Open::new().open_writable_storage(image.file.clone()).expect("opens");
+        let disk = Open::new().open_writable(image.file.clone()).expect("opens");
         let before = image.file.to_vec();
         assert!(disk.resize(1000, true).is_err());
         assert!(image.file.to_vec() == before);

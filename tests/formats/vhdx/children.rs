@@ -42,7 +42,7 @@ pub fn child_that_is_written_to(judge: Judge) {
         let mut model = parent(&base, 5 * MIB + 4096, sector);
         let before = fs::read(&base).expect("read");
         let disk = diskport::open(&base).expect("opens");
-        Child::of(&disk).write_file(&child).expect("made");
+        Child::of(&disk).create(&child).expect("made");
         let disk = diskport::open(&child).expect("opens");
         let (top, below) = (disk.chain()[0].info(), disk.chain()[1].info());
         assert_eq!((top.subformat, top.id, top.size), ("differencing", below.id, below.size));
@@ -81,7 +81,7 @@ fn a_child_records_where_its_parent_is() {
         parent(&base, 3 * MIB, 512);
         let base = base.canonicalize().expect("a path");
         let disk = diskport::open(&base).expect("opens");
-        Child::of(&disk).overwrite(true).write_file(&child).expect("made");
+        Child::of(&disk).overwrite(true).create(&child).expect("made");
         let bytes = fs::read(&child).expect("read");
         let holds = |text: &str| {
             let text = utf16(text);
@@ -93,7 +93,7 @@ fn a_child_records_where_its_parent_is() {
         assert!(holds(&format!("absolute_win32_path{}", base.display().to_string().replace('/', "\\"))));
         let linkage = disk.chain()[0].info().data_id.expect("a DataWriteGuid");
         assert!(holds(&format!("parent_linkage{{{linkage}}}")));
-        let opened = Open::new().resolver(AnyPath).open_path(&child).expect("opens");
+        let opened = Open::new().resolver(AnyPath).open(&child).expect("opens");
         assert_eq!(opened.chain().len(), 2);
     }
 }
@@ -107,7 +107,7 @@ fn a_thousand_children_take_seconds() {
     let begun = Instant::now();
     for number in 0..1000 {
         let child = Child::of(&disk).sync(false);
-        child.write_file(folder.path().join(format!("{number}.vhdx"))).expect("made");
+        child.create(folder.path().join(format!("{number}.vhdx"))).expect("made");
     }
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(diskport::open(folder.path().join("999.vhdx")).expect("opens").chain().len(), 2);
@@ -120,7 +120,7 @@ fn a_child_may_be_larger_than_its_parent() {
     let base = folder.path().join("base.vhdx");
     parent(&base, 3 * MIB, 512);
     let disk = diskport::open(&base).expect("opens");
-    let make = |size| Child::of(&disk).size(size).write_file(folder.path().join("child.vhdx"));
+    let make = |size| Child::of(&disk).size(size).create(folder.path().join("child.vhdx"));
     assert!(matches!(make(2 * MIB), Err(Error::OutputTooSmall { .. })));
     assert!(matches!(make((64 << 40) + 512), Err(Error::SizeLimit { .. })));
 }
@@ -133,7 +133,7 @@ pub fn child_larger_than_its_parent(judge: Judge) {
         let mut model = parent(&base, size, 512);
         model.resize(larger as usize, 0);
         let disk = diskport::open(&base).expect("opens");
-        Child::of(&disk).size(larger).write_file(&child).expect("made");
+        Child::of(&disk).size(larger).create(&child).expect("made");
         assert_clean(&Open::new().check(&child).expect("checks"));
         assert_reads_as(&diskport::open(&child).expect("opens"), &model);
         // libvhdi takes the file's first bytes for the bitmap of a chunk that has none.
@@ -233,7 +233,7 @@ pub fn disks_that_were_cut(judge: Judge) {
             "child" => {
                 let base = folder.path().join("base.vhdx");
                 fs::rename(&path, &base).expect("renamed");
-                Child::of(&diskport::open(&base).expect("opens")).write_file(&path).expect("made");
+                Child::of(&diskport::open(&base).expect("opens")).create(&path).expect("made");
             }
             "fixed" => {
                 let mut image = Image::empty(5 * MIB + 4096, MIB, 512);
@@ -270,7 +270,7 @@ fn packing_makes_the_file_as_short_as_it_can_be() {
     let folder = tempfile::tempdir().expect("a folder");
     let (base, path) = (folder.path().join("base.vhdx"), folder.path().join("a.vhdx"));
     let mut model = parent(&base, 40 * MIB, 512);
-    Child::of(&diskport::open(&base).expect("opens")).block_size(2 * MIB).write_file(&path).expect("made");
+    Child::of(&diskport::open(&base).expect("opens")).block_size(2 * MIB).create(&path).expect("made");
     let disk = open(&path);
     for block in (0..20).rev() {
         let at = block * (2 << 20) + 8192;
@@ -311,7 +311,7 @@ proptest! {
             if child {
                 let next = folder.path().join(format!("{}.vhdx", number + 1));
                 let disk = diskport::open(&path).expect("opens");
-                Child::of(&disk).size(disk.size().max(size * 4096)).write_file(&next).expect("made");
+                Child::of(&disk).size(disk.size().max(size * 4096)).create(&next).expect("made");
                 path = next;
                 model.resize(model.len().max((size * 4096) as usize), 0);
             } else {

@@ -372,7 +372,7 @@ fn a_table_full_of_bad_entries() {
     }
     let case = Shared::new(bytes);
     let counted = FaultyStorage::with(case, Faults::none());
-    let checked = Open::new().repair_storage(counted.clone(), Repairs::All).expect("repairs");
+    let checked = Open::new().repair(counted.clone(), Repairs::All).expect("repairs");
     assert_clean(&checked);
     // 800 KB in sectors of 4 KiB, 126 of them to an entry of the log; twice read, and some for the rest.
     assert!(counted.calls() < 3 * 200 + 200, "{} calls", counted.calls());

@@ -328,10 +328,10 @@ fn the_largest_bat_is_not_loaded() {
     let path = folder.path().join("a.vhdx");
     let size = 64_u64 << 40;
     let disk = diskport::Disk::empty(size, 512);
-    diskport::copy::Copy::new(&disk)
+    diskport::copy::Convert::new(&disk)
         .to(diskport::copy::OutputFormat::Vhdx(diskport::format::Allocation::Dynamic))
         .block_size(MIB)
-        .write_file(&path)
+        .create(&path)
         .expect("made");
     crate::support::within_limits(|| {
         let disk = open(&path);

@@ -200,7 +200,7 @@ fn empty_directories_are_read_in_large_parts() {
     let mut bytes = header.bytes();
     bytes.extend(text);
     let file = Counted::new(bytes, 32 << 20);
-    let checked = within_limits(|| Open::new().check_storage(file.clone()).expect("checks"));
+    let checked = within_limits(|| Open::new().check(file.clone()).expect("checks"));
     assert!(checked.is_clean(), "{:#?}", checked.findings);
     assert!(file.calls() < 4000, "{} reads", file.calls());
 }
@@ -218,7 +218,7 @@ fn opening_for_writing_reads_each_table_once() {
         let mut disk = super::Hosted::new(grains.len() as u64 * 8, 8, grains).monolithic(&text);
         disk.scattered = scattered;
         let file = Probe::new(disk.build().bytes);
-        let (opened, reads) = file.reads(|| Open::new().open_writable_storage(file.clone()).expect("opens"));
+        let (opened, reads) = file.reads(|| Open::new().open_writable(file.clone()).expect("opens"));
         assert!(reads <= most, "{reads} reads");
         drop(opened);
     }
@@ -289,7 +289,7 @@ fn zeroing_a_child_asks_the_parents_map_once() {
     let base = Counted::new(base, size);
     let open = Open::new().resolver(Explicit::from([("base", base.clone() as Arc<dyn ReadAt>)]));
     let file = crate::support::Shared::new(top);
-    let disk = open.open_writable_storage(file.clone()).expect("opens");
+    let disk = open.open_writable(file.clone()).expect("opens");
     let before = base.calls();
     disk.write_zeroes(0, disk.size()).expect("zeros");
     assert!(base.calls() - before < 1000, "{} reads", base.calls() - before);

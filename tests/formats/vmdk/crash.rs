@@ -194,7 +194,7 @@ fn run(original: Vec<u8>, parent: Option<&[u8]>, steps: &[Step], end: End) -> Ru
     let open = open_options(parent);
     let file = Recorder::new(original.clone());
     let mut model = content(&open, original.clone()).expect("reads");
-    let disk: WritableDisk = open.open_writable_storage(file.clone()).expect("opens");
+    let disk: WritableDisk = open.open_writable(file.clone()).expect("opens");
     let mut snapshots = vec![(file.log().len(), model.clone(), true)];
     for step in steps {
         match *step {
@@ -255,7 +255,7 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
         let allowed = &run.snapshots[durable..=last.max(durable)];
         for bytes in states(&run.original, &run.log, cut, numbers) {
             count += 1;
-            let checked = open.check_storage(MemoryStorage::new(bytes.clone())).expect("checks");
+            let checked = open.check(MemoryStorage::new(bytes.clone())).expect("checks");
             let errors = checked.findings.iter().filter(|finding| finding.severity == Severity::Error);
             assert_eq!(errors.count(), 0, "cut {cut}: {:#?}", checked.findings);
             // Readers need no repair, and see what it will leave.
@@ -267,7 +267,7 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
                 bytes
             } else {
                 let file = Recorder::new(bytes);
-                let after = open.repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+                let after = open.repair(file.clone(), Repairs::Lossless).expect("repairs");
                 assert!(after.is_clean(), "cut {cut}: {:#?}", after.findings);
                 file.bytes()
             };
@@ -294,14 +294,14 @@ fn verify(run: &Run, parent: Option<&[u8]>, numbers: &mut Numbers) -> u64 {
 /// That a disk as a cut leaves it can be written to at once, whatever there is to repair.
 fn goes_on(open: &Open, bytes: Vec<u8>) {
     let file = Recorder::new(bytes);
-    let disk = open.open_writable_storage(file.clone()).expect("opens");
+    let disk = open.open_writable(file.clone()).expect("opens");
     let mut model = vec![0; disk.size() as usize];
     disk.read_at(&mut model, 0).expect("reads");
     model[1024..20_480].fill(0x77);
     disk.write_at(&model[1024..20_480], 1024).expect("writes");
     disk.close().expect("closes");
     // The descriptor may still lie where a resize that was cut has left it.
-    let checked = open.repair_storage(file.clone(), Repairs::Lossless).expect("checks");
+    let checked = open.repair(file.clone(), Repairs::Lossless).expect("checks");
     assert!(checked.is_clean(), "{:#?}", checked.findings);
     let found = content(open, file.bytes()).expect("reads");
     assert!(found == model[..found.len()]);

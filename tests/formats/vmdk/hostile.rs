@@ -1,6 +1,6 @@
 //! Hostile extents: each class of damage is refused by name.
 
-use diskport::format::vmdk::StreamReader;
+use diskport::format::vmdk::VmdkStream;
 use diskport::storage::Explicit;
 use diskport::{Defect, Error, Open, Problem};
 
@@ -52,7 +52,7 @@ fn sizes() {
     let mut stream = streamed();
     for lines in [vec![&most], vec![&most, &most]] {
         stream.descriptor = Text::new("streamOptimized", lines).render();
-        match StreamReader::new(&stream.build().bytes[..]) {
+        match VmdkStream::new(&stream.build().bytes[..]) {
             Err(Error::Defect(defect)) => is(&defect, Problem::Size, "header"),
             other => panic!("{:?}", other.map(drop)),
         }

@@ -231,12 +231,12 @@ fn a_parent_must_bear_the_cid_recorded() {
         }
         other => panic!("{other:?}"),
     }
-    let disk = Open::new().ignore_parent_mismatch(true).open_path(&child).expect("opens");
+    let disk = Open::new().ignore_parent_mismatch(true).open(&child).expect("opens");
     assert_reads_as(&disk, &family_content());
 
     std::fs::remove_file(folder.path().join("base.vmdk")).expect("removes");
     assert!(matches!(diskport::open(&child), Err(Error::ParentMissing { .. })));
-    let disk = Open::new().allow_missing_parent(true).open_path(&child).expect("opens");
+    let disk = Open::new().allow_missing_parent(true).open(&child).expect("opens");
     assert!(matches!(disk.read_at(&mut [0], 0), Err(Error::Incomplete(_))));
 }
 
@@ -252,7 +252,7 @@ fn virtualbox_names_a_parent_by_its_uuid_alone() {
             base.ddb = format!("ddb.uuid.image=\"{uuid}\"\n");
         });
         assert!(matches!(diskport::open(&child), Err(Error::ParentMissing { .. })));
-        let disk = Open::new().parent(&base).open_path(&child).expect("opens");
+        let disk = Open::new().parent(&base).open(&child).expect("opens");
         assert_reads_as(&disk, &family_content());
         let parent = disk.chain()[0].info().parent.clone().expect("a parent");
         assert!(matches!(parent.linkage, Linkage::Id(_)));
@@ -261,7 +261,7 @@ fn virtualbox_names_a_parent_by_its_uuid_alone() {
         child.parent = Some((u32::MAX, String::new()));
         child.ddb = format!("ddb.uuid.parent=\"{uuid}\"\n");
     });
-    let other = Open::new().parent(&base).open_path(&child);
+    let other = Open::new().parent(&base).open(&child);
     assert!(matches!(other, Err(Error::ParentMismatch { .. })), "{other:?}");
 }
 

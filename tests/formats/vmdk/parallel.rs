@@ -76,7 +76,7 @@ impl WriteAt for Together {
 #[test]
 fn new_grains_are_written_at_once() {
     let file = Together { bytes: Shared::new(monolithic().build().bytes), meeting: Arc::default(), size: 4 };
-    let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+    let disk = Open::new().open_writable(file.clone()).expect("opens");
     // A part of a grain needs what lies around it, and is written as a whole.
     let writes = [(0, GRAIN), (3 * GRAIN + 512, 512), (5 * GRAIN, GRAIN), (7 * GRAIN, 1024)];
     let mut model = content();
@@ -90,7 +90,7 @@ fn new_grains_are_written_at_once() {
         }
     });
     disk.close().expect("closes");
-    assert!(Open::new().check_storage(file.bytes.clone()).expect("checks").is_clean());
+    assert!(Open::new().check(file.bytes.clone()).expect("checks").is_clean());
     assert_reads_as(&Open::new().open(file.bytes).expect("opens"), &model);
 }
 
@@ -109,7 +109,7 @@ fn writers_of_one_grain_lose_nothing() {
     let open = Open::new().resolver(Explicit::from([("base", storage(base.clone()))]));
     let mut model: Vec<u8> = (0..16).flat_map(|n| pattern(n, 128)).collect();
     let file = Shared::new(child);
-    let disk = open.open_writable_storage(file.clone()).expect("opens");
+    let disk = open.open_writable(file.clone()).expect("opens");
     for round in 0..8_usize {
         std::thread::scope(|scope| {
             for thread in 0..8_usize {
@@ -141,6 +141,6 @@ fn writers_of_one_grain_lose_nothing() {
         }
     }
     disk.close().expect("closes");
-    assert!(open.check_storage(file.clone()).expect("checks").is_clean());
+    assert!(open.check(file.clone()).expect("checks").is_clean());
     assert_reads_as(&open.open(file).expect("opens"), &model);
 }

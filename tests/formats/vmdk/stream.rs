@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use diskport::format::vmdk::StreamReader;
+use diskport::format::vmdk::VmdkStream;
 use diskport::{Data, Defect, Error, Problem};
 
 use super::builder::{self, SECTOR, Text, field, marker, put, put32, put64};
@@ -11,7 +11,7 @@ use super::{content, data, monolithic, pattern, streamed};
 /// The content, or why it was refused.
 fn read(input: impl Read) -> Result<Vec<u8>, Box<Defect>> {
     let all = || {
-        let stream = StreamReader::new(input)?;
+        let stream = VmdkStream::new(input)?;
         let mut out = vec![0; stream.size() as usize];
         let mut at = 0;
         for block in stream {

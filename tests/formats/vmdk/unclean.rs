@@ -46,7 +46,7 @@ fn one_entry_may_be_ahead_of_the_other() {
         let bytes = unclean(&built, damage);
         assert_reads_as(&Open::new().open(MemoryStorage::new(bytes.clone())).expect("opens"), &content());
         let file = Shared::new(bytes.clone());
-        let checked = Open::new().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+        let checked = Open::new().repair(file.clone(), Repairs::Lossless).expect("repairs");
         assert!(checked.is_clean(), "{number}: {:#?}", checked.findings);
         assert_reads_as(&Open::new().open(file).expect("opens"), &content());
         if number > 0 {

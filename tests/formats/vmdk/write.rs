@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use diskport::check::{Repairs, Severity};
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::Identity;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, Fault, FaultyStorage, MemoryStorage, ReadAt, WriteAt};
@@ -48,7 +48,7 @@ impl WriteAt for Shared {
 #[track_caller]
 fn refused(open: &Open, bytes: Vec<u8>) -> Error {
     let file = Shared::new(bytes.clone());
-    let error = open.open_writable_storage(file.clone()).expect_err("refused");
+    let error = open.open_writable(file.clone()).expect_err("refused");
     assert!(file.0.to_vec() == bytes, "nothing was changed");
     error
 }
@@ -97,7 +97,7 @@ fn extents_of_zeros_and_read_only_ones_take_no_writes() {
     let text = Text::new("custom", lines).render();
     let open = resolver(&[("a.vmdk", vec![1; 16 * SECTOR]), ("b.vmdk", vec![2; 8 * SECTOR])]);
     let file = Shared::new(text.clone().into_bytes());
-    let disk = open.open_writable_storage(file.clone()).expect("opens");
+    let disk = open.open_writable(file.clone()).expect("opens");
     for (at, len, what) in
         [(4096, 512, "ZERO"), (7 * 512, 1024, "ZERO"), (8192, 512, "RDONLY"), (23 * 512, 1024, "RDONLY")]
     {
@@ -152,10 +152,10 @@ fn damages_that_are_refused_and_repaired_at_a_loss() {
             other => panic!("{name}: {other}"),
         }
         let file = Shared::new(built.bytes.clone());
-        let checked = Open::new().repair_storage(file.clone(), Repairs::Lossless).expect("checks");
+        let checked = Open::new().repair(file.clone(), Repairs::Lossless).expect("checks");
         assert!(checked.findings.iter().any(|finding| finding.severity == Severity::Error), "{name}");
         assert!(file.0.to_vec() == built.bytes, "{name}: nothing is repaired at a loss unasked");
-        let checked = Open::new().repair_storage(file.clone(), Repairs::All).expect("repairs");
+        let checked = Open::new().repair(file.clone(), Repairs::All).expect("repairs");
         assert!(checked.is_clean(), "{name}: {:#?}", checked.findings);
     }
 }
@@ -177,16 +177,16 @@ fn one_damaged_copy_of_a_table_loses_nothing() {
     for (number, damage) in damages.iter().enumerate() {
         let mut bytes = built.bytes.clone();
         damage(&mut bytes);
-        let checked = Open::new().check_storage(MemoryStorage::new(bytes.clone())).expect("checks");
+        let checked = Open::new().check(MemoryStorage::new(bytes.clone())).expect("checks");
         let worst = checked.findings.iter().map(|finding| finding.severity).max();
         assert_eq!(worst, Some(Severity::Warning), "{number}: {:#?}", checked.findings);
         let file = Shared::new(bytes.clone());
-        let checked = Open::new().repair_storage(file.clone(), Repairs::Lossless).expect("repairs");
+        let checked = Open::new().repair(file.clone(), Repairs::Lossless).expect("repairs");
         assert!(checked.is_clean(), "{number}: {:#?}", checked.findings);
         assert_reads_as(&Open::new().open(file).expect("opens"), &content());
         // A writer repairs the same.
         let file = Shared::new(bytes);
-        let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+        let disk = Open::new().open_writable(file.clone()).expect("opens");
         disk.write_at(&[1; 512], 0).expect("writes");
         disk.close().expect("closes");
         let mut model = content();
@@ -208,7 +208,7 @@ fn grains_that_are_not_aligned_are_left_alone() {
             put32(&mut bytes, table as usize * SECTOR + 6 * 4, sector);
         }
         let file = Shared::new(bytes);
-        let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+        let disk = Open::new().open_writable(file.clone()).expect("opens");
         let mut model = content();
         model[6 * 65_536..7 * 65_536].copy_from_slice(&super::pattern(6, 128));
         for (at, byte) in [(0, 1), (3, 2), (4, 3), (5, 4), (7, 5)] {
@@ -216,7 +216,7 @@ fn grains_that_are_not_aligned_are_left_alone() {
             model[at as usize * 65_536..][..65_536].fill(byte);
         }
         disk.close().expect("closes");
-        let checked = Open::new().check_storage(file.clone()).expect("checks");
+        let checked = Open::new().check(file.clone()).expect("checks");
         assert!(checked.is_clean(), "{:#?}", checked.findings);
         assert_reads_as(&Open::new().open(file).expect("opens"), &model);
     }
@@ -227,21 +227,21 @@ fn grains_that_are_not_aligned_are_left_alone() {
 fn a_cut_file_is_repaired_before_it_is_written_to() {
     let file = Shared::new(Vec::new());
     let disk = Disk::empty(8 << 30, 512);
-    Copy::new(&disk)
+    Convert::new(&disk)
         .to(OutputFormat::Vmdk(Subformat::MonolithicSparse))
-        .write_storage(Arc::new(file.clone()))
+        .create(file.clone())
         .expect("creates");
     let bytes = file.0.to_vec();
     let cut = Shared::new(bytes[..bytes.len() - 400 * 1024].to_vec());
-    assert!(!Open::new().check_storage(cut.clone()).expect("checks").is_clean());
+    assert!(!Open::new().check(cut.clone()).expect("checks").is_clean());
     let repaired = Shared::new(cut.0.to_vec());
-    assert!(Open::new().repair_storage(repaired, Repairs::Lossless).expect("repairs").is_clean());
-    let writable = Open::new().open_writable_storage(cut.clone()).expect("opens");
+    assert!(Open::new().repair(repaired, Repairs::Lossless).expect("repairs").is_clean());
+    let writable = Open::new().open_writable(cut.clone()).expect("opens");
     for at in [0, 7 << 30] {
         writable.write_at(b"again", at).expect("writes");
     }
     writable.close().expect("closes");
-    assert!(Open::new().check_storage(cut.clone()).expect("checks").is_clean());
+    assert!(Open::new().check(cut.clone()).expect("checks").is_clean());
     let mut read = [0; 5];
     Open::new().open(cut).expect("opens").read_at(&mut read, 7 << 30).expect("reads");
     assert_eq!(&read, b"again");
@@ -251,7 +251,7 @@ fn a_cut_file_is_repaired_before_it_is_written_to() {
 fn a_disk_that_was_not_closed_is_marked_until_it_is_checked() {
     let file = Shared::new(monolithic().build().bytes);
     let mark = || file.0.to_vec()[field::UNCLEAN];
-    let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+    let disk = Open::new().open_writable(file.clone()).expect("opens");
     assert_eq!(mark(), 0, "nothing was changed yet");
     disk.write_at(&[1; 512], 0).expect("writes");
     assert_eq!(mark(), 1);
@@ -260,9 +260,9 @@ fn a_disk_that_was_not_closed_is_marked_until_it_is_checked() {
     let mut bytes = file.0.to_vec();
     bytes[field::UNCLEAN] = 1;
     let file = Shared::new(bytes);
-    let checked = Open::new().check_storage(file.clone()).expect("checks");
+    let checked = Open::new().check(file.clone()).expect("checks");
     assert!(!checked.is_clean());
-    assert!(Open::new().repair_storage(file.clone(), Repairs::Lossless).expect("repairs").is_clean());
+    assert!(Open::new().repair(file.clone(), Repairs::Lossless).expect("repairs").is_clean());
     assert_eq!(file.0.to_vec()[field::UNCLEAN], 0);
 }
 
@@ -280,9 +280,9 @@ fn the_content_id_changes_once_a_session() {
             text.trim_end_matches('\0').to_owned()
         };
         let before = text();
-        Open::new().open_writable_storage(file.clone()).expect("opens").close().expect("closes");
+        Open::new().open_writable(file.clone()).expect("opens").close().expect("closes");
         assert_eq!(text(), before, "nothing was written");
-        let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+        let disk = Open::new().open_writable(file.clone()).expect("opens");
         disk.write_at(&[1; 512], 512).expect("writes");
         let after = text();
         disk.write_at(&[1; 512], 512 << 8).expect("writes");
@@ -304,11 +304,11 @@ fn children_of_children() {
     let mut model: Vec<u8> = (0..3 << 20).map(|at| (at / 700) as u8).collect();
     std::fs::write(&raw, &model).expect("writes");
     let base = OutputFormat::Vmdk(Subformat::MonolithicFlat);
-    Copy::new(&diskport::open(&raw).expect("opens")).to(base).write_file(path("0.vmdk")).expect("writes");
+    Convert::new(&diskport::open(&raw).expect("opens")).to(base).create(path("0.vmdk")).expect("writes");
     for generation in 1..5_usize {
         let parent = diskport::open(path(&format!("{}.vmdk", generation - 1))).expect("opens");
         let own = path(&format!("{generation}.vmdk"));
-        Child::of(&parent).write_file(&own).expect("writes");
+        Child::of(&parent).create(&own).expect("writes");
         let disk = Open::new().open_writable(&own).expect("opens");
         let at = generation * 600_000 + 77;
         disk.write_at(&[generation as u8; 5000], at as u64).expect("writes");
@@ -327,7 +327,7 @@ fn children_of_children() {
         assert_reads_as(&disk, &model);
     }
     let parent = diskport::open(path("4.vmdk")).expect("opens");
-    let larger = Child::of(&parent).size(4 << 20).write_file(path("5.vmdk"));
+    let larger = Child::of(&parent).size(4 << 20).create(path("5.vmdk"));
     assert!(matches!(larger, Err(Error::SizeLimit { .. })), "{larger:?}");
     assert!(!path("5.vmdk").exists());
     // A parent that was changed is another one.
@@ -348,7 +348,7 @@ fn children_name_what_virtualbox_names() {
     let base = base.build().bytes;
     let parent = Open::new().open(MemoryStorage::new(base.clone())).expect("opens");
     let file = Shared::new(Vec::new());
-    Child::of(&parent).write_storage(Arc::new(file.clone()), "../bases/base.vmdk").expect("writes");
+    Child::of(&parent).parent_name("../bases/base.vmdk").create(file.clone()).expect("writes");
     let bytes = file.0.to_vec();
     let text = String::from_utf8_lossy(&bytes[512..21 * 512]).into_owned();
     for line in [
@@ -366,7 +366,7 @@ fn children_name_what_virtualbox_names() {
     let mut without = monolithic();
     without.descriptor = without.descriptor.map(|text| text.replace("CID=1234abcd\n", ""));
     let parent = Open::new().open(MemoryStorage::new(without.build().bytes)).expect("opens");
-    let refused = Child::of(&parent).write_storage(Arc::new(Shared::new(Vec::new())), "base.vmdk");
+    let refused = Child::of(&parent).parent_name("base.vmdk").create(Shared::new(Vec::new()));
     assert!(matches!(refused, Err(Error::Layout { .. })), "{refused:?}");
 }
 
@@ -375,11 +375,11 @@ fn a_thousand_children_take_seconds() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = folder.path().join("base.vmdk");
     let kind = OutputFormat::Vmdk(Subformat::MonolithicSparse);
-    Copy::new(&Disk::empty(40 << 30, 512)).to(kind).write_file(&base).expect("writes");
+    Convert::new(&Disk::empty(40 << 30, 512)).to(kind).create(&base).expect("writes");
     let (base, start) = (diskport::open(&base).expect("opens"), std::time::Instant::now());
     for number in 0..1000 {
         let path = folder.path().join(format!("{number}.vmdk"));
-        Child::of(&base).sync(false).write_file(path).expect("writes");
+        Child::of(&base).sync(false).create(path).expect("writes");
     }
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
@@ -394,8 +394,8 @@ fn many_writers_at_once() {
     let mut model: Vec<u8> = (0..SIZE).map(|at| (at / 900) as u8).collect();
     std::fs::write(&raw, &model).expect("writes");
     let kind = OutputFormat::Vmdk(Subformat::MonolithicSparse);
-    Copy::new(&diskport::open(&raw).expect("opens")).to(kind).write_file(&base).expect("writes");
-    Child::of(&diskport::open(&base).expect("opens")).write_file(&path).expect("writes");
+    Convert::new(&diskport::open(&raw).expect("opens")).to(kind).create(&base).expect("writes");
+    Child::of(&diskport::open(&base).expect("opens")).create(&path).expect("writes");
     let disk = Open::new().open_writable(&path).expect("opens");
     // Neighbours share grains: each writes every eighth sector of the same ones.
     std::thread::scope(|scope| {
@@ -429,7 +429,7 @@ fn flat_disks_are_resized() {
     let folder = tempfile::tempdir().expect("a folder");
     for kind in [Subformat::MonolithicFlat, Subformat::Vmfs] {
         let path = folder.path().join(format!("{kind}.vmdk"));
-        Copy::new(&Disk::empty(1 << 20, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path).expect("writes");
+        Convert::new(&Disk::empty(1 << 20, 512)).to(OutputFormat::Vmdk(kind)).create(&path).expect("writes");
         let mut model = vec![0; 1 << 20];
         let disk = Open::new().open_writable(&path).expect("opens");
         disk.write_at(&[5; 700], 4000).expect("writes");
@@ -463,7 +463,7 @@ fn sparse_files_end_at_two_tib() {
     let file = Vast::default();
     file.write_all_at(&built.bytes, 0).expect("writes");
     file.set_size((last + 128) * 512).expect("grows");
-    let disk = Open::new().open_writable_storage(file).expect("opens");
+    let disk = Open::new().open_writable(file).expect("opens");
     disk.write_at(&[1; 512], 65_536).expect("the last grain");
     match disk.write_at(&[1; 512], 2 * 65_536) {
         Err(Error::SizeLimit { .. }) => {}
@@ -481,7 +481,7 @@ fn a_descriptor_in_no_folder_keeps_its_length() {
     resolver.insert_writable("a-flat.vmdk", extent.clone());
     let open = Open::new().resolver(resolver);
     for size in [1 << 30, 4 << 20, 512_u64] {
-        open.open_writable_storage(file.clone()).expect("opens").resize(size, true).expect("resizes");
+        open.open_writable(file.clone()).expect("opens").resize(size, true).expect("resizes");
         assert_eq!(file.0.to_vec().len(), text.len());
         assert_eq!(extent.size().expect("has one"), size);
         assert_eq!(open.open(file.clone()).expect("opens").size(), size);
@@ -512,11 +512,11 @@ fn any_storage_call_may_fail() {
         for call in 1.. {
             let file = Shared::new(bytes.clone());
             let faulty = FaultyStorage::new(file.clone(), call, fault);
-            let done = Open::new().open_writable_storage(faulty).and_then(|disk| {
+            let done = Open::new().open_writable(faulty).and_then(|disk| {
                 steps(&disk)?;
                 disk.close()
             });
-            let checked = Open::new().repair_storage(file.clone(), Repairs::Lossless).expect("checks");
+            let checked = Open::new().repair(file.clone(), Repairs::Lossless).expect("checks");
             assert!(checked.is_clean(), "call {call}: {:#?}", checked.findings);
             let disk = Open::new().open(file).expect("opens");
             let mut found = vec![0; disk.size() as usize];

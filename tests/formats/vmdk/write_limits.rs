@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, ReadAt, WriteAt};
 use diskport::{Disk, Error, Open};
@@ -29,7 +29,7 @@ fn a_refused_resize_changes_nothing() {
         (Subformat::MonolithicFlat, 128 << 40),
     ] {
         let path = folder.path().join(format!("{kind}.vmdk"));
-        Copy::new(&Disk::empty(1 << 20, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path).expect("writes");
+        Convert::new(&Disk::empty(1 << 20, 512)).to(OutputFormat::Vmdk(kind)).create(&path).expect("writes");
         let before = files(folder.path());
         let refused = Open::new().open_writable(&path).expect("opens").resize(size, true);
         assert!(matches!(refused, Err(Error::Layout { .. } | Error::SizeLimit { .. })), "{refused:?}");
@@ -53,7 +53,7 @@ fn a_refused_resize_of_one_extent_changes_nothing() {
     let extent = Shared::new(vec![3; 4096]);
     let mut resolver = Explicit::default();
     resolver.insert_writable("a-flat.vmdk", Arc::new(extent.clone()));
-    let disk = Open::new().resolver(resolver).open_writable_storage(file.clone()).expect("opens");
+    let disk = Open::new().resolver(resolver).open_writable(file.clone()).expect("opens");
     assert!(matches!(disk.resize(1 << 30, true), Err(Error::Layout { .. })));
     assert!(file.to_vec() == text.as_bytes());
     assert!(extent.to_vec() == [3; 4096]);
@@ -62,7 +62,7 @@ fn a_refused_resize_of_one_extent_changes_nothing() {
     let file = Vast::default();
     file.write_all_at(&bytes, 0).expect("writes");
     file.set_size((1 << 41) - (1 << 20)).expect("grows");
-    let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+    let disk = Open::new().open_writable(file.clone()).expect("opens");
     let refused = disk.resize(64 << 40, true);
     assert!(matches!(refused, Err(Error::SizeLimit { .. })), "{refused:?}");
     let mut found = vec![0; bytes.len()];
@@ -105,9 +105,9 @@ fn a_petabyte_costs_no_more_than_what_is_in_use() {
         put(&mut bytes, field::OVERHEAD, &u64::to_le_bytes(overhead));
         let file = Petabyte(Shared::new(bytes));
         within_limits(|| {
-            let checked = Open::new().check_storage(file.clone()).expect("checks");
+            let checked = Open::new().check(file.clone()).expect("checks");
             assert!(checked.is_clean(), "{:#?}", checked.findings);
-            let disk = Open::new().open_writable_storage(file.clone()).expect("opens");
+            let disk = Open::new().open_writable(file.clone()).expect("opens");
             match disk.write_at(&[1; 512], 0) {
                 Ok(()) => assert!(written, "{overhead}"),
                 Err(Error::SizeLimit { .. }) => assert!(!written, "{overhead}"),
@@ -121,7 +121,7 @@ fn a_petabyte_costs_no_more_than_what_is_in_use() {
     put(&mut bytes, field::GD, &u64::to_le_bytes(1 << 40));
     let file = Petabyte(Shared::new(bytes));
     within_limits(|| {
-        let checked = Open::new().check_storage(file.clone()).expect("checks");
+        let checked = Open::new().check(file.clone()).expect("checks");
         assert!(!checked.findings.is_empty());
     });
 }
@@ -135,7 +135,7 @@ fn a_new_descriptor_is_where_the_old_one_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, link) = (folder.path().join("disk.vmdk"), folder.path().join("link.vmdk"));
     let kind = OutputFormat::Vmdk(Subformat::MonolithicFlat);
-    Copy::new(&Disk::empty(4096, 512)).to(kind).write_file(&path).expect("writes");
+    Convert::new(&Disk::empty(4096, 512)).to(kind).create(&path).expect("writes");
     let text = std::fs::read_to_string(&path).expect("reads");
     let text = bare(&text);
     std::fs::write(&path, text).expect("writes");

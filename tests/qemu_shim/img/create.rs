@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::storage::FileStorage;
 use diskport::{Child, Disk, Format};
 
@@ -96,7 +95,7 @@ impl Kind {
     /// Makes the image.
     pub fn create(&self, path: &Path, size: u64, parent: Option<Disk>) -> Result<(), String> {
         if let (Some(parent), Some(name)) = (parent, &self.parent) {
-            return create_child(&Child::of(&parent).size(size), path, name);
+            return create_child(Child::of(&parent).size(size).parent_name(name), path);
         }
         self.copy(&Disk::empty(size, SECTOR as u32), path)
     }
@@ -106,21 +105,21 @@ impl Kind {
         if self.zeroed_grain && self.output.subformat().ends_with("Flat") {
             return Err("Flat image can't enable zeroed grain".to_owned());
         }
-        let mut copy = Copy::new(disk).to(self.output).overwrite(true).sync(false);
+        let mut copy = Convert::new(disk).to(self.output).overwrite(true).sync(false);
         if let Some(block_size) = self.block_size {
             copy = copy.block_size(block_size);
         }
-        copy.write_file(path).map(drop).map_err(|e| failure::of(&e))
+        copy.create(path).map(drop).map_err(|e| failure::of(&e))
     }
 }
 
-/// Makes `child`, recording the parent's name as it was given, which is what qemu does.
-fn create_child(child: &Child, path: &Path, parent: &str) -> Result<(), String> {
+/// Makes `child`, which records the parent's name as it was given, as qemu does.
+fn create_child(child: Child, path: &Path) -> Result<(), String> {
     if path.exists() {
         fs::remove_file(path).map_err(|e| failure::system(&e))?;
     }
     let file = FileStorage::create_new(path).map_err(|e| failure::system(&e))?;
-    child.write_storage(Arc::new(file), parent).map(drop).map_err(|e| failure::of(&e))
+    child.create(file).map(drop).map_err(|e| failure::of(&e))
 }
 
 fn output(format: Format, subformat: Option<&str>) -> Result<OutputFormat, String> {

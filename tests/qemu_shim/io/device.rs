@@ -33,7 +33,7 @@ impl Device {
         let failed = |error| Error::Io { operation: "create", file: "a snapshot".to_owned(), error };
         let folder = tempfile::tempdir().map_err(failed)?;
         let path = folder.path().join("snapshot");
-        Child::of(parent).sync(false).write_file(&path)?;
+        Child::of(parent).sync(false).create(&path)?;
         let disk = Open::new().resolver(AnyPath).open_writable(&path)?;
         Ok(Self::Writing { disk, _folder: Some(folder) })
     }

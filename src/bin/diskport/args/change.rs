@@ -70,7 +70,7 @@ impl ChangeArgs {
     /// Opens the image for writing, after it was looked at without changing anything.
     pub fn open(&self) -> Result<WritableDisk, Failure> {
         let open = self.image.options.options(self.image.format).ignore_locks(self.locks.ignore_locks);
-        let disk = open.open_path(&self.image.path)?;
+        let disk = open.open(&self.image.path)?;
         warn_before_writing(&disk);
         match check_no_children(&disk, &self.image.options.policy.options(None)) {
             Err(problem) if self.check_children => return Err(problem.into()),

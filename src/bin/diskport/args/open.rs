@@ -91,7 +91,7 @@ impl OpenArgs {
         losses: Option<&Losses>,
     ) -> Result<Disk, Failure> {
         let open = self.options(format);
-        let disk = losses.map_or(open.clone(), |losses| open.salvage(losses)).open_path(path)?;
+        let disk = losses.map_or(open.clone(), |losses| open.salvage(losses)).open(path)?;
         warn_of(&disk);
         Ok(disk)
     }

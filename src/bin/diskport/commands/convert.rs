@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use diskport::copy::Copy;
+use diskport::copy;
 use diskport::disk::Losses;
 use diskport::format::{raw, vmdk};
 use diskport::ops::{Choices, grow};
@@ -36,7 +36,7 @@ pub fn ends(args: &Convert) -> Result<(&PathBuf, &Path), Failure> {
 }
 
 /// The copy that is asked for, and what it changes. What it cannot read is added to `losses`, where it may go on then.
-pub fn copy(args: &Convert, losses: &Losses) -> Result<(Copy, Vec<String>), Failure> {
+pub fn copy(args: &Convert, losses: &Losses) -> Result<(copy::Convert, Vec<String>), Failure> {
     let (_, destination) = ends(args)?;
     if let Some(target) = args.target {
         // The platform decides, whatever the name ends in, but between a disk and an OVA with one inside.
@@ -58,7 +58,7 @@ pub fn copy(args: &Convert, losses: &Losses) -> Result<(Copy, Vec<String>), Fail
     let format = output::format(destination, args.format, args.subformat.as_deref())?;
     let source = source(args, losses)?;
     let (disk, adjustments) = grow(&source, size(args, &source)?.unwrap_or(source.size()))?;
-    let copy = Copy::new(&disk).to(format);
+    let copy = copy::Convert::new(&disk).to(format);
     let copy = match args.block_size {
         Some(block_size) => copy.block_size(block_size),
         None => copy,
@@ -93,9 +93,9 @@ fn source(args: &Convert, losses: &Losses) -> Result<Disk, Failure> {
                     "a raw disk on standard input does not say its size: give it with --size".to_owned(),
                 )
             })?;
-            Ok(raw::StreamReader::new(io::stdin(), size).into_disk()?)
+            Ok(raw::RawStream::new(io::stdin(), size).into_disk()?)
         }
-        Some(Format::Vmdk) => Ok(vmdk::StreamReader::new(io::stdin())?.into_disk()?),
+        Some(Format::Vmdk) => Ok(vmdk::VmdkStream::new(io::stdin())?.into_disk()?),
         _ => Err(Failure::Usage(
             "standard input is read once, forwards: say with --source-format whether it is raw or vmdk \
              (streamOptimized)"

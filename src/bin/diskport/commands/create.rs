@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use diskport::copy::Copy;
+use diskport::copy::Convert;
 use diskport::{Child, Disk, Format};
 
 use super::output;
@@ -23,7 +23,7 @@ pub fn run(args: &Create) -> Result<ExitCode, Failure> {
 
 /// Makes a child, and gives its size.
 fn child(args: &Create, parent: &Path) -> Result<u64, Failure> {
-    let disk = args.policy.options(args.parent_format).open_path(parent)?;
+    let disk = args.policy.options(args.parent_format).open(parent)?;
     warn_of(&disk);
     let below = disk.chain().first().map_or(Format::Raw, |top| top.info().format);
     output::check_name(&args.image, below.of_child())?;
@@ -35,7 +35,7 @@ fn child(args: &Create, parent: &Path) -> Result<u64, Failure> {
     if let Some(block_size) = args.block_size {
         child = child.block_size(block_size);
     }
-    child.write_file(&args.image)?;
+    child.create(&args.image)?;
     output::warn_of_place(&args.image, &args.policy);
     Ok(size)
 }
@@ -54,14 +54,14 @@ fn empty(args: &Create) -> Result<u64, Failure> {
     }
     output::warn_of_name(&args.image, format);
     let disk = Disk::empty(size, args.sector_size);
-    let mut copy = Copy::new(&disk).to(format).overwrite(args.overwrite);
+    let mut copy = Convert::new(&disk).to(format).overwrite(args.overwrite);
     if let Some(block_size) = args.block_size {
         copy = copy.block_size(block_size);
     }
     if output::is_stdout(&args.image) {
         copy.write_to(std::io::stdout())?;
     } else {
-        copy.write_file(&args.image)?;
+        copy.create(&args.image)?;
     }
     Ok(size)
 }

@@ -71,7 +71,7 @@ struct Oddity {
 
 pub fn run(args: &Info) -> Result<ExitCode, Failure> {
     let image = &args.image;
-    let disk = image.options.options(image.format).allow_missing_parent(true).open_path(&image.path)?;
+    let disk = image.options.options(image.format).allow_missing_parent(true).open(&image.path)?;
     let Some(report) = report(&disk) else { return Ok(ExitCode::SUCCESS) };
     if args.json {
         console::print_json(&report)?;

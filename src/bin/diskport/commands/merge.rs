@@ -13,7 +13,7 @@ use crate::size::show;
 
 pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let open = args.open.options(args.format).ignore_locks(args.locks.ignore_locks);
-    let disk = open.open_path(&args.top)?;
+    let disk = open.open(&args.top)?;
     warn_before_writing(&disk);
     if let (Some(output), Some(top)) = (&args.output, disk.chain().first()) {
         // What is written is of the top's format.
@@ -40,7 +40,7 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let merged = {
         let _watch = Watch::start(mode, job.progress());
         match &args.output {
-            Some(output) => merge.write_file(output)?,
+            Some(output) => merge.create(output)?,
             None => merge.commit()?,
         }
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use diskport::Format;
-use diskport::copy::{Copy, OutputFormat, Report};
+use diskport::copy::{Convert, OutputFormat, Report};
 use diskport::disk::{Loss, Losses};
 use diskport::job::Job;
 
@@ -55,10 +55,10 @@ pub fn warn_of_name(path: &Path, written: OutputFormat) {
 /// Says so when the child at `path`, which is new or has another parent, does not find it by itself.
 pub fn warn_of_place(path: &Path, policy: &PolicyArgs) {
     let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy.clone() };
-    if let Err(problem) = policy.options(None).open_path(path) {
+    if let Err(problem) = policy.options(None).open(path) {
         say(&format!("diskport: warning: {}: does not open by itself: {problem}", path.display()));
         let anywhere = PolicyArgs { resolve: Resolve::Any, ..policy };
-        match anywhere.options(None).open_path(path) {
+        match anywhere.options(None).open(path) {
             Ok(_) => say("  it does with --resolve any, or with its parent named by --parent PATH"),
             Err(_) => problem.hint().iter().for_each(|hint| say(&format!("  {}", hint::words(*hint)))),
         }
@@ -78,7 +78,7 @@ pub fn format(
 }
 
 /// The copy as the options have it.
-pub fn configure(copy: Copy, args: &OutputArgs, job: &Job) -> Copy {
+pub fn configure(copy: Convert, args: &OutputArgs, job: &Job) -> Convert {
     let job = args.rate_limit.map_or_else(|| job.clone(), |rate| job.clone().rate_limit(rate));
     let mut copy = copy
         .detect_zeros(args.zeros == Zeros::Scan)
@@ -108,7 +108,7 @@ pub type Remarks<'a> = (&'a [String], &'a Losses);
 
 /// Runs a copy into `destination` and reports what it did.
 pub fn write(
-    copy: Copy,
+    copy: Convert,
     destination: &Path,
     args: &OutputArgs,
     mode: ProgressMode,
@@ -131,7 +131,7 @@ pub fn write(
             let copy = copy.clone();
             job.token().attend(move || copy.write_to(io::stdout()))?
         } else {
-            copy.write_file(destination)?
+            copy.create(destination)?
         }
     };
     tell(&copy, destination, args.json, &report, remarks)
@@ -139,7 +139,7 @@ pub fn write(
 
 /// Says what a copy did: 1 when something was lost.
 pub fn tell(
-    copy: &Copy,
+    copy: &Convert,
     destination: &Path,
     json: bool,
     report: &Report,

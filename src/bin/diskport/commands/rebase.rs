@@ -17,7 +17,7 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
     if let Some(parent) = &args.old_parent {
         open = open.parent(parent);
     }
-    warn_before_writing(&open.clone().allow_missing_parent(true).open_path(&args.image)?);
+    warn_before_writing(&open.clone().allow_missing_parent(true).open(&args.image)?);
     // One that is found by its identity is the old parent itself.
     let (parent, unchecked) = match &args.parent {
         Some(parent) => (parent.clone(), args.unchecked),
@@ -39,7 +39,7 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
 
 /// The one image in the folders that the image can have had as its parent.
 fn find(args: &Rebase, open: &Open) -> Result<PathBuf, Failure> {
-    let child = open.clone().allow_missing_parent(true).open_path(&args.image)?;
+    let child = open.clone().allow_missing_parent(true).open(&args.image)?;
     let mut found = find_parents(&child, &args.find, &args.policy.options(None))?;
     match (found.pop(), found.is_empty()) {
         (Some(parent), true) => Ok(parent),

@@ -22,7 +22,7 @@ pub(crate) use open::{open, recover};
 use self::journal::{Journal, Session};
 use self::state::{BLOCK_SECTORS, State, Target};
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind};
+use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use crate::error::{Error, Result};
 use crate::format::vhdx::skeleton::check_size;
 use crate::storage::{ImageFile, WritableFile};
@@ -220,6 +220,8 @@ impl Writer {
         !self.fixed && state.parent_size.is_none_or(|size| state.block_end(block) <= size)
     }
 }
+
+impl Sealed for Writer {}
 
 impl Layer for Writer {
     fn info(&self) -> &LayerInfo {

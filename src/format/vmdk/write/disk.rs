@@ -13,7 +13,7 @@ use super::descriptor::DescriptorText;
 use super::sparse::Sparse;
 use super::{pack, parent, resize};
 use crate::disk::write::{ParentLink, WriteLayer};
-use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Mapping};
+use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Mapping, Sealed};
 use crate::error::{Error, Result};
 use crate::storage::{ImageFile, WritableFile};
 
@@ -155,6 +155,8 @@ pub(in super::super) fn mark(file: &WritableFile, unclean: bool) -> Result<()> {
     file.write_all_at(&sector, 0)
 }
 
+impl Sealed for WritableVmdk {}
+
 impl Layer for WritableVmdk {
     fn info(&self) -> &LayerInfo {
         &self.info
@@ -276,7 +278,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::copy::{Copy, OutputFormat};
+    use crate::copy::{Convert, OutputFormat};
     use crate::findings::Repairs;
     use crate::format::tools::context::{Choices, OpenContext};
     use crate::format::vmdk::Subformat;
@@ -297,7 +299,7 @@ mod tests {
         let checked = Open::new().repair(path, Repairs::Lossless).expect("repairs");
         assert!(checked.is_clean(), "{:#?}", checked.findings);
         let mut found = vec![0; 2 * GRAIN];
-        Open::new().open_path(path).expect("opens").read_at(&mut found, 0).expect("reads");
+        Open::new().open(path).expect("opens").read_at(&mut found, 0).expect("reads");
         let (first, second) = found.split_at(GRAIN);
         assert!(first.iter().all(|byte| *byte == first[0]) && second.iter().all(|byte| *byte == second[0]));
         [first[0], second[0]]
@@ -309,7 +311,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("disk.vmdk");
         let kind = OutputFormat::Vmdk(Subformat::MonolithicSparse);
-        Copy::new(&Disk::empty(MIB, 512)).to(kind).write_file(&path).expect("writes");
+        Convert::new(&Disk::empty(MIB, 512)).to(kind).create(&path).expect("writes");
         let image = std::fs::read(&path).expect("reads");
         let mut failures = 0;
         for again in [false, true] {

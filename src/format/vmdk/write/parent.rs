@@ -64,7 +64,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::copy::{Copy, OutputFormat};
+    use crate::copy::{Convert, OutputFormat};
     use crate::disk::LayerInfo;
     use crate::format::vmdk::Subformat;
     use crate::{Disk, MIB, Open};
@@ -73,7 +73,7 @@ mod tests {
         let mut info = LayerInfo::new(Format::Vmdk, "monolithicSparse", MIB);
         info.data_id = Some(Identity::Cid(cid));
         let parent = ParentLink { info: &info, relative: Some(name), absolute: None, modified: None };
-        let disk = Open::new().allow_missing_parent(true).open_path(path)?;
+        let disk = Open::new().allow_missing_parent(true).open(path)?;
         assert!(disk.chain().len() == 1);
         // Opened as a disk without parents would be: only the descriptor is looked at.
         let file = crate::storage::WritableFile::open(path)?;
@@ -92,13 +92,13 @@ mod tests {
         for kind in [Subformat::MonolithicSparse, Subformat::MonolithicFlat, Subformat::TwoGbMaxExtentSparse]
         {
             let path = folder.path().join(format!("{kind}.vmdk"));
-            Copy::new(&Disk::empty(MIB, 512)).to(OutputFormat::Vmdk(kind)).write_file(&path).expect("writes");
+            Convert::new(&Disk::empty(MIB, 512)).to(OutputFormat::Vmdk(kind)).create(&path).expect("writes");
             let long = format!("{}/base.vmdk", "a".repeat(2000));
             for (cid, name) in
                 [(1, "base.vmdk"), (2, "base.vmdk"), (0xabcd_ef01, &long), (4, "b"), (5, "größe.vmdk")]
             {
                 rebase(&path, cid, name).expect("is recorded");
-                let disk = Open::new().allow_missing_parent(true).open_path(&path).expect("opens");
+                let disk = Open::new().allow_missing_parent(true).open(&path).expect("opens");
                 let found = disk.chain()[0].info().parent.clone().expect("a parent");
                 assert_eq!(found.names, [name]);
                 assert_eq!(found.linkage.accepted(), [Identity::Cid(cid)]);
