@@ -36,6 +36,8 @@ pub enum FileSystem {
     Swap,
     /// A physical volume of Linux's LVM.
     Lvm,
+    /// A part of an array of Linux's md.
+    Md,
     /// A volume that LUKS encrypts.
     Luks,
     /// F2FS.
@@ -59,6 +61,8 @@ const SIGNATURES: &[(usize, &[u8], FileSystem)] = &[
     (0, b"XFSB", FileSystem::Xfs),
     (0, b"LUKS\xba\xbe", FileSystem::Luks),
     (512, b"LABELONE", FileSystem::Lvm),
+    (MD[0], MD_MAGIC, FileSystem::Md),
+    (MD[1], MD_MAGIC, FileSystem::Md),
     (1024 + 56, &[0x53, 0xef], FileSystem::Ext),
     (4096 - 10, b"SWAPSPACE2", FileSystem::Swap),
     (1024, &[0x10, 0x20, 0xf5, 0xf2], FileSystem::F2fs),
@@ -68,6 +72,11 @@ const SIGNATURES: &[(usize, &[u8], FileSystem)] = &[
     (0, b"hsqs", FileSystem::Squash),
     (0x8001, b"CD001", FileSystem::Iso9660),
 ];
+
+/// Where md's superblock is, of versions 1.2 and 1.1; of the others it stands at the end, and what is in front is what the
+/// array holds.
+pub(super) const MD: [usize; 2] = [4096, 0];
+const MD_MAGIC: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
 
 /// BitLocker's GUIDs {4967d63b-2e29-4ad8-8399-f6a339e3d001} of a volume that looks like FAT32 to others.
 const BITLOCKER_TO_GO: &[u8] =
@@ -132,6 +141,7 @@ impl FileSystem {
             FileSystem::Btrfs => "btrfs",
             FileSystem::Swap => "swap",
             FileSystem::Lvm => "lvm",
+            FileSystem::Md => "mdraid",
             FileSystem::Luks => "luks",
             FileSystem::F2fs => "f2fs",
             FileSystem::HfsPlus => "hfsplus",

@@ -1,6 +1,7 @@
 //! How many bytes a file system says that it takes of its volume.
 
 use super::FileSystem;
+use super::file_system::MD;
 use crate::disk::Disk;
 use crate::error::Result;
 
@@ -76,6 +77,12 @@ impl FileSystem {
             FileSystem::Lvm => {
                 let header = usize::try_from(front.u32(512 + 20)?).ok()?;
                 (front.u64(header.checked_add(512 + 32)?)?, 1)
+            }
+            // Linux' md_p.h, mdp_superblock_1: data_offset, data_size.
+            FileSystem::Md => {
+                let at =
+                    MD.into_iter().find(|&at| front.u32(at).is_some_and(|magic| magic == 0xa92b_4efc))?;
+                (front.u64(at + 128)?.checked_add(front.u64(at + 136)?)?, 512)
             }
             // log_blocksize and block_count of F2FS' superblock.
             FileSystem::F2fs => (front.u64(1024 + 36)?, power(front.u32(1024 + 16)?)?),

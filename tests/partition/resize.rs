@@ -236,6 +236,14 @@ fn volumes_without_a_table_are_not_cut() {
         (FileSystem::Xfs, put(&[(0, b"XFSB"), (6, &[0x10, 0]), (8, &(3 * MIB / 4096).to_be_bytes())])),
         (FileSystem::Btrfs, put(&[(0x1_0040, b"_BHRfS_M"), (0x1_00d1, &(3 * MIB).to_le_bytes())])),
         (FileSystem::Swap, put(&[(4086, b"SWAPSPACE2"), (1028, &(3 * MIB as u32 / 4096 - 1).to_le_bytes())])),
+        (
+            FileSystem::Md,
+            put(&[
+                (4096, b"\xfc\x4e\x2b\xa9"),
+                (4096 + 128, &2048_u64.to_le_bytes()),
+                (4096 + 136, &4096_u64.to_le_bytes()),
+            ]),
+        ),
         (FileSystem::Lvm, put(&[(512, b"LABELONE"), (532, &[32]), (576, &(3 * MIB).to_le_bytes())])),
         (FileSystem::F2fs, put(&[(1024, &[0x10, 0x20, 0xf5, 0xf2]), (1040, &[12]), (1060, &half)])),
         (FileSystem::HfsPlus, put(&[(1024, b"H+\0\x04"), (1066, &[0x10, 0]), (1068, &[0, 0, 3, 0])])),

@@ -102,6 +102,8 @@ fn file_systems_without_an_image_are_recognised_by_their_signatures() {
         (3, b"-FVE-FS-", FileSystem::BitLocker),
         (0, b"LUKS\xba\xbe", FileSystem::Luks),
         (512, b"LABELONE", FileSystem::Lvm),
+        (4096, b"\xfc\x4e\x2b\xa9", FileSystem::Md),
+        (0, b"\xfc\x4e\x2b\xa9", FileSystem::Md),
         (4086, b"SWAPSPACE2", FileSystem::Swap),
         (0, b"XFSB", FileSystem::Xfs),
         (1856 * 512, b"PRIVHEAD", FileSystem::Ldm),
