@@ -26,7 +26,7 @@ impl Open {
             job.begin(Phase::Check, file.size());
             let format = open.format_of(&file)?;
             let mut findings = Findings::default();
-            format::check(format, &file, &open.context(), &mut findings)?;
+            open.with_known_extents(format::check(format, &file, &open.context(), &mut findings))?;
             job.set_done(file.size());
             Ok(findings.finish(format, &file))
         })

@@ -1,12 +1,20 @@
 //! What can go wrong, typed so that a caller can match the cause and a person can act on the text.
 
+mod class;
+mod defect;
+mod from;
 mod hint;
+mod place;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::leaves::{Format, Hint, LockHolder, ReferenceKind, Rule, UnknownFormat};
+pub use class::ErrorClass;
+pub use defect::{Defect, Problem};
+pub(crate) use hint::is_out_of_handles;
+
+use crate::leaves::{Format, Hint, LockHolder, ReferenceKind, Rule};
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -80,6 +88,15 @@ pub enum Error {
         referrer: String,
         /// The name as the image gives it.
         name: String,
+    },
+
+    /// The caller says where an extent lies that no descriptor names.
+    #[error("no extent is called {name:?}: {}", extents(.named))]
+    NoSuchExtent {
+        /// The name that the caller gave.
+        name: String,
+        /// The names in the descriptors that were read.
+        named: Vec<String>,
     },
 
     /// A name leads to no file, and several differ from it in letter case or in Unicode form alone.
@@ -177,6 +194,13 @@ pub enum Error {
     #[error("{path}: is a file of the source")]
     OutputIsSource {
         /// The output.
+        path: String,
+    },
+
+    /// The output, or a parent, is called as no descriptor can record it: not in UTF-8, or with a quotation mark in it.
+    #[error("{path}: a descriptor cannot record such a name")]
+    NotRecordable {
+        /// The output, or the parent.
         path: String,
     },
 
@@ -409,246 +433,18 @@ pub enum Error {
     Cancelled,
 }
 
-/// The cases that most callers tell apart; the command line's exit codes follow them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorClass {
-    /// The image is refused: damaged, hostile or unsupported.
-    Refused,
-    /// Input or output failed.
-    Io,
-    /// Something that must hold beforehand does not: room, a parent, a free name.
-    Precondition,
-    /// The call itself is wrong.
-    Usage,
-    /// The caller cancelled.
-    Cancelled,
-}
-
-impl Error {
-    /// The class of the error.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Error::Defect(_)
-            | Error::Damaged { .. }
-            | Error::NotRecognised { .. }
-            | Error::AmbiguousFormat { .. }
-            | Error::ForeignFormat { .. }
-            | Error::ExtentMissing { .. }
-            | Error::Cycle { .. }
-            | Error::ChainTooDeep { .. }
-            | Error::AmbiguousName { kind: ReferenceKind::Extent, .. }
-            | Error::NotAllowed { kind: ReferenceKind::Extent, .. } => ErrorClass::Refused,
-            Error::Io { .. }
-            | Error::VerifyFailed { .. }
-            | Error::DigestDiffers { .. }
-            | Error::SourceChanged { .. }
-            | Error::ShardDamaged { .. }
-            | Error::Poisoned { .. }
-            | Error::Closed { .. } => ErrorClass::Io,
-            Error::NotAllowed { kind: ReferenceKind::Parent, .. }
-            | Error::AmbiguousName { kind: ReferenceKind::Parent, .. }
-            | Error::ParentMissing { .. }
-            | Error::ParentUnreachable { .. }
-            | Error::ParentMismatch { .. }
-            | Error::OutputTooSmall { .. }
-            | Error::OutputExists { .. }
-            | Error::OutputIsSource { .. }
-            | Error::StaleCheckpoint { .. }
-            | Error::StalePlan { .. }
-            | Error::ShardsMissing { .. }
-            | Error::OutputNotPlain { .. }
-            | Error::Locked { .. }
-            | Error::Busy { .. }
-            | Error::NotWritable { .. }
-            | Error::NoParent { .. }
-            | Error::NotInChain { .. }
-            | Error::UnfitParent { .. }
-            | Error::HasChildren { .. }
-            | Error::SizeLimit { .. }
-            | Error::TargetLimit { .. }
-            | Error::ShrinkLosesData { .. }
-            | Error::ShrinkCuts { .. }
-            | Error::NotConvertible { .. }
-            | Error::Layout { .. } => ErrorClass::Precondition,
-            Error::OutOfRange { .. } | Error::Unsupported { .. } => ErrorClass::Usage,
-            Error::Incomplete(cause) => cause.class(),
-            Error::Within { error, .. } => error.class(),
-            Error::Cancelled => ErrorClass::Cancelled,
-        }
-    }
-
-    /// Says in which part of the disk a damage is, or what breaks a rule; other errors stay as they are.
-    pub(crate) fn within(self, part: impl Into<String>) -> Self {
-        match self {
-            Error::Damaged { .. } => Error::Within { part: part.into(), error: Box::new(self) },
-            Error::NotConvertible { rule, reason } => {
-                Error::NotConvertible { rule, reason: format!("{}: {reason}", part.into()) }
-            }
-            other => other,
-        }
-    }
-
-    pub(crate) fn io(operation: &'static str, file: impl Into<String>, error: io::Error) -> Self {
-        Error::Io { operation, file: file.into(), error }
-    }
-}
-
-/// Why an image is refused: the format, the structure, the offset, what was expected and what was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Defect {
-    /// The kind of problem, to match on.
-    pub problem: Problem,
-    /// The format whose rule is broken.
-    pub format: Format,
-    /// The file, as the user would name it.
-    pub file: String,
-    /// The structure, in the specification's words: "footer", "BAT", "region table".
-    pub structure: &'static str,
-    /// Where the offending field or structure lies in the file, in bytes.
-    pub offset: u64,
-    /// What the specification, or this crate's limit, allows.
-    pub expected: String,
-    /// What the file says.
-    pub found: String,
-    /// What can be done, where there is something of its own.
-    pub hint: Option<Hint>,
-}
-
-impl Defect {
-    /// A defect of `file`, without a hint of its own.
-    pub(crate) fn new(
-        format: Format,
-        problem: Problem,
-        file: &str,
-        structure: &'static str,
-        offset: u64,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Box<Self> {
-        let (expected, found) = (expected.into(), found.into());
-        Box::new(Self {
-            problem,
-            format,
-            file: file.to_owned(),
-            structure,
-            offset,
-            expected,
-            found,
-            hint: None,
-        })
-    }
-
-    /// Adds what can be done.
-    pub(crate) fn advise(mut self: Box<Self>, hint: Hint) -> Box<Self> {
-        self.hint = Some(hint);
-        self
-    }
-}
-
-impl std::error::Error for Defect {}
-
-impl fmt::Display for Defect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Defect { problem, format, file, structure, offset, expected, found, .. } = self;
-        write!(
-            f,
-            "{file}: {format} {structure} at offset {offset}: {problem}: expected {expected}, found {found}"
-        )
-    }
-}
-
-/// For those who know errors of input and output alone: of the same kind as the storage's, or the class's, with this error
-/// inside.
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        let kind = match (&error, error.class()) {
-            (Error::Io { error, .. }, _) => error.kind(),
-            (Error::OutputExists { .. }, _) => io::ErrorKind::AlreadyExists,
-            (_, ErrorClass::Usage) => io::ErrorKind::InvalidInput,
-            (_, ErrorClass::Refused) => io::ErrorKind::InvalidData,
-            // Not "interrupted" where it was cancelled: what is interrupted is tried again.
-            _ => io::ErrorKind::Other,
-        };
-        io::Error::new(kind, error)
-    }
-}
-
-impl From<UnknownFormat> for Error {
-    fn from(unknown: UnknownFormat) -> Self {
-        Error::Unsupported { what: unknown.to_string() }
-    }
-}
-
-impl From<Box<Defect>> for Error {
-    fn from(defect: Box<Defect>) -> Self {
-        Error::Defect(defect)
-    }
-}
-
-/// The kinds of [`Defect`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Problem {
-    /// A signature or cookie is not the one that must stand here.
-    Signature,
-    /// The virtual size is zero, not a whole number of sectors, or above the format's limit.
-    Size,
-    /// A block or grain size that the format does not allow.
-    BlockSize,
-    /// A table is larger than the disk needs or the file holds, or too small for the disk.
-    Table,
-    /// Something lies beyond the end of the file.
-    OutOfFile,
-    /// Two structures claim the same bytes.
-    Overlap,
-    /// An offset is not aligned as the format demands.
-    Misaligned,
-    /// A checksum is wrong, and no good copy is left.
-    Checksum,
-    /// Two copies of a structure contradict each other, and the format does not say which one counts.
-    Ambiguous,
-    /// Something that a reader must understand is unknown to this one, or is refused by decision.
-    Unsupported,
-    /// The file is cut, or its writer did not finish it.
-    Truncated,
-    /// The log is dirty and cannot be replayed.
-    Log,
-    /// A compressed grain does not inflate to what its place demands.
-    Compression,
-    /// The text descriptor breaks its grammar or its limits.
-    Descriptor,
-    /// A parent locator cannot be read.
-    Locator,
-    /// A field holds a value that the format does not allow.
-    Value,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Problem::Signature => "wrong signature",
-            Problem::Size => "size not allowed",
-            Problem::BlockSize => "block size not allowed",
-            Problem::Table => "wrong table size",
-            Problem::OutOfFile => "lies beyond the end of the file",
-            Problem::Overlap => "overlaps another structure",
-            Problem::Misaligned => "misaligned",
-            Problem::Checksum => "wrong checksum",
-            Problem::Ambiguous => "copies contradict each other",
-            Problem::Unsupported => "not supported",
-            Problem::Truncated => "truncated or unfinished",
-            Problem::Log => "log cannot be replayed",
-            Problem::Compression => "bad compressed grain",
-            Problem::Descriptor => "bad descriptor",
-            Problem::Locator => "bad parent locator",
-            Problem::Value => "value not allowed",
-        })
-    }
-}
-
 /// The items, separated by commas.
 fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The names of extents, of which there may be thousands.
+fn extents(named: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let quoted: Vec<_> = named.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+    match named.len().checked_sub(SHOWN) {
+        _ if named.is_empty() => "no descriptor was read that names any".to_owned(),
+        None | Some(0) => format!("there are {}", quoted.join(", ")),
+        Some(more) => format!("there are {}, and {more} more", quoted.join(", ")),
+    }
 }

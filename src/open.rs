@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::format::{self, Choices, OpenContext, vhd::SizeField, vmdk::GrainTables};
 use crate::job::Job;
 use crate::leaves::Format;
-use crate::storage::resolver::Placed;
+use crate::storage::resolver::{Named, Placed};
 use crate::storage::{FileRole, ImageFile, Place, Resolver, SameDirectory, WritableFile, WriteAt};
 
 /// Layers that a chain may have unless [`Open::max_depth`] says otherwise.
@@ -70,6 +70,8 @@ pub struct Open {
     parent: Option<Place>,
     parent_format: Option<Format>,
     extents: Vec<(String, Place)>,
+    /// The names in the descriptors that were read, by this value and those that were made of it.
+    named: Arc<Named>,
     ignore_parent_mismatch: bool,
     missing_parent_allowed: bool,
     max_depth: usize,
@@ -102,6 +104,7 @@ impl Open {
             parent: None,
             parent_format: None,
             extents: Vec::new(),
+            named: Arc::default(),
             ignore_parent_mismatch: false,
             missing_parent_allowed: false,
             max_depth: DEFAULT_DEPTH,
@@ -133,7 +136,8 @@ impl Open {
         Self { parent_format: Some(format), ..self }
     }
 
-    /// The extent that images call `name`, or whose name ends in this part, wherever it lies. One in a storage is only read; an
+    /// The extent that images call `name`, or whose name ends in this part, wherever it lies. It must be named by the image, or by
+    /// one of its parents: else [`Error::NoSuchExtent`] says which there are. One in a storage is only read; an
     /// [`Explicit`](crate::storage::Explicit) has storages that are written to.
     pub fn extent(mut self, name: impl Into<String>, extent: impl Into<Place>) -> Self {
         self.extents.push((name.into(), extent.into()));
@@ -202,6 +206,11 @@ impl Open {
         self.open_file(image.into().image(FileRole::Image)?)
     }
 
+    /// The same, whatever extents the caller has placed.
+    pub(crate) fn open_unchecked(&self, path: &Path) -> Result<Disk> {
+        self.chain().open(Place::from(path).image(FileRole::Image)?)
+    }
+
     /// Opens `image` for writing, and locks it if it is a file; its parents are only read, and kept from being written to.
     ///
     /// # Errors
@@ -227,7 +236,8 @@ impl Open {
     }
 
     fn writable(&self, file: WritableFile) -> Result<WritableDisk> {
-        let disk = self.chain().steady(Steady::Parents).open(file.image(FileRole::Image)?)?;
+        let opened = self.chain().steady(Steady::Parents).open(file.image(FileRole::Image)?);
+        let disk = self.with_all_known(opened)?;
         disk.check_complete()?;
         merging::check_not_merging(disk.chain())?;
         let Some(top) = disk.chain().first() else {
@@ -284,14 +294,19 @@ impl Open {
         }
     }
 
-    /// Opens `file`, a new child of `parent`, for writing.
+    /// Opens `file`, a new child of `parent`, for writing; writers are kept from the parent while it is open.
     pub(crate) fn over(&self, file: WritableFile, parent: &Disk) -> Result<WritableDisk> {
+        let held = Arc::new(parent.hold()?);
         let format = parent.chain().first().map_or(Format::Raw, |top| top.info().format).of_child();
         let top = format::open_writable(format, file.clone(), Some(parent.clone()), &self.context())?;
         let top: Arc<dyn WriteLayer> = Arc::from(top);
         let layers = std::iter::once(top.clone() as _).chain(parent.chain().iter().cloned()).collect();
         let (open, parent) = (self.clone(), parent.clone());
-        let reopen = move || open.over(file.clone(), &parent);
+        let reopen = move || {
+            // Not given up until it is open again.
+            let _held = &held;
+            open.over(file.clone(), &parent)
+        };
         Ok(WritableDisk::new(&Disk::new(layers, None, Vec::new()), top, self.job.clone(), reopen))
     }
 
@@ -307,16 +322,40 @@ impl Open {
 
     /// What formats need of these options.
     pub(crate) fn context(&self) -> OpenContext<'_> {
-        let resolver = Placed { extents: &self.extents, others: self.policy() };
+        let resolver = Placed { extents: &self.extents, named: Some(&self.named), others: self.policy() };
         OpenContext { resolver, choices: self.choices }
     }
 
     /// Opens `file` for reading.
     fn open_file(&self, file: ImageFile) -> Result<Disk> {
-        let Some(losses) = &self.losses else { return self.chain().open(file) };
+        let Some(losses) = &self.losses else { return self.with_all_known(self.chain().open(file)) };
         let mut context = self.context();
         context.choices.salvage = true;
-        Chain::new(self, context).open(file)?.salvaged(losses)
+        self.with_all_known(Chain::new(self, context).open(file))?.salvaged(losses)
+    }
+
+    /// What came of opening an image, unless the caller says of an extent where it lies that no image of it names.
+    pub(crate) fn with_known_extents<T>(&self, opened: Result<T>) -> Result<T> {
+        if opened.as_ref().err().is_none_or(Error::is_about_extents) {
+            self.check_extents()?;
+        }
+        opened
+    }
+
+    /// The same of a chain: one that lacks a parent may lack the image that has the extent.
+    fn with_all_known(&self, opened: Result<Disk>) -> Result<Disk> {
+        match opened {
+            Ok(disk) if disk.incomplete().is_some() => Ok(disk),
+            opened => self.with_known_extents(opened),
+        }
+    }
+
+    /// Refuses a place of an extent that no descriptor has named.
+    pub(crate) fn check_extents(&self) -> Result<()> {
+        match self.extents.iter().find(|(name, _)| !self.named.contain(name)) {
+            Some((name, _)) => Err(Error::NoSuchExtent { name: name.clone(), named: self.named.list() }),
+            None => Ok(()),
+        }
     }
 
     fn chain(&self) -> Chain<'_> {

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
 use diskport::storage::{Explicit, MemoryStorage, ReadAt, WriteAt};
@@ -92,9 +92,9 @@ struct Case {
 impl Case {
     fn make(&self) -> diskport::Result<(Open, Slow)> {
         let base = Arc::new(MemoryStorage::default());
-        Copy::new(&Disk::empty(SIZE, 512)).to(self.format).write_storage(base.clone())?;
+        Convert::new(&Disk::empty(SIZE, 512)).to(self.format).create(base.clone())?;
         if self.is_there || self.is_child {
-            let disk = Open::new().open_writable_storage(base.clone())?;
+            let disk = Open::new().open_writable(base.clone())?;
             write(&disk, 1, 1)?;
             disk.close()?;
         }
@@ -103,9 +103,9 @@ impl Case {
         }
         let open = Open::new().resolver(Explicit::from([("base", base.clone() as Arc<dyn ReadAt>)]));
         let child = Arc::new(MemoryStorage::default());
-        Child::of(&Open::new().open(base)?).write_storage(child.clone(), "base")?;
+        Child::of(&Open::new().open(base)?).parent_name("base").create(child.clone())?;
         if self.is_there {
-            let disk = open.open_writable_storage(child.clone())?;
+            let disk = open.open_writable(child.clone())?;
             write(&disk, 1, 2)?;
             disk.close()?;
         }
@@ -116,7 +116,7 @@ impl Case {
         let mut best = Duration::MAX;
         for _ in 0..ROUNDS {
             let (open, storage) = self.make()?;
-            let disk = open.open_writable_storage(storage)?;
+            let disk = open.open_writable(storage)?;
             // The first write marks the image as one that is in use.
             disk.write_at(&[3; 512], SIZE - 512)?;
             best = best.min(write(&disk, threads, 3)?);

@@ -8,8 +8,9 @@ use crate::disk::{Disk, MayDiffer, WritableDisk};
 use crate::error::{Error, Result};
 use crate::format::{self, ChildOptions, vmdk};
 use crate::leaves::Ids;
+use crate::leaves::Shown;
 use crate::open::Open;
-use crate::storage::{OutputFile, Place, WritableFile, WriteAt};
+use crate::storage::{Hold, OutputFile, Overwrite, Place, WritableFile, WriteAt};
 
 /// Bytes that are written at once.
 const PIECE: u64 = 1 << 20;
@@ -43,7 +44,7 @@ pub struct Child {
     block_size: Option<u64>,
     changed: Option<Disk>,
     ids: Ids,
-    overwrite: bool,
+    overwrite: Overwrite,
     sync: bool,
 }
 
@@ -57,7 +58,7 @@ impl Child {
             block_size: None,
             changed: None,
             ids: Ids::random(),
-            overwrite: false,
+            overwrite: Overwrite::No,
             sync: true,
         }
     }
@@ -90,8 +91,8 @@ impl Child {
     }
 
     /// Whether an existing file is replaced; it is not by default.
-    pub fn overwrite(self, overwrite: bool) -> Self {
-        Self { overwrite, ..self }
+    pub fn overwrite(self, overwrite: impl Into<Overwrite>) -> Self {
+        Self { overwrite: overwrite.into(), ..self }
     }
 
     /// Whether the child is made durable before it gets its name; it is by default.
@@ -107,9 +108,10 @@ impl Child {
     /// [`crate::Error::Incomplete`] when a parent of the parent is missing, [`crate::Error::Unsupported`] for a format that knows no
     /// parents, for a parent that is a [slice](Disk::slice) or a [patched](Disk::patched) disk,
     /// [`crate::Error::SizeLimit`] for a size that the format does not allow, [`crate::Error::OutputExists`],
-    /// [`crate::Error::OutputIsSource`], [`crate::Error::OutOfRange`] for a patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
+    /// [`crate::Error::OutputIsSource`], [`crate::Error::Locked`] while somebody writes to the parent, [`crate::Error::OutOfRange`] for a
+    /// patch beyond the disk, [`crate::Error::Io`]. Nothing is left then.
     pub fn create(&self, place: impl Into<Place<dyn WriteAt>>) -> Result<NewChild> {
-        let place = place.into();
+        let (place, held) = (place.into(), self.parent.hold()?);
         match &place {
             Place::Path(path) => {
                 let child = self.begin(path)?;
@@ -117,7 +119,7 @@ impl Child {
             }
             Place::Storage { .. } => self.write(&place.writable()?, &self.way(&place)?)?,
         }
-        Ok(NewChild { place, parent: self.parent.clone() })
+        Ok(NewChild { place, parent: self.parent.clone(), _held: held })
     }
 
     /// By which names the child at `place` finds its parent.
@@ -137,7 +139,7 @@ impl Child {
         self.parent.check_not_source(path)?;
         let way = self.way(&path.into())?;
         let output = OutputFile::create(path, self.overwrite)?;
-        let file = WritableFile::new(output.storage().clone(), path.display().to_string());
+        let file = WritableFile::new(output.storage().clone(), path.shown());
         self.write(&file, &way)?;
         Ok(output)
     }
@@ -179,11 +181,13 @@ impl Child {
     }
 }
 
-/// A child that was made. It costs nothing more until it is opened, which reads its tables.
+/// A child that was made. It costs nothing more until it is opened, which reads its tables. Until it is dropped, or the disk that it
+/// was opened as, nobody else writes to its parent.
 #[derive(Debug)]
 pub struct NewChild {
     place: Place<dyn WriteAt>,
     parent: Disk,
+    _held: Vec<Hold>,
 }
 
 impl NewChild {

@@ -8,6 +8,7 @@ use super::link::top_file;
 use crate::disk::{Disk, Layer, LayerInfo, Linkage};
 use crate::error::{Error, Result};
 use crate::leaves::ReferenceKind;
+use crate::leaves::Shown;
 use crate::open::Open;
 use crate::storage::{ImageFile, Reference, relative};
 
@@ -75,7 +76,7 @@ pub(super) fn refuse_children(file: &str, children: &[PathBuf]) -> Result<()> {
     if children.is_empty() {
         return Ok(());
     }
-    let children = children.iter().map(|child| child.display().to_string()).collect();
+    let children = children.iter().map(|child| child.shown()).collect();
     Err(Error::HasChildren { file: file.to_owned(), children })
 }
 
@@ -164,7 +165,7 @@ impl Found<'_> {
 
 /// The images in `folder`, opened as `open` allows. What cannot be opened as one, by its headers alone, is passed over.
 pub(super) fn images_in<'a>(folder: &Path, open: &'a Open) -> Result<impl Iterator<Item = Found<'a>>> {
-    let failed = |e| Error::io("list", folder.display().to_string(), e);
+    let failed = |e| Error::io("list", folder.shown(), e);
     let entries: ReadDir = folder.read_dir().map_err(failed)?;
     let plain = Arc::new(folder.canonicalize().map_err(failed)?);
     let files = entries.filter_map(|entry| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::disk::{Disk, Layer};
 use crate::error::{Error, Result};
 use crate::leaves::LockHolder;
+use crate::leaves::Shown;
 use crate::open::Open;
 use crate::storage::WritableFile;
 
@@ -100,7 +101,7 @@ fn cut(disk: &Disk, base: Option<&Path>) -> Result<(Disk, Disk)> {
         Some(path) => {
             let is_base = |layer: &Arc<dyn Layer>| layer.files()[0].is_at(path);
             let below = disk.chain().iter().skip(1).position(is_base);
-            let file = || path.display().to_string();
+            let file = || path.shown();
             1 + below.ok_or_else(|| Error::NotInChain { file: file(), top: top.to_owned() })?
         }
     };

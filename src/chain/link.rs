@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format;
-use crate::leaves::{Format, ReferenceKind};
+use crate::leaves::{Format, ReferenceKind, Shown};
 use crate::open::Open;
 use crate::storage::{
     AnyPath, FileRole, ImageFile, MemoryStorage, Reference, Resolver, SameDirectory, WritableFile, relative,
@@ -39,16 +39,16 @@ impl Way {
         if leads(child, &names, file)? {
             return Ok(way);
         }
-        let (child, parent) = (child.display().to_string(), file.name().to_owned());
+        let (child, parent) = (child.shown(), file.name().to_owned());
         Err(Error::ParentUnreachable { child, parent })
     }
 
     fn between(child: &Path, parent: &ImageFile) -> Result<Self> {
-        let failed = |e| Error::io("find the folder of", child.display().to_string(), e);
+        let failed = |e| Error::io("find the folder of", child.shown(), e);
         let child = relative::absolute(child).map_err(failed)?;
         let Some(parent) = parent.path() else { return Ok(Self { relative: None, absolute: None }) };
         // The file itself: names that lead over symlinks are not followed by default.
-        let failed = |e| Error::io("find", parent.display().to_string(), e);
+        let failed = |e| Error::io("find", parent.shown(), e);
         let parent = parent.canonicalize().map_err(failed)?;
         Ok(Self { relative: relative::way(&child, &parent), absolute: parent.to_str().map(relative::plain) })
     }

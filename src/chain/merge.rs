@@ -14,8 +14,9 @@ use crate::format::Allocation;
 use crate::format::vmdk::Subformat;
 use crate::job::Job;
 use crate::leaves::Format;
+use crate::leaves::Shown;
 use crate::open::Open;
-use crate::storage::WritableFile;
+use crate::storage::{Overwrite, WritableFile};
 
 /// Merges the layers of a chain, from its top down to a base: into the base ([`commit`](Self::commit)), or into a new image
 /// ([`create`](Self::create)). Any number of layers is read in one pass.
@@ -34,7 +35,7 @@ pub struct Merge {
     base: Option<PathBuf>,
     open: Open,
     block_size: Option<u64>,
-    overwrite: bool,
+    overwrite: Overwrite,
     delete: bool,
     children_ignored: bool,
     job: Job,
@@ -60,7 +61,7 @@ impl Merge {
             base: None,
             open: Open::new(),
             block_size: None,
-            overwrite: false,
+            overwrite: Overwrite::No,
             delete: false,
             children_ignored: false,
             job: Job::new(),
@@ -83,8 +84,8 @@ impl Merge {
     }
 
     /// Whether the new image replaces an existing file; it does not by default.
-    pub fn overwrite(self, overwrite: bool) -> Self {
-        Self { overwrite, ..self }
+    pub fn overwrite(self, overwrite: impl Into<Overwrite>) -> Self {
+        Self { overwrite: overwrite.into(), ..self }
     }
 
     /// Whether [`commit`](Self::commit) removes the merged layers in the end; they are kept by default. What goes is their own
@@ -181,7 +182,7 @@ impl Merge {
             child = child.block_size(block_size);
         }
         let output = child.begin(path)?;
-        let file = WritableFile::new(output.storage().clone(), path.display().to_string());
+        let file = WritableFile::new(output.storage().clone(), path.shown());
         let into = self.open.over(file, &layers.base)?;
         take_data_id(&into, &layers.above);
         let data_written = write_and_close(&layers.above, into, &self.job)?;

@@ -9,7 +9,7 @@ use crate::disk::{Disk, LayerInfo, Linkage, MappingKind, WritableDisk};
 use crate::error::{Error, Result};
 use crate::job::{Job, Phase};
 use crate::leaves::Format;
-use crate::leaves::is_zero;
+use crate::leaves::{Shown, is_zero};
 use crate::open::Open;
 
 /// Gives a differencing image another parent.
@@ -82,9 +82,13 @@ impl Rebase {
     /// other sectors or of a size that does not fit; [`Error::ParentMissing`] and [`Error::ParentMismatch`] of the old
     /// parent; [`Error::Locked`], [`Error::Cancelled`]; and all that reading and writing give rise to.
     pub fn run(&self) -> Result<()> {
-        let child = self.open.clone().allow_missing_parent(true).open(&self.child)?;
+        let child = self.open.clone().allow_missing_parent(true).open_unchecked(&self.child)?;
         let info = child.chain()[0].info();
         let parent = self.open_parent(info)?;
+        if child.incomplete().is_none() {
+            // An extent whose place was given may be the old parent's, or the new one's.
+            self.open.check_extents()?;
+        }
         self.check_fit(info, &parent)?;
         Way::new(&self.child, &parent)?;
         if !self.unchecked && !is_moved(&child, &parent) {
@@ -95,7 +99,7 @@ impl Rebase {
 
     fn open_parent(&self, child: &LayerInfo) -> Result<Disk> {
         if child.parent.is_none() {
-            return Err(Error::NoParent { file: self.child.display().to_string() });
+            return Err(Error::NoParent { file: self.child.shown() });
         }
         self.open.for_parent(self.parent_format).open_steady(&self.parent)
     }
@@ -104,7 +108,7 @@ impl Rebase {
     fn check_fit(&self, child: &LayerInfo, parent: &Disk) -> Result<()> {
         let info = parent.chain()[0].info();
         let unfit = |reason: String| {
-            let name = |path: &Path| path.display().to_string();
+            let name = |path: &Path| path.shown();
             Err(Error::UnfitParent { child: name(&self.child), parent: name(&self.parent), reason })
         };
         if parent.chain().iter().any(|layer| layer.files()[0].is_at(&self.child)) {

@@ -14,6 +14,7 @@ use crate::format::vmdk;
 use crate::format::vmdk::create;
 #[cfg(feature = "digest")]
 use crate::leaves::Format;
+use crate::leaves::Shown;
 use crate::open::Open;
 use crate::sink::blueprint::{BlockSet, BlueprintFile, BlueprintStream};
 use crate::sink::{Sink, SinkStream};
@@ -40,9 +41,7 @@ pub(super) fn extent_paths(format: OutputFormat, size: u64, path: &Path) -> Resu
     // What is recorded is read back: by the rule for names beside the image.
     let recordable = |stem: &&str| !stem.contains(create::UNQUOTABLE) && is_plain(stem);
     let stem = vmdk::stem(path).and_then(|stem| stem.to_str()).filter(recordable);
-    let stem = stem.ok_or_else(|| Error::Unsupported {
-        what: format!("{}: a descriptor cannot record such a name", path.display()),
-    })?;
+    let stem = stem.ok_or_else(|| Error::NotRecordable { path: path.shown() })?;
     Ok(endings.iter().map(|ending| path.with_file_name(format!("{stem}-{ending}.vmdk"))).collect())
 }
 

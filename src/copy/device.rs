@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::{Convert, OutputFormat, Report};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::storage::{ReadAt, WritableFile, WriteAt, is_device_at};
+use crate::leaves::Shown;
+use crate::storage::{Overwrite, ReadAt, WritableFile, WriteAt, is_device_at};
 
 impl Convert {
     /// Writes `disk` onto the block device at `path`; `None` when there is none.
@@ -16,8 +17,8 @@ impl Convert {
         if !is_device_at(path) {
             return Ok(None);
         }
-        let name = path.display().to_string();
-        if !self.overwrite {
+        let name = path.shown();
+        if self.overwrite == Overwrite::No {
             return Err(Error::OutputExists { path: name });
         }
         if self.format != OutputFormat::Raw {

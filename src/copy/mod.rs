@@ -44,9 +44,10 @@ use crate::error::{Error, Result};
 use crate::format::output::{self, Names, OutputOptions};
 use crate::format::vmdk;
 use crate::job::{Job, Phase};
+use crate::leaves::Shown;
 use crate::sink::Sink;
 use crate::sink::blueprint::{BlockSet, Blueprint};
-use crate::storage::{OutputFile, Place, WriteAt};
+use crate::storage::{OutputFile, Overwrite, Place, WriteAt};
 
 pub use crate::format::output::OutputFormat;
 
@@ -77,7 +78,7 @@ pub struct Convert {
     options: OutputOptions,
     detect_zeros: bool,
     threads: Option<usize>,
-    overwrite: bool,
+    overwrite: Overwrite,
     sync: bool,
     verify: bool,
     #[cfg(feature = "digest")]
@@ -123,7 +124,7 @@ impl Convert {
             options: OutputOptions { level: None, block_size: None, seed: None, threads: 0 },
             detect_zeros: true,
             threads: None,
-            overwrite: false,
+            overwrite: Overwrite::No,
             sync: true,
             verify: false,
             #[cfg(feature = "digest")]
@@ -191,8 +192,8 @@ impl Convert {
     }
 
     /// Whether an existing output is replaced; it is not by default.
-    pub fn overwrite(self, overwrite: bool) -> Self {
-        Self { overwrite, ..self }
+    pub fn overwrite(self, overwrite: impl Into<Overwrite>) -> Self {
+        Self { overwrite: overwrite.into(), ..self }
     }
 
     /// Whether the output is made durable before it gets its name; it is by default.
@@ -316,7 +317,7 @@ impl Convert {
         let destination = Destination {
             main: main.storage().clone(),
             extents: extents.iter().map(|file| file.storage().clone() as _).collect(),
-            name: main.path().display().to_string(),
+            name: main.path().shown(),
         };
         (names, destination)
     }

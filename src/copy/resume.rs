@@ -17,6 +17,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::format::output::{Names, OutputFormat, OutputOptions};
 use crate::job::{Cancel, Phase};
+use crate::leaves::Shown;
 use crate::sink::{Encoding, Packet, Sink};
 use crate::storage::{OutputFile, WriteAt, partial_of};
 
@@ -104,7 +105,7 @@ impl Convert {
         let found = match Checkpoint::load(&path) {
             Ok(found) => found.ok_or(BegunAgain::Unreadable).map(Some),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => return Err(Error::io("read", path.display().to_string(), e)),
+            Err(e) => return Err(Error::io("read", path.shown(), e)),
         };
         let found = found.and_then(|found| match found {
             Some(found) if found.head.job != job => Err(BegunAgain::OtherOptions),
@@ -116,7 +117,7 @@ impl Convert {
         });
         if let Some(found) = found {
             if found.head.source != source {
-                return Err(Error::StaleCheckpoint { checkpoint: path.display().to_string() });
+                return Err(Error::StaleCheckpoint { checkpoint: path.shown() });
             }
             let mut sink = self.seeded(found.head.seed.get()).sink(disk, names, to.clone())?;
             let position = found.head.position.get();
@@ -253,7 +254,7 @@ impl Recorder for Keeper {
             return Ok(());
         }
         self.since = 0;
-        let failed = |e| Error::io("write", self.path.display().to_string(), e);
+        let failed = |e| Error::io("write", self.path.shown(), e);
         if self.sync {
             // What the checkpoint says is there after a cut, too.
             self.files.iter().try_for_each(|file| file.sync()).map_err(failed)?;

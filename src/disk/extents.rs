@@ -6,7 +6,7 @@ use super::layer::{Mapping, MappingKind};
 use super::{Disk, SkipHoles};
 use crate::error::Result;
 
-/// Questions to layers after which a run is cut, though more of it may follow.
+/// Questions to layers after which a run is cut, though more of it may follow, unless the caller chooses another number.
 const QUESTIONS: u32 = 8;
 
 /// A run of a disk, and where its bytes are.
@@ -75,6 +75,8 @@ pub struct Extents {
     next: Option<Result<Extent>>,
     /// Questions to layers since the last extent was returned.
     asked: u32,
+    /// How many there may be.
+    questions: u32,
     failed: bool,
 }
 
@@ -90,12 +92,28 @@ impl Disk {
 impl Extents {
     pub(super) fn new(disk: Disk, range: Range<u64>) -> Self {
         let runs = vec![None; disk.chain().len()];
-        Self { disk, at: range.start, end: range.end, runs, next: None, asked: 0, failed: false }
+        Self {
+            disk,
+            at: range.start,
+            end: range.end,
+            runs,
+            next: None,
+            asked: 0,
+            questions: QUESTIONS,
+            failed: false,
+        }
     }
 
     /// The disk.
     pub fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Asks layers so many questions in one step, and one for each more layer, then cuts the run: 8 by default, at least 1. A layer
+    /// answers in some milliseconds at most; the fewer questions, the sooner whoever goes through the map can stop, and the
+    /// more parts a long run comes in.
+    pub fn questions(self, questions: u32) -> Self {
+        Self { questions: questions.max(1), ..self }
     }
 
     /// Takes holes of sparse files for zeros.
@@ -135,7 +153,7 @@ impl Extents {
         };
         let Some(mut extent) = first else { return Ok(None) };
         // What fails after this extent is said when its turn comes.
-        while self.asked < QUESTIONS {
+        while self.asked < self.questions {
             match self.step() {
                 Ok(Some(next)) if extent.join(&next) => {}
                 next => {
@@ -243,7 +261,10 @@ mod tests {
 
     #[test]
     fn one_step_asks_few_questions() {
-        for (layers, at_once) in [(1, 512), (1, u64::MAX), (3, 512), (3, u64::MAX)] {
+        let shapes = [(1, 512), (1, u64::MAX), (3, 512), (3, u64::MAX)];
+        let shapes =
+            shapes.into_iter().flat_map(|shape| [0, 1, QUESTIONS, 100, u32::MAX].map(|most| (shape, most)));
+        for ((layers, at_once), most) in shapes {
             let size = 1 << 20;
             let layer = || {
                 let info = LayerInfo::new(Format::Raw, "raw", size);
@@ -252,12 +273,15 @@ mod tests {
             let layers: Vec<_> = (0..layers).map(|_| layer()).collect();
             let asked = || layers.iter().map(|layer| layer.asked.load(Ordering::Relaxed)).sum::<u32>();
             let chain = layers.iter().map(|layer| layer.clone() as Arc<dyn Layer>).collect();
-            let mut extents = Disk::new(chain, None, Vec::new()).extents(300..);
+            let mut extents = Disk::new(chain, None, Vec::new()).extents(300..).questions(most);
             let mut whole: Option<Extent> = None;
+            let mut steps = 0;
             loop {
                 let before = asked();
                 let Some(extent) = extents.next() else { break };
-                assert!(asked() - before < QUESTIONS + layers.len() as u32);
+                let most = most.max(1).saturating_add(layers.len() as u32);
+                assert!(asked() - before < most, "{} of {most}", asked() - before);
+                steps += 1;
                 let extent = extent.expect("maps");
                 assert_eq!(extent.start, whole.map_or(300, |whole| whole.end()));
                 match &mut whole {
@@ -266,6 +290,7 @@ mod tests {
                 }
             }
             assert_eq!(whole.map(|whole| whole.end()), Some(size));
+            assert!(most < u32::MAX || steps == 1, "{steps} steps");
         }
     }
 

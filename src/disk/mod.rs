@@ -48,7 +48,8 @@ pub use warning::{Warning, WarningKind};
 pub use writable::{Compaction, WritableDisk};
 
 use crate::error::{Error, Result};
-use crate::storage::ImageFile;
+use crate::leaves::Shown;
+use crate::storage::{Hold, ImageFile};
 use cache::ChunkCache;
 
 /// A virtual disk, ready to be read by any number of threads. A clone is the same disk and costs nothing.
@@ -164,9 +165,15 @@ impl Disk {
     pub(crate) fn check_not_source(&self, output: &Path) -> Result<()> {
         let mut own = self.chain().iter().flat_map(|layer| layer.files());
         match own.any(|file| file.is_at(output)) {
-            true => Err(Error::OutputIsSource { path: output.display().to_string() }),
+            true => Err(Error::OutputIsSource { path: output.shown() }),
             false => Ok(()),
         }
+    }
+
+    /// Keeps writers from its files while what is returned lives, if they were opened here.
+    pub(crate) fn hold(&self) -> Result<Vec<Hold>> {
+        let files = self.chain().iter().flat_map(|layer| layer.files());
+        files.filter_map(|file| file.hold_for().transpose()).collect()
     }
 
     /// Refuses when a file of it was written to since it was opened.

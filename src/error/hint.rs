@@ -19,6 +19,7 @@ impl Error {
             Error::ExtentMissing { .. } | Error::AmbiguousName { kind: ReferenceKind::Extent, .. } => {
                 Some(Hint::GatherExtents)
             }
+            Error::NoSuchExtent { .. } => Some(Hint::NameExtent),
             Error::AmbiguousName { kind: ReferenceKind::Parent, .. } => Some(Hint::NameParent),
             Error::ParentUnreachable { .. } => Some(Hint::ReachableParent),
             Error::ParentMissing { .. } => Some(Hint::FindParent),
@@ -27,7 +28,7 @@ impl Error {
             Error::Within { error, .. } => error.hint(),
             Error::OutputTooSmall { .. } => Some(Hint::LargerOutput),
             Error::OutputExists { .. } => Some(Hint::OtherNameOrReplace),
-            Error::OutputIsSource { .. } => Some(Hint::OtherName),
+            Error::OutputIsSource { .. } | Error::NotRecordable { .. } => Some(Hint::OtherName),
             Error::OutputNotPlain { .. } => Some(Hint::OutputIntoPipe),
             Error::StaleCheckpoint { .. } => Some(Hint::RemoveCheckpoint),
             Error::StalePlan { .. } => Some(Hint::NewPlan),
@@ -79,6 +80,7 @@ fn of_io(error: &io::Error) -> Hint {
         ErrorKind::PermissionDenied => Hint::SeePermissions,
         ErrorKind::ReadOnlyFilesystem => Hint::WritablePlace,
         ErrorKind::NotFound | ErrorKind::NotADirectory => Hint::SeeName,
+        ErrorKind::InvalidFilename => Hint::OtherName,
         ErrorKind::IsADirectory => Hint::NameFile,
         ErrorKind::BrokenPipe => Hint::SeeReader,
         ErrorKind::UnexpectedEof => Hint::SeeInput,
@@ -98,7 +100,7 @@ fn of_io(error: &io::Error) -> Hint {
 }
 
 /// Whether the error says that the process, or the system, has as many open files as it may have.
-fn is_out_of_handles(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_handles(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
@@ -165,6 +167,7 @@ mod tests {
             (ErrorKind::FileTooLarge, "ulimit"),
             (ErrorKind::PermissionDenied, "who may"),
             (ErrorKind::NotFound, "name"),
+            (ErrorKind::InvalidFilename, "another name"),
             (ErrorKind::BrokenPipe, "program"),
             (ErrorKind::UnexpectedEof, "whole"),
             (ErrorKind::Other, "log"),

@@ -39,6 +39,7 @@ hints! {
     AllowParent => "name the parent, or allow other folders",
     AllowExtent => "name the extent, or, if the image can be trusted, allow other folders",
     GatherExtents => "put all files of the image into one folder, or name the extent",
+    NameExtent => "give the name as the descriptor has it, or the last part of it",
     FindParent => "put the parent beside the child, name it, allow other folders, or record where it lies",
     NameParent => "name the parent, or record where it lies",
     ReachableParent => "put the parent beside the child, under a name in UTF-8 that Windows can read, too",

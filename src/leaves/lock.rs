@@ -1,5 +1,6 @@
 //! Locks of files: what for, and who holds them.
 
+use super::Shown;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -65,9 +66,9 @@ impl fmt::Display for LockHolder {
             Self::Reader => f.write_str(
                 "must stay as it is: it is read by a virtual machine, or the parent of a disk in use",
             ),
-            Self::VmwareLock(path) => write!(f, "is in use by VMware, says {}", path.display()),
+            Self::VmwareLock(path) => write!(f, "is in use by VMware, says {}", path.shown()),
             Self::ProvisioningLock(path) => {
-                write!(f, "is in use by Citrix Provisioning, says {}", path.display())
+                write!(f, "is in use by Citrix Provisioning, says {}", path.shown())
             }
         }
     }

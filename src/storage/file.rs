@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::forward::forward_reads;
+use super::forward::forward_facts;
 use super::lock::{self, Keep};
 use super::{FileIdentity, Fingerprint, ReadAt, WriteAt};
 use crate::error::{Error, Result};
@@ -22,8 +23,10 @@ const WRITE: usize = if cfg!(target_os = "linux") { 64 << 10 } else { usize::MAX
 /// A file, or a block device, of the operating system.
 #[derive(Debug)]
 pub struct FileStorage {
-    file: File,
+    file: Arc<File>,
     is_locked: AtomicBool,
+    /// What its lock consists of beside.
+    keep: Keep,
     /// Bytes of a write at most.
     write_size: usize,
     /// Whether it lies where files can share bytes.
@@ -55,12 +58,12 @@ impl FileStorage {
     /// Locks the file, without waiting; the lock ends with this value. On Linux QEMU heeds it, as it heeds QEMU's. On
     /// Windows it is by opening a file for writing that others are kept out, and nothing is added here.
     pub fn lock(&self, mode: LockMode) -> io::Result<LockState> {
-        self.lock_at(None, mode, &Keep::default())
+        self.lock_at(None, mode)
     }
 
     /// The same for the file at `path`.
-    pub(super) fn lock_at(&self, path: Option<&Path>, mode: LockMode, keep: &Keep) -> io::Result<LockState> {
-        let state = lock::lock(&self.file, path, mode, keep)?;
+    pub(super) fn lock_at(&self, path: Option<&Path>, mode: LockMode) -> io::Result<LockState> {
+        let state = lock::lock(&self.file, path, mode, &self.keep)?;
         if !matches!(state, LockState::InUse(_)) {
             self.is_locked.store(true, Ordering::Relaxed);
         }
@@ -122,13 +125,19 @@ impl FileStorage {
     pub fn from_file(file: File) -> io::Result<Self> {
         // What has a size is read and written.
         file.size()?;
-        Ok(Self {
+        Ok(Self::sharing(Arc::new(file)))
+    }
+
+    /// Takes an open file that others have, too.
+    pub(super) fn sharing(file: Arc<File>) -> Self {
+        Self {
             file,
             is_locked: AtomicBool::new(false),
+            keep: Keep::default(),
             write_size: WRITE,
             #[cfg(target_os = "linux")]
             shares: OnceLock::new(),
-        })
+        }
     }
 
     /// Hands at most `bytes` to the system at a time, at least 1. By default 64 KiB on Linux, where that was measured to be
@@ -136,6 +145,11 @@ impl FileStorage {
     pub fn write_size(mut self, bytes: usize) -> Self {
         self.write_size = bytes.max(1);
         self
+    }
+
+    /// The open file, for whoever needs it as long as this value, or longer.
+    pub(super) fn shared(&self) -> Arc<File> {
+        self.file.clone()
     }
 
     /// The open file.
@@ -214,8 +228,8 @@ impl ReadAt for File {
         Some(seconds)
     }
 
-    fn file(&self) -> Option<&File> {
-        Some(self)
+    fn file(&self) -> Option<Arc<File>> {
+        self.try_clone().ok().map(Arc::new)
     }
 
     fn fingerprint(&self) -> Option<Fingerprint> {
@@ -230,7 +244,23 @@ impl ReadAt for File {
 }
 
 impl ReadAt for FileStorage {
-    forward_reads!(self => self.file);
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn file(&self) -> Option<Arc<File>> {
+        Some(self.shared())
+    }
+
+    forward_facts!(self => self.file);
 }
 
 impl WriteAt for FileStorage {
@@ -249,7 +279,7 @@ impl WriteAt for FileStorage {
     fn write_all_at(&self, mut data: &[u8], mut offset: u64) -> io::Result<()> {
         while !data.is_empty() {
             let part = &data[..data.len().min(self.write_size)];
-            match std::os::windows::fs::FileExt::seek_write(&self.file, part, offset) {
+            match std::os::windows::fs::FileExt::seek_write(&*self.file, part, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     data = &data[n..];
@@ -274,7 +304,7 @@ impl WriteAt for FileStorage {
     fn copy_range(&self, source: &dyn ReadAt, range: Range<u64>, offset: u64) -> io::Result<()> {
         let shares = *self.shares.get_or_init(|| super::reflink::can_share(&self.file));
         let source = source.file().filter(|_| shares).ok_or(io::ErrorKind::Unsupported)?;
-        super::reflink::copy(source, range, &self.file, offset)
+        super::reflink::copy(&source, range, &self.file, offset)
     }
 
     #[cfg(target_os = "linux")]

@@ -44,7 +44,7 @@ macro_rules! forward_reads {
         fn read_exact_at(&$self, buf: &mut [u8], offset: u64) -> io::Result<()> {
             $inner.read_exact_at(buf, offset)
         }
-        fn file(&$self) -> Option<&File> {
+        fn file(&$self) -> Option<Arc<File>> {
             $inner.file()
         }
         $crate::storage::forward::forward_facts!($self => $inner);

@@ -1,15 +1,17 @@
 //! A file that belongs to an image, with the name the user knows it by.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lock::{self, Keep};
+use super::lock;
+use super::piece::Piece;
 use super::{FileIdentity, FileStorage, Fingerprint, ReadAt};
 use crate::error::{Error, Result};
-use crate::leaves::{LockHolder, LockMode, LockState};
+use crate::leaves::{LockHolder, LockMode, LockState, Shown};
 
 /// A file that belongs to an image: its storage, its name, and what it is for.
 #[derive(Clone)]
@@ -28,10 +30,45 @@ pub struct ImageFile {
 enum Locking {
     /// The caller's, who opened it.
     Callers,
-    /// Ours: this is the open file, and what a lock on it consists of beside.
-    Ours(Arc<FileStorage>, Keep),
+    /// Ours, by the file that was opened here.
+    Ours(Arc<Opened>),
     /// Nobody's: it was to be locked, and its file system has no locks.
     Nobodys,
+}
+
+/// A file that was opened here.
+struct Opened {
+    /// Gives the open file.
+    file: Box<dyn Fn() -> io::Result<Arc<File>> + Send + Sync>,
+    lock: Mutex<Lock>,
+}
+
+/// The lock of a file that is read.
+#[derive(Default)]
+struct Lock {
+    /// How many want it.
+    count: usize,
+    /// The file that bears it.
+    bearer: Option<FileStorage>,
+}
+
+/// Keeps writers from a file until it is dropped; the file itself may stay open for longer.
+pub(crate) struct Hold(Arc<Opened>);
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hold")
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut lock = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.count -= 1;
+        if lock.count == 0 {
+            lock.bearer = None;
+        }
+    }
 }
 
 /// What a file of an image is for.
@@ -60,15 +97,32 @@ impl ImageFile {
     /// The same, lying at `path` in the file system.
     pub fn at_path(storage: Arc<dyn ReadAt>, path: impl Into<PathBuf>, role: FileRole) -> Result<Self> {
         let path = path.into();
-        let file = Self::new(storage, path.display().to_string(), role)?;
+        let file = Self::new(storage, path.shown(), role)?;
         Ok(Self { path: Some(path), ..file })
     }
 
     /// The file at `path`, which `storage` was opened for here.
     pub(crate) fn opened(storage: FileStorage, path: impl Into<PathBuf>, role: FileRole) -> Result<Self> {
         let storage = Arc::new(storage);
-        let locking = Locking::Ours(storage.clone(), Keep::default());
-        Ok(Self { locking, ..Self::at_path(storage, path, role)? })
+        let file = storage.clone();
+        Self::opened_here(storage, Box::new(move || Ok(file.shared())), path.into(), role)
+    }
+
+    /// The same for one of many files.
+    pub(super) fn piece(piece: Piece, path: PathBuf, role: FileRole) -> Result<Self> {
+        let piece = Arc::new(piece);
+        let file = piece.clone();
+        Self::opened_here(piece, Box::new(move || file.open()), path, role)
+    }
+
+    fn opened_here(
+        storage: Arc<dyn ReadAt>,
+        file: Box<dyn Fn() -> io::Result<Arc<File>> + Send + Sync>,
+        path: PathBuf,
+        role: FileRole,
+    ) -> Result<Self> {
+        let opened = Opened { file, lock: Mutex::default() };
+        Ok(Self { locking: Locking::Ours(Arc::new(opened)), ..Self::at_path(storage, path, role)? })
     }
 
     /// The same file, which was to be locked, on a file system that has no locks.
@@ -78,18 +132,36 @@ impl ImageFile {
 
     /// Keeps writers from the file while it is open, if it was opened here.
     pub(crate) fn hold(&self) -> Result<LockState> {
-        let Locking::Ours(file, keep) = &self.locking else { return Ok(self.ask()) };
-        let locked = file.lock_at(self.path(), LockMode::Steady, keep);
-        match locked.map_err(|e| Error::io("lock", &self.name, e))? {
-            LockState::InUse(holder) => Err(Error::Locked { file: self.name.clone(), holder }),
-            state => Ok(state),
+        let Locking::Ours(opened) = &self.locking else { return Ok(self.ask()) };
+        let mut lock = opened.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = LockState::Free;
+        if lock.bearer.is_none() {
+            let failed = |e| Error::io("lock", &self.name, e);
+            let bearer = FileStorage::sharing((opened.file)().map_err(failed)?);
+            state = bearer.lock_at(self.path(), LockMode::Steady).map_err(failed)?;
+            if let LockState::InUse(holder) = state {
+                return Err(Error::Locked { file: self.name.clone(), holder });
+            }
+            lock.bearer = Some(bearer);
         }
+        lock.count += 1;
+        Ok(state)
+    }
+
+    /// Keeps writers from the file while what is returned lives, if the file was opened here.
+    pub(crate) fn hold_for(&self) -> Result<Option<Hold>> {
+        let Locking::Ours(opened) = &self.locking else { return Ok(None) };
+        // Opening it warned of a file system without locks.
+        let _ = self.hold()?;
+        Ok(Some(Hold(opened.clone())))
     }
 
     /// Whether somebody writes to the file, if it was opened here and is not held.
     pub(crate) fn ask(&self) -> LockState {
         match (&self.locking, self.path()) {
-            (Locking::Ours(file, _), Some(path)) => lock::ask(file.as_file(), path),
+            (Locking::Ours(opened), Some(path)) => {
+                (opened.file)().map_or(LockState::Unsupported, |file| lock::ask(&file, path))
+            }
             (Locking::Nobodys, _) => LockState::Unsupported,
             _ => LockState::Free,
         }
@@ -178,6 +250,11 @@ impl ImageFile {
         }
         let size = self.storage.size()?;
         if size <= offset { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(size..size) }
+    }
+
+    /// The first byte from `offset` on that may be no zero: holes are passed over, where the storage knows of them.
+    pub(crate) fn past_hole(&self, offset: u64) -> u64 {
+        self.next_data(offset).map_or(offset, |data| data.start.max(offset))
     }
 
     /// The storage behind it.

@@ -21,6 +21,7 @@ mod memory;
 mod mmap;
 mod output;
 mod partial;
+mod piece;
 mod place;
 pub(crate) mod recorded_name;
 #[cfg(target_os = "linux")]
@@ -34,22 +35,24 @@ mod writable;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
-pub use crate::leaves::{LockHolder, LockMode, LockState, ReferenceKind};
+pub use crate::leaves::{LockHolder, LockMode, LockState, ReferenceKind, Shown};
 
 pub use cached::CachedStorage;
 pub use cursor::Cursor;
 pub use fault::{Fault, Faults, FaultyStorage};
 pub use file::FileStorage;
 pub use fingerprint::Fingerprint;
+pub(crate) use image_file::Hold;
 pub use image_file::{FileRole, ImageFile};
 pub use memory::MemoryStorage;
 #[cfg(feature = "mmap")]
 pub use mmap::MmapStorage;
-pub use output::OutputFile;
 pub(crate) use output::beside;
 #[cfg(feature = "shards")]
 pub(crate) use output::check_free;
+pub use output::{OutputFile, Overwrite};
 #[cfg(feature = "shards")]
 pub(crate) use partial::open_partial;
 #[cfg(feature = "digest")]
@@ -160,7 +163,7 @@ pub trait ReadAt: Send + Sync {
 
     /// The open file whose bytes are those of this storage, so that the system can copy them by itself. `None` when there
     /// is no such thing.
-    fn file(&self) -> Option<&File> {
+    fn file(&self) -> Option<Arc<File>> {
         None
     }
 

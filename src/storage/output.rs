@@ -12,7 +12,27 @@ use super::lock;
 use super::partial::{open_partial, partial_of};
 use super::{FileStorage, attributes};
 use crate::error::{Error, Result};
-use crate::leaves::{LockMode, LockState};
+use crate::leaves::{LockMode, LockState, Shown};
+
+/// What becomes of a file in an output's place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Overwrite {
+    /// It stays, and there is no output.
+    #[default]
+    No,
+    /// It is replaced, unless somebody uses it.
+    Unused,
+    /// It is replaced, also when VMware or Citrix Provisioning says beside it to use it. Those locks stay behind when a program
+    /// dies; the system's own, which do not, are never ignored.
+    Claimed,
+}
+
+impl From<bool> for Overwrite {
+    /// Whether a file that nobody uses is replaced.
+    fn from(overwrite: bool) -> Self {
+        if overwrite { Self::Unused } else { Self::No }
+    }
+}
 
 /// A new file that has a temporary name in its final folder until it is published.
 ///
@@ -25,7 +45,7 @@ pub struct OutputFile {
     /// Where the whole output appears that this is a part of. A part that replaces nothing is for those whom the file there
     /// was for.
     whole: PathBuf,
-    overwrite: bool,
+    overwrite: Overwrite,
     /// Whether it stays when it is dropped.
     is_kept: bool,
 }
@@ -38,13 +58,13 @@ impl OutputFile {
     ///
     /// [`Error::OutputExists`] when there is a file and it may not be replaced, or when what is there is no
     /// plain file; [`Error::Locked`] when it is in use.
-    pub fn create(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
+    pub fn create(path: impl Into<PathBuf>, overwrite: impl Into<Overwrite>) -> Result<Self> {
         let path = path.into();
-        Self::create_part(path.clone(), path, overwrite)
+        Self::create_part(path.clone(), path, overwrite.into())
     }
 
     /// The same for a part of the output at `whole`.
-    pub(crate) fn create_part(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
+    pub(crate) fn create_part(path: PathBuf, whole: PathBuf, overwrite: Overwrite) -> Result<Self> {
         check_free(&path, overwrite)?;
         Self::begin(path, whole, overwrite)
     }
@@ -52,10 +72,10 @@ impl OutputFile {
     /// Begins an output that is to replace the file at `path`, which the caller has locked.
     pub(crate) fn replacing(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        Self::begin(path.clone(), path, true)
+        Self::begin(path.clone(), path, Overwrite::Unused)
     }
 
-    fn begin(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
+    fn begin(path: PathBuf, whole: PathBuf, overwrite: Overwrite) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let private = replaced(&path, &whole).is_some();
         loop {
@@ -69,7 +89,7 @@ impl OutputFile {
                 }
                 // Left over by a process of the same number that was killed.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(Error::io("create", path.display().to_string(), e)),
+                Err(e) => return Err(Error::io("create", path.shown(), e)),
             }
         }
     }
@@ -80,13 +100,13 @@ impl OutputFile {
     /// # Errors
     ///
     /// As [`create`](Self::create); [`Error::Locked`] when it is being written already.
-    pub fn resume(path: impl Into<PathBuf>, overwrite: bool) -> Result<Self> {
+    pub fn resume(path: impl Into<PathBuf>, overwrite: impl Into<Overwrite>) -> Result<Self> {
         let path = path.into();
-        Self::resume_part(path.clone(), path, overwrite)
+        Self::resume_part(path.clone(), path, overwrite.into())
     }
 
     /// The same for a part of the output at `whole`.
-    pub(crate) fn resume_part(path: PathBuf, whole: PathBuf, overwrite: bool) -> Result<Self> {
+    pub(crate) fn resume_part(path: PathBuf, whole: PathBuf, overwrite: Overwrite) -> Result<Self> {
         Self::resume_at(partial_of(&path), path, whole, overwrite)
     }
 
@@ -95,7 +115,7 @@ impl OutputFile {
         temporary: PathBuf,
         path: PathBuf,
         whole: PathBuf,
-        overwrite: bool,
+        overwrite: Overwrite,
     ) -> Result<Self> {
         check_free(&path, overwrite)?;
         let private = replaced(&path, &whole).is_some();
@@ -135,7 +155,7 @@ impl OutputFile {
     /// between two replacements leaves old files beside new ones.
     pub fn publish_all(mut files: Vec<Self>, sync: bool) -> Result<()> {
         use super::WriteAt;
-        for file in files.iter().filter(|file| file.overwrite) {
+        for file in files.iter().filter(|file| file.overwrite != Overwrite::No) {
             if let Some(replaced) = replaced(&file.path, &file.whole) {
                 attributes::take_over(replaced, file.storage.as_file());
             }
@@ -154,12 +174,10 @@ impl OutputFile {
                 Ok(()) => file.is_kept = true,
                 Err(e) => {
                     let error = match e.kind() {
-                        io::ErrorKind::AlreadyExists => {
-                            Error::OutputExists { path: file.path.display().to_string() }
-                        }
+                        io::ErrorKind::AlreadyExists => Error::OutputExists { path: file.path.shown() },
                         _ => file.failed("rename", e),
                     };
-                    for file in files[..index].iter().filter(|file| !file.overwrite) {
+                    for file in files[..index].iter().filter(|file| file.overwrite == Overwrite::No) {
                         // Nothing better can be done about a file that does not go away.
                         let _ = std::fs::remove_file(&file.path);
                     }
@@ -191,7 +209,7 @@ impl OutputFile {
     }
 
     fn failed(&self, operation: &'static str, e: io::Error) -> Error {
-        Error::io(operation, self.path.display().to_string(), e)
+        Error::io(operation, self.path.shown(), e)
     }
 }
 
@@ -218,12 +236,12 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// That an output may appear at `path`, where nobody uses what it replaces.
-pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<()> {
-    let name = || path.display().to_string();
+pub(crate) fn check_free(path: &Path, overwrite: Overwrite) -> Result<()> {
+    let name = || path.shown();
     match path.symlink_metadata() {
         Ok(there) if !there.is_file() => Err(Error::OutputNotPlain { path: name() }),
-        Ok(_) if !overwrite => Err(Error::OutputExists { path: name() }),
-        Ok(_) => match lock::ask_replaceable(path) {
+        Ok(_) if overwrite == Overwrite::No => Err(Error::OutputExists { path: name() }),
+        Ok(_) => match lock::ask_replaceable(path, overwrite == Overwrite::Claimed) {
             LockState::InUse(holder) => Err(Error::Locked { file: name(), holder }),
             LockState::Free | LockState::Unsupported => Ok(()),
         },
@@ -232,9 +250,9 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<()> {
     }
 }
 
-fn rename(from: &Path, to: &Path, overwrite: bool) -> io::Result<()> {
+fn rename(from: &Path, to: &Path, overwrite: Overwrite) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    if !overwrite {
+    if overwrite == Overwrite::No {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
@@ -243,7 +261,7 @@ fn rename(from: &Path, to: &Path, overwrite: bool) -> io::Result<()> {
             result => return Ok(result?),
         }
     }
-    if !overwrite && to.symlink_metadata().is_ok() {
+    if overwrite == Overwrite::No && to.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     std::fs::rename(from, to)

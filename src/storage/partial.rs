@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::lock;
 use super::{FileStorage, beside};
 use crate::error::{Error, Result};
-use crate::leaves::{LockHolder, LockMode};
+use crate::leaves::{LockHolder, LockMode, Shown};
 
 /// How often the file may be found published, or removed, by the one who had it before.
 const TRIES: u32 = 100;
@@ -31,7 +31,7 @@ pub(crate) fn open_partial(
     mode: LockMode,
     before_new: impl Fn(),
 ) -> Result<(FileStorage, bool)> {
-    let name = || temporary.display().to_string();
+    let name = || temporary.shown();
     for _ in 0..TRIES {
         if !temporary.exists() {
             before_new();

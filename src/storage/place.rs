@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{FileRole, FileStorage, ImageFile, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
+use crate::leaves::Shown;
 
 /// How messages call a storage that was given without a name.
 const NAMELESS: &str = "(image)";
@@ -64,7 +65,7 @@ impl Place {
     pub(crate) fn image(&self, role: FileRole) -> Result<ImageFile> {
         match self {
             Self::Path(path) => {
-                let failed = |e| Error::io("open", path.display().to_string(), e);
+                let failed = |e| Error::io("open", path.shown(), e);
                 ImageFile::opened(FileStorage::open(path).map_err(failed)?, path, role)
             }
             Self::Storage { name, storage } => ImageFile::new(storage.clone(), name, role),
@@ -130,7 +131,7 @@ impl<S: ?Sized> Clone for Place<S> {
 impl<S: ?Sized> fmt::Display for Place<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => path.display().fmt(f),
+            Self::Path(path) => path.shown().fmt(f),
             Self::Storage { name, .. } => f.write_str(name),
         }
     }

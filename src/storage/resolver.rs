@@ -4,18 +4,19 @@
 //! and a reader that opens it hands the file out as disk content (CVE-2022-47951 and its kin). So every such name
 //! goes through a [`Resolver`], which the caller chooses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::piece::{Again, Piece};
 use super::recorded_name::{self, Within, last_part, similar_ways};
 use super::safe_open::{self, Access};
 use super::{FileRole, FileStorage, ImageFile, Place, ReadAt, WritableFile, WriteAt};
 use crate::error::{Error, Result};
-use crate::leaves::{LockMode, ReferenceKind};
+use crate::leaves::{LockMode, ReferenceKind, Shown};
 
 /// A name that an image gives for another file.
 #[derive(Debug, Clone, Copy)]
@@ -113,18 +114,33 @@ pub struct SameDirectory;
 
 impl Resolver for SameDirectory {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
-        let file = self.find(reference, Access::Read)?;
-        file.map(|(file, path)| image_file(file, path, reference)).transpose()
+        let Some(Found { file, folder, way }) = self.find(reference, Access::Read)? else { return Ok(None) };
+        let path = path_of(&folder, &way);
+        // The folder that was meant, wherever the process is then.
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let again = move || safe_open::open_beneath(&folder, &way, Access::Read);
+        image_file(file, path, reference, Box::new(again)).map(Some)
     }
 
     fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
-        let file = self.find(reference, Access::Write)?;
-        file.map(|(file, path)| writable_file(file, path)).transpose()
+        let found = self.find(reference, Access::Write)?;
+        found.map(|Found { file, folder, way }| writable_file(file, path_of(&folder, &way))).transpose()
     }
 }
 
+/// A file that was found, and the way to it from its image's folder.
+struct Found {
+    file: File,
+    folder: PathBuf,
+    way: Vec<String>,
+}
+
+fn path_of(folder: &Path, way: &[impl AsRef<str>]) -> PathBuf {
+    way.iter().fold(folder.to_path_buf(), |path, part| path.join(part.as_ref()))
+}
+
 impl SameDirectory {
-    fn find(self, reference: &Reference<'_>, access: Access) -> Result<Option<(File, PathBuf)>> {
+    fn find(self, reference: &Reference<'_>, access: Access) -> Result<Option<Found>> {
         if reference.kind == ReferenceKind::Parent && !reference.guarded {
             return Err(reference.not_allowed("no identity of it is recorded, so that it could be any file"));
         }
@@ -140,10 +156,7 @@ impl SameDirectory {
             similar.retain(|way| !reference.is_itself(&way.iter().collect::<PathBuf>()));
             match &similar[..] {
                 [] => {}
-                [one] => {
-                    let one: Vec<_> = one.iter().map(String::as_str).collect();
-                    return open_way(reference, folder, &one, access);
-                }
+                [one] => return open_way(reference, folder, one, access),
                 several => return Err(reference.ambiguous(several.iter().map(|way| way.join("/")).collect())),
             }
         }
@@ -155,19 +168,21 @@ impl SameDirectory {
 fn open_way(
     reference: &Reference<'_>,
     folder: &Path,
-    way: &[&str],
+    way: &[impl AsRef<str>],
     access: Access,
-) -> Result<Option<(File, PathBuf)>> {
-    let path = || way.iter().fold(folder.to_path_buf(), |path, part| path.join(part));
+) -> Result<Option<Found>> {
     match safe_open::open_beneath(folder, way, access) {
-        Ok(file) => Ok(Some((file, path()))),
+        Ok(file) => {
+            let way = way.iter().map(|part| part.as_ref().to_owned()).collect();
+            Ok(Some(Found { file, folder: folder.to_path_buf(), way }))
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
             Err(reference.not_allowed("it is not a plain file"))
         }
         Err(e) if safe_open::is_escape(&e) => Err(reference
             .not_allowed("it leads over a symbolic link, out of the image's folder or through a file")),
-        Err(e) => Err(Error::io("open", path().display().to_string(), e)),
+        Err(e) => Err(Error::io("open", path_of(folder, way).shown(), e)),
     }
 }
 
@@ -177,8 +192,8 @@ pub struct AnyPath;
 
 impl Resolver for AnyPath {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
-        let file = self.find(reference, safe_open::open_any)?;
-        file.map(|(file, path)| image_file(file, path, reference)).transpose()
+        let Some((file, path)) = self.find(reference, safe_open::open_any)? else { return Ok(None) };
+        image_file(file, path.clone(), reference, anywhere_again(path)).map(Some)
     }
 
     fn open_writable(&self, reference: &Reference<'_>) -> Result<Option<WritableFile>> {
@@ -203,7 +218,7 @@ impl AnyPath {
                 Ok((true, file)) => Ok(Some((file, path))),
                 Ok((false, _)) => Err(reference.not_allowed("it is not a plain file")),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(e) => Err(Error::io("open", path.display().to_string(), e)),
+                Err(e) => Err(Error::io("open", path.shown(), e)),
             };
         let paths = recorded_name::anywhere(folder, name);
         for path in &paths {
@@ -224,11 +239,27 @@ impl AnyPath {
                 (Some(one), true) => return open_path(one),
                 (Some(last), false) => {
                     let all = similar.iter().chain([&last]);
-                    return Err(reference.ambiguous(all.map(|path| path.display().to_string()).collect()));
+                    return Err(reference.ambiguous(all.map(|path| path.shown()).collect()));
                 }
             }
         }
         Ok(None)
+    }
+}
+
+/// The names that descriptors have for their extents.
+#[derive(Default)]
+pub(crate) struct Named(Mutex<BTreeSet<String>>);
+
+impl Named {
+    /// Whether an extent is called `name`, or its name ends in this part.
+    pub(crate) fn contain(&self, name: &str) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.contains(name) || names.iter().any(|named| last_part(named) == name)
+    }
+
+    pub(crate) fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
@@ -237,10 +268,19 @@ impl AnyPath {
 pub(crate) struct Placed<'a> {
     /// Names as images give them, or the last parts of them, and where the files lie.
     pub(crate) extents: &'a [(String, Place)],
+    /// Where the names go that there are.
+    pub(crate) named: Option<&'a Named>,
     pub(crate) others: &'a dyn Resolver,
 }
 
 impl Placed<'_> {
+    /// Takes note of the names in a descriptor, if they matter.
+    pub(crate) fn note<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        if let Some(named) = self.named.filter(|_| !self.extents.is_empty()) {
+            named.0.lock().unwrap_or_else(PoisonError::into_inner).extend(names.map(str::to_owned));
+        }
+    }
+
     fn place_of(&self, reference: &Reference<'_>) -> Option<&Place> {
         let names = [reference.name, last_part(reference.name)];
         let named = |name: &&str| self.extents.iter().find(|(placed, _)| placed == name);
@@ -252,6 +292,10 @@ impl Placed<'_> {
 impl Resolver for Placed<'_> {
     fn open(&self, reference: &Reference<'_>) -> Result<Option<ImageFile>> {
         match self.place_of(reference) {
+            Some(Place::Path(path)) => {
+                let file = safe_open::open_any(path).map_err(|e| Error::io("open", path.shown(), e))?;
+                image_file(file, path.clone(), reference, anywhere_again(path.clone())).map(Some)
+            }
             Some(place) => place.image(reference.role()).map(Some),
             None => self.others.open(reference),
         }
@@ -270,7 +314,7 @@ impl Resolver for Placed<'_> {
 
 impl<'a, R: Resolver> From<&'a R> for Placed<'a> {
     fn from(others: &'a R) -> Self {
-        Self { extents: &[], others }
+        Self { extents: &[], named: None, others }
     }
 }
 
@@ -339,13 +383,27 @@ impl Resolver for Explicit {
 }
 
 fn writable_file(file: File, path: PathBuf) -> Result<WritableFile> {
-    let storage =
-        FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
+    let storage = FileStorage::from_file(file).map_err(|e| Error::io("open", path.shown(), e))?;
     WritableFile::lock(storage, path)
 }
 
-fn image_file(file: File, path: PathBuf, reference: &Reference<'_>) -> Result<ImageFile> {
-    let storage =
-        FileStorage::from_file(file).map_err(|e| Error::io("open", path.display().to_string(), e))?;
-    ImageFile::opened(storage, path, reference.role())
+/// How the file at `path`, which the caller's policy took wherever it lies, is opened again.
+fn anywhere_again(path: PathBuf) -> Again {
+    let path = std::path::absolute(&path).unwrap_or(path);
+    Box::new(move || safe_open::open_any(&path))
+}
+
+/// The file that was found at `path`. Of extents an image may have thousands.
+fn image_file(file: File, path: PathBuf, reference: &Reference<'_>, again: Again) -> Result<ImageFile> {
+    let failed = |e| Error::io("open", path.shown(), e);
+    match reference.kind {
+        ReferenceKind::Parent => {
+            let storage = FileStorage::from_file(file).map_err(failed)?;
+            ImageFile::opened(storage, path, FileRole::Image)
+        }
+        ReferenceKind::Extent => {
+            let piece = Piece::new(file, path.shown(), again).map_err(failed)?;
+            ImageFile::piece(piece, path, FileRole::Extent)
+        }
+    }
 }

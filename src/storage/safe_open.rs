@@ -87,9 +87,10 @@ fn open_with(path: &Path, access: Access, mode: LockMode, claim: bool) -> io::Re
 
 /// Opens the plain file that `components` lead to from the folder `dir`, following no symlink and leaving `dir`
 /// by no way. Every component is a plain name.
-pub(super) fn open_beneath(dir: &Path, components: &[&str], access: Access) -> io::Result<File> {
+pub(super) fn open_beneath(dir: &Path, components: &[impl AsRef<str>], access: Access) -> io::Result<File> {
+    let components: Vec<_> = components.iter().map(AsRef::as_ref).collect();
     let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    let file = system::open_beneath(dir, components, access)?;
+    let file = system::open_beneath(dir, &components, access)?;
     if !file.metadata()?.file_type().is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file"));
     }

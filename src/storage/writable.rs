@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::lock;
 use super::{FileRole, FileStorage, ImageFile, WriteAt};
 use crate::error::{Error, Result};
-use crate::leaves::{Ids, LockMode, ZEROS};
+use crate::leaves::{Ids, LockMode, Shown, ZEROS};
 
 /// A file that is written: its storage, and its name for messages. A clone is the same file.
 #[derive(Clone)]
@@ -40,13 +40,13 @@ impl WritableFile {
     /// The same, lying at `path` in the file system.
     pub fn at_path(storage: Arc<dyn WriteAt>, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let name = path.display().to_string();
+        let name = path.shown();
         Self { path: Some(path), ..Self::new(storage, name) }
     }
 
     /// Opens the plain file or block device at `path` for writing, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let name = || path.display().to_string();
+        let name = || path.shown();
         let failed = |e: io::Error| match e.kind() {
             io::ErrorKind::ResourceBusy => Error::Busy { device: name() },
             _ => lock::open_failed(path, e),
@@ -57,7 +57,7 @@ impl WritableFile {
     /// The file at `path`, which `storage` has open for writing, locked.
     pub(super) fn lock(storage: FileStorage, path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let name = || path.display().to_string();
+        let name = || path.shown();
         let is_unlockable = !storage.take(LockMode::Write, &name())?;
         // Whoever had the lock until now may have removed it: what is written to it would be lost.
         if storage.is_removed().map_err(|e| Error::io("measure", name(), e))? {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::leaves::Rule;
+use crate::leaves::Shown;
 use crate::windows::ntfs::Volume;
 
 /// Where the boot manager and all that it reads go.
@@ -77,7 +78,7 @@ impl BootFiles {
     /// As for [`of_windows`](Self::of_windows), and [`Error::Io`].
     pub fn in_folder(folder: &Path, authority: SigningAuthority) -> Result<Self> {
         let bare = folder.join("bootmgfw.efi").is_file();
-        let origin = folder.display().to_string();
+        let origin = folder.shown();
         Self::gather(&InFolder { folder: folder.to_owned(), bare }, origin, authority)
     }
 
@@ -194,24 +195,24 @@ impl InFolder {
     }
 
     fn collect(folder: &Path, before: &str, depth: usize, names: &mut Vec<String>) -> Result<()> {
-        let failed = |e| Error::io("list", folder.display().to_string(), e);
+        let failed = |e| Error::io("list", folder.shown(), e);
         let mut entries: Vec<_> = fs::read_dir(folder).and_then(Iterator::collect).map_err(failed)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let path = entry.path();
             let Ok(name) = entry.file_name().into_string() else {
-                return Err(refused(format!("{} is no name that FAT can hold", path.display())));
+                return Err(refused(format!("{} is no name that FAT can hold", path.shown())));
             };
             let name = format!("{before}{name}");
             // A link to a file is followed; one to a folder could lead back.
             if entry.file_type().map_err(failed)?.is_dir() {
                 if depth == MAX_DEPTH {
-                    return Err(refused(format!("{} is too deep", path.display())));
+                    return Err(refused(format!("{} is too deep", path.shown())));
                 }
                 Self::collect(&path, &format!("{name}/"), depth + 1, names)?;
             } else {
                 names.push(name);
-                check_count(names.len(), folder.display())?;
+                check_count(names.len(), folder.shown())?;
             }
         }
         Ok(())
@@ -229,13 +230,13 @@ impl Source for InFolder {
 
     fn read(&self, folder: &str, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = self.path(folder).unwrap_or_default().join(name);
-        let failed = |e| Error::io("read", path.display().to_string(), e);
+        let failed = |e| Error::io("read", path.shown(), e);
         let known = fs::metadata(&path).map_err(failed)?;
         if !known.is_file() {
-            return Err(refused(format!("{} is no plain file", path.display())));
+            return Err(refused(format!("{} is no plain file", path.shown())));
         }
         if known.len() > limit {
-            return Err(refused(format!("the files up to {} pass {MAX_BYTES} bytes", path.display())));
+            return Err(refused(format!("the files up to {} pass {MAX_BYTES} bytes", path.shown())));
         }
         fs::read(&path).map_err(failed)
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::place::{DONE, IO, PRECONDITION, Place, USAGE, error_text, shell};
+use crate::place::{DONE, IO, PRECONDITION, Place, REFUSED, USAGE, error_text, shell};
 
 const FORMATS: [&str; 3] = ["vhd", "vhdx", "vmdk"];
 
@@ -150,4 +150,54 @@ fn a_merge_without_room_goes_on_when_there_is_some() {
         place.run(&["merge", &top, "--into", &empty, "--delete"], DONE);
         place.run(&["compare", &empty, "expected.raw"], DONE);
     }
+}
+
+/// An old parent that is a raw disk, and whose guest has made it look like another: the format is the caller's to say.
+#[test]
+fn the_format_of_an_old_parent_can_be_said() {
+    let place = Place::new();
+    place.run(&["create", "inside.vhdx", "--size", "4M"], DONE);
+    let inside = fs::read(place.path("inside.vhdx")).expect("an image");
+    for name in ["old.raw", "new.raw"] {
+        place.file(name, &inside);
+    }
+    let raw = ["--parent-format", "raw"];
+    place.run(&[&["create", "child.vhd", "--parent", "old.raw"], &raw[..]].concat(), DONE);
+    let hash =
+        |options: &[&str]| place.run(&[&["hash", "child.vhd"], options].concat(), DONE).stdout[..64].to_vec();
+    let before = hash(&["--parent", "old.raw", "--parent-format", "raw"]);
+    let rebase = ["rebase", "child.vhd", "--old-parent", "old.raw", "--parent", "new.raw", raw[0], raw[1]];
+    let said = error_text(&place.run(&rebase, REFUSED));
+    assert!(said.contains("matches more than one format"), "{said}");
+    place.run(&[&rebase[..], &["--old-parent-format", "raw"]].concat(), DONE);
+    fs::remove_file(place.path("old.raw")).expect("goes away");
+    assert_eq!(hash(&["--parent", "new.raw", "--parent-format", "raw"]), before);
+}
+
+/// `--parent` is the new parent in a rebase: what helps where an old one is not found is said, and does.
+#[test]
+fn a_rebase_tells_how_the_old_parent_is_named() {
+    let place = Place::new();
+    place.raw("base.raw");
+    place.run(&["create", "child.vhd", "--parent", "base.raw"], DONE);
+    fs::create_dir(place.path("d")).expect("a folder");
+    fs::rename(place.path("base.raw"), place.path("d/base.raw")).expect("moves");
+    let rebase = ["rebase", "child.vhd", "--parent", "d/base.raw"];
+    let said = error_text(&place.run(&rebase, PRECONDITION));
+    assert!(said.contains("--old-parent PATH") && said.contains("--unsafe"), "{said}");
+    place.run(&[&rebase[..], &["--old-parent", "d/base.raw"]].concat(), DONE);
+    place.run(&[&rebase[..], &["--unsafe"]].concat(), DONE);
+    place.run(&["compare", "child.vhd", "d/base.raw", "--parent", "d/base.raw"], DONE);
+    // The new parent's own parent is another matter.
+    for image in ["a.vhdx", "b.vhdx"] {
+        place.run(&["create", image, "--size", "4M"], DONE);
+    }
+    place.run(&["create", "middle.vhdx", "--parent", "a.vhdx"], DONE);
+    place.run(&["create", "top.vhdx", "--parent", "b.vhdx"], DONE);
+    fs::rename(place.path("a.vhdx"), place.path("d/a.vhdx")).expect("moves");
+    let rebase = ["rebase", "top.vhdx", "--parent", "middle.vhdx"];
+    let said = error_text(&place.run(&rebase, PRECONDITION));
+    assert!(said.contains("that image's own parent"), "{said}");
+    place.run(&["rebase", "middle.vhdx", "--parent", "d/a.vhdx"], DONE);
+    place.run(&[&rebase[..], &["--resolve", "any"]].concat(), DONE);
 }

@@ -40,3 +40,47 @@ fn too_few_handles_end_a_command_with_advice() {
         assert!(done > 0, "what the advice says helps");
     }
 }
+
+/// A disk in more pieces than files may be open: what is read does not depend on it.
+#[test]
+fn a_disk_of_many_pieces_needs_few_handles() {
+    const PIECES: u32 = 3000;
+    const PIECE: usize = 4096;
+    let place = Place::new();
+    let mut text = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\n".to_owned();
+    text += "createType=\"twoGbMaxExtentFlat\"\n";
+    let mut content = Vec::new();
+    for number in 0..PIECES {
+        let name = format!("d-f{number:04}.vmdk");
+        let piece: Vec<u8> = number.to_le_bytes().into_iter().cycle().take(PIECE).collect();
+        place.file(&name, &piece);
+        content.extend(piece);
+        text += &format!("RW {} FLAT \"{name}\" 0\n", PIECE / 512);
+    }
+    place.file("d.vmdk", text.as_bytes());
+    place.file("d.raw", &content);
+    let run = |arguments: &[&str]| {
+        let output = limited(&place, "-n 256", arguments);
+        assert_eq!(output.status.code(), Some(DONE), "{arguments:?}: {}", error_text(&output));
+        output.stdout
+    };
+    for command in ["info", "map", "check", "partitions"] {
+        run(&[command, "d.vmdk"]);
+    }
+    let digest = |image| run(&["hash", image])[..64].to_vec();
+    assert_eq!(digest("d.vmdk"), digest("d.raw"));
+    run(&["compare", "d.vmdk", "d.raw"]);
+    run(&["compare", "d.vmdk", "d.vmdk", "--resolve", "any"]);
+    run(&["convert", "d.vmdk", "out.raw", "--threads", "4", "--verify"]);
+    assert!(fs::read(place.path("out.raw")).expect("the copy") == content);
+    // Each that is written to has its lock, and so its handle.
+    let write = ["write", "d.vmdk", "--offset", "0", "--zeroes", "512"];
+    let output = limited(&place, "-n 256", &write);
+    assert_eq!(output.status.code(), Some(IO));
+    assert!(error_text(&output).contains("ulimit -n"), "{}", error_text(&output));
+    assert_eq!(digest("d.vmdk"), digest("d.raw"), "nothing is changed");
+    // So has each of a child's parent.
+    let output = limited(&place, "-n 256", &["create", "child.vmdk", "--parent", "d.vmdk"]);
+    assert_eq!(output.status.code(), Some(IO));
+    assert!(error_text(&output).contains("ulimit -n"), "{}", error_text(&output));
+}

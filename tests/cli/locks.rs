@@ -306,3 +306,62 @@ mod bytes {
         }
     }
 }
+
+/// A lock that a program has left beside an output is ignored when that is said; the system's own is not.
+#[test]
+fn what_only_seems_to_be_in_use_is_replaced_when_told() {
+    let (place, base, _) = chain("vhdx");
+    let replace: [&[&str]; 5] = [
+        &["convert", "source.raw", "out.vhdx", "--overwrite"],
+        &["convert", "source.raw", "out.vhdx", "--overwrite", "--resume"],
+        &["reverse-image", "source.raw", "out.vhdx", "--target", "hyperv", "--overwrite"],
+        &["create", "out.vhdx", "--parent", &base, "--overwrite"],
+        &["merge", "top.vhdx", "--output", "out.vhdx", "--overwrite"],
+    ];
+    for command in replace {
+        place.run(&["create", "out.vhdx", "--size", "4M", "--overwrite"], DONE);
+        place.file("out.lok", b"");
+        let before = fs::read(place.path("out.vhdx")).expect("reads");
+        let said = error_text(&place.run(command, PRECONDITION));
+        assert!(said.contains("out.lok") && said.contains("--ignore-locks"), "{command:?}: {said}");
+        assert!(fs::read(place.path("out.vhdx")).expect("reads") == before);
+        let told = [command, &["--ignore-locks"]].concat();
+        let held = File::open(place.path("out.vhdx")).expect("opens");
+        held.lock().expect("locks");
+        assert!(error_text(&place.run(&told, PRECONDITION)).contains("locked by another program"));
+        assert!(fs::read(place.path("out.vhdx")).expect("reads") == before);
+        drop(held);
+        place.run(&told, DONE);
+        assert!(fs::read(place.path("out.vhdx")).expect("reads") != before, "{command:?}");
+        fs::remove_file(place.path("out.lok")).expect("is still there");
+    }
+}
+
+/// From the moment at which it is made, a child keeps writers from its parents; without a child in hand, nothing does.
+#[test]
+fn a_new_child_holds_its_parents() {
+    for format in ["vhd", "vhdx", "vmdk"] {
+        let (place, base, middle) = chain(format);
+        let open = |image: &str| Open::new().open_writable(place.path(image));
+        let is_held = |image: &str| matches!(open(image), Err(Error::Locked { .. }));
+        let parent = diskport::open(place.path(&middle)).expect("opens");
+        assert!(!is_held(&base) && !is_held(&middle), "{format}: read alone");
+        let make = |name: &str| Child::of(&parent).create(place.path(&format!("{name}.{format}")));
+        let made = make("new").expect("makes a child");
+        assert!(is_held(&base) && is_held(&middle), "{format}: made");
+        let twin = make("twin").expect("makes another");
+        drop(made);
+        assert!(is_held(&base) && is_held(&middle), "{format}: one of two is left");
+        let child = twin.open().expect("opens");
+        assert!(is_held(&base) && is_held(&middle), "{format}: opened");
+        child.write_at(&[1; 512], 0).expect("writes");
+        child.close().expect("closes");
+        assert!(!is_held(&base) && !is_held(&middle), "{format}: closed");
+        // Nor is a child made of what somebody writes to.
+        let writer = open(&middle).expect("opens");
+        let late = make("late");
+        assert!(matches!(late, Err(Error::Locked { .. })), "{format}: {late:?}");
+        assert!(!place.path(&format!("late.{format}")).exists());
+        writer.close().expect("closes");
+    }
+}

@@ -10,6 +10,7 @@ mod delta;
 mod fifo;
 #[cfg(target_os = "linux")]
 mod handles;
+mod json;
 #[cfg(target_os = "linux")]
 mod locks;
 #[cfg(target_os = "linux")]

@@ -172,3 +172,86 @@ fn the_ending_of_any_name_says_the_format() {
     run(&["compare".as_ref(), "source.raw".as_ref(), name]);
     run(&["create".as_ref(), OsStr::from_bytes(b"\xff.vhdx"), "--size".as_ref(), "4M".as_ref()]);
 }
+
+/// A name in no UTF-8 is shown so that it cannot be taken for another, and can be given to a shell; a descriptor, which has
+/// its pieces' names in UTF-8, cannot have it.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_in_no_utf8_are_told_from_one_another() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::process::{Command, Output};
+
+    use crate::place::{IO, REFUSED};
+
+    let place = Place::new();
+    place.raw("source.raw");
+    let run = |arguments: &[&[u8]], code: i32| -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diskport"));
+        let arguments = arguments.iter().map(|argument| OsStr::from_bytes(argument));
+        let output = command.args(arguments).current_dir(place.0.path()).output().expect("diskport runs");
+        assert_eq!(output.status.code(), Some(code), "{}", error_text(&output));
+        output
+    };
+    let (umlaut, other) = (&b"B\xfcro.vhdx"[..], &b"B\xfdro.vhdx"[..]);
+    let said = error_text(&run(&[b"convert", b"source.raw", umlaut], DONE));
+    assert!(said.contains("$'B\\xfcro.vhdx': dynamic VHDX"), "{said}");
+    assert!(error_text(&run(&[b"hash", other], IO)).contains("$'B\\xfdro.vhdx'"));
+    assert!(
+        error_text(&run(&[b"convert", b"source.raw", umlaut], PRECONDITION)).contains("$'B\\xfcro.vhdx'")
+    );
+    let info = run(&[b"info", umlaut, b"--json"], DONE).stdout;
+    let info: serde_json::Value = serde_json::from_slice(&info).expect("a document");
+    assert_eq!(info["files"][0]["path"], "$'B\\xfcro.vhdx'");
+    // As it is shown, a shell takes it.
+    let shell = |line: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", line, env!("CARGO_BIN_EXE_diskport")]).current_dir(place.0.path());
+        shell.output().expect("bash runs").status.code()
+    };
+    assert_eq!(shell("\"$0\" compare source.raw $'B\\xfcro.vhdx'"), Some(DONE));
+    let before = fs::read_dir(place.0.path()).expect("a folder").count();
+    for kind in [&b"monolithicFlat"[..], b"twoGbMaxExtentSparse", b"twoGbMaxExtentFlat", b"vmfs"] {
+        let said = error_text(&run(
+            &[b"convert", b"source.raw", b"B\xfcro.vmdk", b"--subformat", kind],
+            PRECONDITION,
+        ));
+        assert!(
+            said.contains("a descriptor cannot record such a name") && said.contains("another name"),
+            "{said}"
+        );
+        run(&[b"create", b"B\xfcro.vmdk", b"--size", b"1M", b"--subformat", kind], PRECONDITION);
+    }
+    assert_eq!(fs::read_dir(place.0.path()).expect("a folder").count(), before, "nothing is left");
+    run(&[b"convert", b"source.raw", b"B\xfcro.vmdk"], DONE);
+    run(&[b"compare", b"source.raw", b"B\xfcro.vmdk"], DONE);
+    // In a folder of such a name, plain names do.
+    fs::create_dir(place.0.path().join(OsStr::from_bytes(b"d\xff"))).expect("a folder");
+    run(
+        &[b"convert", b"source.raw", b"d\xff/disk.vmdk", b"--subformat", b"twoGbMaxExtentFlat", b"--verify"],
+        DONE,
+    );
+    run(&[b"compare", b"source.raw", b"d\xff/disk.vmdk"], DONE);
+    fs::remove_file(place.0.path().join(OsStr::from_bytes(b"d\xff/disk-f001.vmdk"))).expect("goes away");
+    assert!(error_text(&run(&[b"hash", b"d\xff/disk.vmdk"], REFUSED)).contains("$'d\\xff/disk.vmdk'"));
+}
+
+/// A name that the file system, or a descriptor, cannot have is told of with what helps.
+#[cfg(unix)]
+#[test]
+fn names_that_cannot_be_had_come_with_advice() {
+    let place = Place::new();
+    place.raw("source.raw");
+    let long = format!("{}.vmdk", "x".repeat(251));
+    let said = error_text(&place.run(&["convert", "source.raw", &long], crate::place::IO));
+    assert!(said.contains("choose another name"), "{said}");
+    place.run(&["convert", "source.raw", "quo\"te.vmdk"], DONE);
+    let said = error_text(&place.run(&["create", "child.vmdk", "--parent", "quo\"te.vmdk"], PRECONDITION));
+    assert!(
+        said.contains("quo\"te.vmdk: a descriptor cannot") && said.contains("choose another name"),
+        "{said}"
+    );
+    // What a terminal would take for more than a letter is escaped.
+    let said = error_text(&place.run(&["hash", "a\n\u{1b}[2J.vhd"], crate::place::IO));
+    assert!(said.contains("$'a\\x0a\\x1b[2J.vhd'"), "{said}");
+}

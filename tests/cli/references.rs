@@ -225,6 +225,48 @@ fn an_extent_lies_where_the_caller_says() {
     }
 }
 
+/// A place for an extent that there is not is a slip: the names that there are are told, wherever they are looked for.
+#[test]
+fn a_place_for_no_extent_is_refused_with_the_names_that_there_are() {
+    let place = Place::new();
+    source(&place);
+    place.run(&["convert", "source.raw", "disk.vmdk", "--subformat", "monolithicFlat"], DONE);
+    fs::rename(place.path("disk-flat.vmdk"), place.path("away.bin")).expect("moves");
+    let wrong = ["--extent", "disc-flat.vmdk=away.bin"];
+    let commands: [&[&str]; 8] = [
+        &["info", "disk.vmdk"],
+        &["map", "disk.vmdk"],
+        &["hash", "disk.vmdk"],
+        &["check", "disk.vmdk"],
+        &["compare", "disk.vmdk", "source.raw"],
+        &["convert", "disk.vmdk", "out.raw"],
+        &["convert", "disk.vmdk", "out.raw", "--salvage"],
+        &["write", "disk.vmdk", "--offset", "0", "--zeroes", "512"],
+    ];
+    for command in commands {
+        let refuse = |place: &Place| {
+            let said = error_text(&place.run(&[command, &wrong].concat(), USAGE));
+            assert!(said.contains("\"disc-flat.vmdk\"") && said.contains("\"disk-flat.vmdk\""), "{said}");
+        };
+        // Whether the extent is missed, or is found where it is looked for anyway.
+        refuse(&place);
+        fs::copy(place.path("away.bin"), place.path("disk-flat.vmdk")).expect("copies");
+        refuse(&place);
+        fs::remove_file(place.path("disk-flat.vmdk")).expect("goes away");
+    }
+    let said = error_text(&place.run(&["hash", "source.raw", wrong[0], wrong[1]], USAGE));
+    assert!(said.contains("no descriptor"), "{said}");
+    // Of a chain, every layer's count; of two images, each has its own.
+    let right = ["--extent", "disk-flat.vmdk=away.bin"];
+    place.run(&[&["create", "child.vmdk", "--parent", "disk.vmdk"], &right[..]].concat(), DONE);
+    assert_same(&place, "child.vmdk", &right);
+    place.run(&["compare", "source.raw", "disk.vmdk", "--extent-b", right[1]], DONE);
+    place.run(&["compare", "source.raw", "disk.vmdk", right[0], right[1]], USAGE);
+    place.run(&["compare", "disk.vmdk", "child.vmdk", right[0], right[1], "--extent-b", right[1]], DONE);
+    place.run(&["update", "disk.vmdk", "source.raw", "--source-extent", right[1]], DONE);
+    place.run(&["ebs-blocks", "source.raw", "--since", "disk.vmdk", "--since-extent", right[1]], DONE);
+}
+
 /// As a disk lies that was copied from a datastore: the descriptor names its extent by where it was.
 #[test]
 fn the_last_part_of_an_absolute_name_counts_in_the_images_own_folder() {

@@ -20,6 +20,20 @@ pub fn print_json(document: &impl Serialize) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a document is wanted on standard output, also where the call cannot be parsed.
+pub fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
+/// Says in one line what was done, or tells it as a document.
+pub fn tell(json: bool, line: &str, document: &impl Serialize) -> io::Result<()> {
+    if json {
+        return print_json(document);
+    }
+    report(line);
+    Ok(())
+}
+
 /// Prints text.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -17,7 +17,10 @@ use args::{Cli, Command};
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return Failure::Parser(error).report(),
+    };
     signals::fail_beyond_file_size_limit();
     limits::raise_open_files();
     let mode = cli.progress;

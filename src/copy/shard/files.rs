@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Shard;
 use crate::error::{Error, Result};
 use crate::leaves::LockMode;
-use crate::storage::{WritableFile, beside, check_free, open_partial};
+use crate::leaves::Shown;
+use crate::storage::{Overwrite, WritableFile, beside, check_free, open_partial};
 use crate::strict;
 
 /// The files of one plan for one output. Those of another plan have other names.
@@ -37,7 +38,7 @@ impl Files {
     }
 
     /// Opens the file that shards write to, and keeps it from being finished meanwhile.
-    pub(super) fn open(&self, overwrite: bool) -> Result<WritableFile> {
+    pub(super) fn open(&self, overwrite: Overwrite) -> Result<WritableFile> {
         let path = self.partial();
         let private = self.path.exists();
         let (storage, is_new) =
@@ -70,7 +71,7 @@ impl Files {
         write().map_err(|e| {
             // Nothing better can be done about a file that does not go away.
             let _ = fs::remove_file(&new);
-            Error::io("write", path.display().to_string(), e)
+            Error::io("write", path.shown(), e)
         })
     }
 
@@ -78,9 +79,7 @@ impl Files {
     pub(super) fn forget(&self, shard: Shard) -> Result<()> {
         let path = self.digest(shard);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("remove", path.display().to_string(), e))
-            }
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path.shown(), e)),
             _ => Ok(()),
         }
     }
@@ -92,7 +91,7 @@ impl Files {
             Ok(text) => Ok(blake3::Hash::from_str(text.trim_end()).ok()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
-            Err(e) => Err(Error::io("read", path.display().to_string(), e)),
+            Err(e) => Err(Error::io("read", path.shown(), e)),
         }
     }
 
@@ -129,7 +128,7 @@ impl Files {
         let first = first.file_name().unwrap_or_default().as_encoded_bytes();
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        let failed = |e| Error::io("list", folder.display().to_string(), e);
+        let failed = |e| Error::io("list", folder.shown(), e);
         let entries = fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map_err(failed));
         let is_ours = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(first);
         let ours = entries.filter(|entry| entry.as_ref().map_or(true, is_ours));

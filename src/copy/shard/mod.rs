@@ -21,6 +21,7 @@ use crate::disk::{Blocks, Data};
 use crate::error::{Error, Result};
 use crate::job::Phase;
 use crate::leaves::Format;
+use crate::leaves::Shown;
 use crate::sink::blueprint::{BlueprintStream, Part};
 use crate::storage::{OutputFile, ReadAt, WritableFile, check_free};
 use crate::{MIB, Open, strict};
@@ -162,7 +163,7 @@ impl Job {
         let mut output =
             OutputFile::resume_at(files.partial(), path.to_owned(), path.to_owned(), copy.overwrite)?;
         let len = blueprint.len(blueprint.count(blocks));
-        if output.storage().size().map_err(|e| Error::io("read", path.display().to_string(), e))? < len {
+        if output.storage().size().map_err(|e| Error::io("read", path.shown(), e))? < len {
             // Another process has finished it meanwhile, and this is a new file.
             check_free(path, copy.overwrite)?;
             return Err(all_missing());
@@ -177,7 +178,7 @@ impl Job {
         }
         // Whoever writes a shard holds a lock, too.
         files.remove_unfinished();
-        let file = WritableFile::new(output.storage().clone(), path.display().to_string());
+        let file = WritableFile::new(output.storage().clone(), path.shown());
         clear(&file, 0..blueprint.front)?;
         blueprint.seal(&file, blocks)?;
         copy.publish(disk, vec![output])?;

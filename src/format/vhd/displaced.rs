@@ -57,8 +57,7 @@ fn lost_from(file: &ImageFile, from: u64) -> Result<Option<Lost>> {
     let mut at = from;
     while at < file.size() {
         // What the storage knows to be zeros holds no footer.
-        let data = file.next_data(at).unwrap_or(at..file.size());
-        at = data.start.max(at) / SECTOR * SECTOR;
+        at = file.past_hole(at) / SECTOR * SECTOR;
         // A sector that the file's end cuts is looked at as if zeros followed.
         let len = PIECE.min(file.size().saturating_sub(at)) as usize;
         let piece = &mut buf[..len.next_multiple_of(SECTOR as usize)];

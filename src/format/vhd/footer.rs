@@ -140,8 +140,7 @@ pub(super) fn is_zeros(file: &ImageFile, range: &Range<u64>) -> Result<bool> {
     let mut buf = vec![0; PIECE.min(range.end.saturating_sub(range.start)) as usize];
     let mut at = range.start;
     while at < range.end {
-        let data = file.next_data(at).unwrap_or(at..range.end);
-        at = data.start.max(at);
+        at = file.past_hole(at);
         let piece = &mut buf[..range.end.saturating_sub(at).min(PIECE) as usize];
         file.read_exact_at(piece, at)?;
         if !is_zero(piece) {

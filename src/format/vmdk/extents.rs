@@ -92,6 +92,7 @@ pub(super) fn open_extents(
     lines: &[ExtentLine],
     context: &OpenContext<'_>,
 ) -> Result<Vmdk> {
+    context.resolver.note(lines.iter().filter(|line| !line.name.is_empty()).map(|line| line.name.as_str()));
     let total = lines.iter().try_fold(0_u64, |sum, line| sum.checked_add(line.sectors));
     let Some(sectors) = total.filter(|&total| total <= MAX_SECTORS) else {
         let expected = format!("at most {MAX_SECTORS} sectors in all extents");

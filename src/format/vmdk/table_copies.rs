@@ -81,13 +81,8 @@ pub(super) fn tables<'a>(
 /// The first table from `table` on whose entry is not in a hole of the file in all copies: there are none in holes, and a
 /// small file may have a directory of any size in one.
 fn skip_hole(copies: &[TableCopy], file: &ImageFile, table: u64) -> u64 {
-    let data = copies.iter().map(|copy| match file.storage().next_data(copy.entry_at(table)) {
-        Ok(Some(data)) => table + data.start.saturating_sub(copy.entry_at(table)) / 4,
-        Ok(None) => u64::MAX,
-        // It cannot tell.
-        Err(_) => table,
-    });
-    data.min().unwrap_or(table)
+    let past = |copy: &TableCopy| table + (file.past_hole(copy.entry_at(table)) - copy.entry_at(table)) / 4;
+    copies.iter().map(past).min().unwrap_or(table)
 }
 
 fn tables_within(copies: &[TableCopy], file: &ImageFile, range: Range<u64>) -> Result<Vec<Located>> {

@@ -31,7 +31,7 @@ use sharing as system;
 
 use super::safe_open;
 use crate::error::Error;
-use crate::leaves::{LockHolder, LockMode, LockState};
+use crate::leaves::{LockHolder, LockMode, LockState, Shown};
 
 /// What a lock consists of beside the open file that it is on; it ends with both.
 pub(super) type Keep = system::Keep;
@@ -72,9 +72,9 @@ pub(super) fn ask(file: &File, path: &Path) -> LockState {
     whole
 }
 
-/// Whether somebody uses the file at `path` at all, so that it must not be replaced.
-pub(super) fn ask_replaceable(path: &Path) -> LockState {
-    if let Some(holder) = holder_beside(path) {
+/// Whether somebody uses the file at `path` at all, so that it must not be replaced. What is said beside it can be ignored.
+pub(super) fn ask_replaceable(path: &Path, ignore_beside: bool) -> LockState {
+    if let Some(holder) = holder_beside(path).filter(|_| !ignore_beside) {
         return LockState::InUse(holder);
     }
     // What may not be read is nobody's whom we could ask.
@@ -97,7 +97,7 @@ fn described(whole: LockState, bytes: LockState) -> LockState {
 
 /// The error for a file at `path` that cannot be opened for writing: on Windows, another may have it open.
 pub(crate) fn open_failed(path: &Path, e: io::Error) -> Error {
-    let file = path.display().to_string();
+    let file = path.shown();
     if system::is_refusal(&e) {
         return Error::Locked { file, holder: LockHolder::Program { process: None } };
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use diskport::chain::check_no_children;
+use diskport::storage::Overwrite;
 use diskport::{Error, Format, WritableDisk};
 
 use super::open::warn_before_writing;
@@ -42,6 +43,11 @@ pub struct Create {
     /// Replace an existing image
     #[arg(long)]
     pub overwrite: bool,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub locks: LockArgs,
     #[command(flatten)]
     pub policy: PolicyArgs,
 }
@@ -58,12 +64,19 @@ pub struct ChangeArgs {
     pub locks: LockArgs,
 }
 
-/// What is written to all the same.
+/// What is written to, or replaced, all the same.
 #[derive(Args, Clone, Copy)]
 pub struct LockArgs {
-    /// Write also to images that VMware (.lck) or Citrix Provisioning (.lok) says beside them to use: for when the program has died
+    /// Write also to images that VMware (.lck) or Citrix Provisioning (.lok) says beside them to use, and replace such ones: for when the program has died
     #[arg(long)]
     pub ignore_locks: bool,
+}
+
+impl LockArgs {
+    /// What becomes of a file in an output's place.
+    pub fn overwrite(self, overwrite: bool) -> Overwrite {
+        if overwrite && self.ignore_locks { Overwrite::Claimed } else { overwrite.into() }
+    }
 }
 
 impl ChangeArgs {
@@ -98,6 +111,9 @@ pub struct Write {
     /// Say that this many bytes are no longer needed, instead of writing any
     #[arg(long, value_name = "LENGTH", value_parser = size::parse, conflicts_with = "zeroes")]
     pub discard: Option<u64>,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -118,12 +134,18 @@ pub struct Resize {
     /// Cut off what is not zeros, partitions and file systems too
     #[arg(long)]
     pub allow_loss: bool,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
 pub struct Compact {
     #[command(flatten)]
     pub change: ChangeArgs,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -154,6 +176,9 @@ pub struct Merge {
     /// Go on when other images need one that is changed or removed: they are lost
     #[arg(long)]
     pub ignore_children: bool,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
     /// The top's format, instead of detecting it
     #[arg(long, short)]
     pub format: Option<Format>,
@@ -183,6 +208,12 @@ pub struct Rebase {
     /// Where the old parent lies now
     #[arg(long, value_name = "PATH")]
     pub old_parent: Option<PathBuf>,
+    /// The old parent's format, instead of detecting it: a raw disk may look like another one
+    #[arg(long, value_name = "FORMAT")]
+    pub old_parent_format: Option<Format>,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
     /// The image's format, instead of detecting it
     #[arg(long, short)]
     pub format: Option<Format>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use diskport::Format;
 
-use super::{ChangeArgs, ImageArgs, OpenArgs};
+use super::{ChangeArgs, ImageArgs, OpenArgs, parse_extent};
 
 #[derive(Args)]
 pub struct Update {
@@ -17,6 +17,9 @@ pub struct Update {
     /// The parent of the source; --parent names that of the destination
     #[arg(long, value_name = "PATH")]
     pub source_parent: Option<PathBuf>,
+    /// Where an extent of the source lies; --extent is for the destination
+    #[arg(long, value_name = "NAME=PATH", value_parser = parse_extent)]
+    pub source_extent: Vec<(String, PathBuf)>,
     #[command(flatten)]
     pub destination: ChangeArgs,
     /// Print a report as one JSON document
@@ -37,6 +40,9 @@ pub struct EbsBlocks {
     /// The parent that the image named by --since lies on
     #[arg(long, value_name = "PATH", requires = "since")]
     pub since_parent: Option<PathBuf>,
+    /// Where an extent of that image lies
+    #[arg(long, value_name = "NAME=PATH", value_parser = parse_extent, requires = "since")]
+    pub since_extent: Vec<(String, PathBuf)>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -45,6 +51,6 @@ pub struct EbsBlocks {
 impl Update {
     /// How the source is opened.
     pub fn source_options(&self) -> OpenArgs {
-        self.destination.image.options.with_parent(self.source_parent.clone())
+        self.destination.image.options.with_parent(&self.source_parent, &self.source_extent)
     }
 }

@@ -15,10 +15,12 @@ use diskport::digest::Digest;
 use diskport::ops::Target;
 use diskport::{Disk, Format};
 
-pub use change::{ChangeArgs, Check, Compact, Create, Merge, Rebase, Resize, Write};
+pub use change::{ChangeArgs, Check, Compact, Create, LockArgs, Merge, Rebase, Resize, Write};
 pub use delta::{EbsBlocks, Update};
 pub use format_name::FormatName;
-pub use open::{ImageArgs, OpenArgs, PolicyArgs, Resolve, say_warning, warn_before_writing, warn_of};
+pub use open::{
+    ImageArgs, OpenArgs, PolicyArgs, Resolve, parse_extent, say_warning, warn_before_writing, warn_of,
+};
 pub use output::{OutputArgs, Zeros};
 pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, OutputKind, Partitions};
 
@@ -131,6 +133,9 @@ pub struct Compare {
     /// The parent of the second image; --parent names that of the first
     #[arg(long, value_name = "PATH")]
     pub parent_b: Option<PathBuf>,
+    /// Where an extent of the second image lies; --extent is for the first
+    #[arg(long, value_name = "NAME=PATH", value_parser = parse_extent)]
+    pub extent_b: Vec<(String, PathBuf)>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -142,7 +147,7 @@ impl Compare {
     /// Opens both images.
     pub fn open(&self) -> Result<(Disk, Disk), Failure> {
         let a = self.open.open(&self.a, self.format)?;
-        let b = self.open.with_parent(self.parent_b.clone()).open(&self.b, self.format_b)?;
+        let b = self.open.with_parent(&self.parent_b, &self.extent_b).open(&self.b, self.format_b)?;
         Ok((a, b))
     }
 }
@@ -157,6 +162,9 @@ pub struct Read {
     /// How many bytes
     #[arg(long, value_parser = size::parse)]
     pub length: u64,
+    /// Print a failure as one JSON document; the bytes themselves are none
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What a plan has decided, or what makes no sense of a part of an output.

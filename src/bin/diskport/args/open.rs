@@ -96,9 +96,10 @@ impl OpenArgs {
         Ok(disk)
     }
 
-    /// The same options for another image, whose parent is another one.
-    pub fn with_parent(&self, parent: Option<PathBuf>) -> Self {
-        Self { parent, parent_format: self.parent_format, policy: self.policy.clone() }
+    /// The same options for another image, whose parent and extents are others.
+    pub fn with_parent(&self, parent: &Option<PathBuf>, extents: &[(String, PathBuf)]) -> Self {
+        let policy = PolicyArgs { extents: extents.to_vec(), ..self.policy.clone() };
+        Self { parent: parent.clone(), parent_format: self.parent_format, policy }
     }
 
     /// What the options say.
@@ -142,7 +143,8 @@ impl PolicyArgs {
     }
 }
 
-fn parse_extent(text: &str) -> Result<(String, PathBuf), String> {
+/// Parses where an extent lies.
+pub fn parse_extent(text: &str) -> Result<(String, PathBuf), String> {
     let (name, path) = text.split_once('=').ok_or("expected NAME=PATH")?;
     match name.is_empty() || path.is_empty() {
         true => Err("expected NAME=PATH, neither of them empty".to_owned()),

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use diskport::digest::Digest;
 
+use super::LockArgs;
 use crate::size;
 
 /// How an output is written.
@@ -41,6 +42,8 @@ pub struct OutputArgs {
     /// Replace an existing output
     #[arg(long)]
     pub overwrite: bool,
+    #[command(flatten)]
+    pub locks: LockArgs,
     /// Print a report as one JSON document
     #[arg(long)]
     pub json: bool,

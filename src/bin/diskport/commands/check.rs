@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use diskport::check::{Finding, Repairs};
+use diskport::storage::Shown;
 use serde::Serialize;
 
 use crate::args::{Check, say_warning};
@@ -54,7 +55,7 @@ pub fn run(args: &Check) -> Result<ExitCode, Failure> {
     let findings_gone = gone.clone().count();
     let findings = gone.map(|finding| row(finding, true));
     let report = Report {
-        image: image.path.display().to_string(),
+        image: image.path.shown(),
         format: after.format.name(),
         clean: after.is_clean(),
         findings: findings.chain(after.findings.iter().map(|finding| row(finding, false))).collect(),

@@ -3,13 +3,18 @@
 use std::process::ExitCode;
 
 use crate::args::Compact;
-use crate::console::report;
+use crate::console;
 use crate::failure::Failure;
 use crate::size::show;
+use diskport::storage::Shown;
 
 pub fn run(args: &Compact) -> Result<ExitCode, Failure> {
     let done = args.change.open()?.compact()?;
-    let image = args.change.image.path.display();
-    report(&format!("{image}: {} before, {} now", show(done.before), show(done.after)));
+    let image = args.change.image.path.shown();
+    console::tell(
+        args.json,
+        &format!("{image}: {} before, {} now", show(done.before), show(done.after)),
+        &serde_json::json!({ "image": image.to_string(), "before": done.before, "file_size": done.after }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }

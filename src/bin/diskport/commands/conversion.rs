@@ -53,7 +53,10 @@ impl ConversionArgs {
     }
 
     pub fn write_child(&self, child: Child, destination: &Path) -> Result<(), Failure> {
-        child.overwrite(self.output.overwrite).sync(!self.output.no_sync).create(destination)?;
+        child
+            .overwrite(self.output.locks.overwrite(self.output.overwrite))
+            .sync(!self.output.no_sync)
+            .create(destination)?;
         output::warn_of_place(destination, &self.open.policy);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use diskport::disk::Losses;
 use diskport::ops::plan_convert_to_gpt;
+use diskport::storage::Shown;
 
 use super::{output, partitions};
 use crate::args::{ConvertToGpt, ProgressMode};
@@ -34,13 +35,13 @@ pub fn run(args: &ConvertToGpt, mode: ProgressMode) -> Result<ExitCode, Failure>
     conversion.write_child(plan.child().ids(ids), destination)?;
     if conversion.output.json {
         console::print_json(&serde_json::json!({
-            "destination": destination.display().to_string(),
+            "destination": destination.shown(),
             "disk_id": id,
             "warnings": plan.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "partitions": rows,
         }))?;
     } else {
-        console::report(&format!("{}: GPT {id}", destination.display()));
+        console::report(&format!("{}: GPT {id}", destination.shown()));
         rows.iter().for_each(|row| console::report(&format!("  {}", partitions::line(row))));
     }
     Ok(ExitCode::SUCCESS)

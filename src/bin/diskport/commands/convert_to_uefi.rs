@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use diskport::disk::Losses;
 use diskport::ops::{UefiOptions, UefiPlan, plan_convert_to_uefi};
+use diskport::storage::Shown;
 
 use super::{output, partitions};
 use crate::args::{ConvertToUefi, OutputKind, ProgressMode};
@@ -74,7 +75,7 @@ impl Told {
     /// Without a destination it is what would be done.
     fn of(plan: &UefiPlan, destination: Option<&Path>) -> Result<Self, Failure> {
         let (id, rows) = (partitions::disk_id(&plan.layout), partitions::rows(&plan.layout, &plan.disk)?);
-        let destination = destination.map(|destination| destination.display().to_string());
+        let destination = destination.map(|destination| destination.shown());
         let mut text = format!("{}: GPT {id}\n", destination.as_deref().unwrap_or("plan"));
         let lines = rows.iter().map(partitions::line).chain(plan.steps.iter().cloned());
         lines.for_each(|line| text.push_str(&format!("  {line}\n")));

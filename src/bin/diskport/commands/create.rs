@@ -4,20 +4,26 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use diskport::copy::Convert;
+use diskport::storage::Shown;
 use diskport::{Child, Disk, Format};
 
 use super::output;
 use crate::args::{Create, warn_of};
-use crate::console::report;
+use crate::console;
 use crate::failure::Failure;
 use crate::size::{NewSize, show};
 
 pub fn run(args: &Create) -> Result<ExitCode, Failure> {
+    if args.json && output::is_stdout(&args.image) {
+        return Err(Failure::Usage(output::ONE_OUTPUT.to_owned()));
+    }
     let size = match &args.parent {
         Some(parent) => child(args, parent)?,
         None => empty(args)?,
     };
-    report(&format!("{}: made, {}", args.image.display(), show(size)));
+    let image = args.image.shown();
+    let line = format!("{image}: made, {}", show(size));
+    console::tell(args.json, &line, &serde_json::json!({ "image": image, "virtual_size": size }))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -27,7 +33,7 @@ fn child(args: &Create, parent: &Path) -> Result<u64, Failure> {
     warn_of(&disk);
     let below = disk.chain().first().map_or(Format::Raw, |top| top.info().format);
     output::check_name(&args.image, below.of_child())?;
-    let mut child = Child::of(&disk).overwrite(args.overwrite);
+    let mut child = Child::of(&disk).overwrite(args.locks.overwrite(args.overwrite));
     let size = args.size.map_or(Ok(disk.size()), |size| size.of(disk.size()))?;
     if args.size.is_some() {
         child = child.size(size);
@@ -54,7 +60,7 @@ fn empty(args: &Create) -> Result<u64, Failure> {
     }
     output::warn_of_name(&args.image, format);
     let disk = Disk::empty(size, args.sector_size);
-    let mut copy = Convert::new(&disk).to(format).overwrite(args.overwrite);
+    let mut copy = Convert::new(&disk).to(format).overwrite(args.locks.overwrite(args.overwrite));
     if let Some(block_size) = args.block_size {
         copy = copy.block_size(block_size);
     }

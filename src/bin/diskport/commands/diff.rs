@@ -32,12 +32,17 @@ pub fn run(args: &Compare, mode: ProgressMode) -> Result<ExitCode, Failure> {
         writeln!(out, "{:>16} {:>16}  KIND", "START", "LENGTH")?;
     }
     let mut ranges = Ranges { out, json: args.json, open: None, count: 0 };
-    for block in Differences::between(&a, &b).job(&job) {
-        let block = block?;
-        let kind = if matches!(block.data, Data::Bytes(_)) { "data" } else { "zero" };
-        ranges.add(Row { start: block.offset, length: block.len(), kind })?;
+    let mut add_all = || {
+        for block in Differences::between(&a, &b).job(&job) {
+            let block = block?;
+            let kind = if matches!(block.data, Data::Bytes(_)) { "data" } else { "zero" };
+            ranges.add(Row { start: block.offset, length: block.len(), kind })?;
+        }
+        ranges.flush()
+    };
+    if let Err(failure) = add_all() {
+        return Err(if args.json { failure.end(&mut ranges.out, "], \"error\": ", "}") } else { failure });
     }
-    ranges.flush()?;
     let Ranges { mut out, count, .. } = ranges;
     let identical = count == 0 && a.size() == b.size();
     if args.json {

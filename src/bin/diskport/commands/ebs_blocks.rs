@@ -14,7 +14,7 @@ pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
     let blocks = match &args.since {
         Some(since) => {
-            let options = args.image.options.with_parent(args.since_parent.clone());
+            let options = args.image.options.with_parent(&args.since_parent, &args.since_extent);
             EbsBlocks::since(&options.open(since, args.since_format)?, &disk)?
         }
         None => EbsBlocks::of(&disk),
@@ -27,17 +27,8 @@ pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
     if args.json {
         write!(out, "{{\"block_size\": {BLOCK_SIZE}, \"blocks\": [")?;
     }
-    let mut separator = "\n";
-    for block in &mut blocks {
-        let block = block?;
-        if args.json {
-            let row = serde_json::json!({ "index": block.index, "checksum": block.checksum() });
-            out.write_all(separator.as_bytes())?;
-            serde_json::to_writer(&mut out, &row)?;
-            separator = ",\n";
-        } else {
-            writeln!(out, "{:>10}  {}", block.index, block.checksum())?;
-        }
+    if let Err(failure) = list(&mut blocks, &mut out, args.json) {
+        return Err(if args.json { failure.end(&mut out, "], \"error\": ", "}") } else { failure });
     }
     let summary = blocks.summary();
     let (count, checksum, volume) = (summary.changed_blocks, summary.checksum, summary.volume_gib);
@@ -50,4 +41,20 @@ pub fn run(args: &Args, mode: ProgressMode) -> Result<ExitCode, Failure> {
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn list(blocks: &mut EbsBlocks, out: &mut impl Write, json: bool) -> Result<(), Failure> {
+    let mut separator = "\n";
+    for block in blocks {
+        let block = block?;
+        if json {
+            let row = serde_json::json!({ "index": block.index, "checksum": block.checksum() });
+            out.write_all(separator.as_bytes())?;
+            serde_json::to_writer(&mut *out, &row)?;
+            separator = ",\n";
+        } else {
+            writeln!(out, "{:>10}  {}", block.index, block.checksum())?;
+        }
+    }
+    Ok(())
 }

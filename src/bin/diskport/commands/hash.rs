@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use diskport::digest::digest;
+use diskport::storage::Shown;
 
 use crate::args::{Hash, ProgressMode};
 use crate::console::{self, Watch};
@@ -16,7 +17,7 @@ pub fn run(args: &Hash, mode: ProgressMode) -> Result<ExitCode, Failure> {
         let _watch = Watch::start(mode, job.progress());
         digest(&disk, args.algorithm, &job)?
     };
-    let image = args.image.path.display().to_string();
+    let image = args.image.path.shown();
     if args.json {
         console::print_json(&serde_json::json!({ "digest": hex, "image": image, "bytes": disk.size() }))?;
     } else {

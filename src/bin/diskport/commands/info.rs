@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use diskport::disk::{Layer, Linkage, Warning};
+use diskport::storage::Shown;
 use diskport::storage::{FileRole, ImageFile};
 use diskport::{Disk, Error};
 use serde::Serialize;
@@ -76,7 +77,7 @@ pub fn run(args: &Info) -> Result<ExitCode, Failure> {
     if args.json {
         console::print_json(&report)?;
     } else {
-        console::print(&text(&report, &image.path.display().to_string()))?;
+        console::print(&text(&report, &image.path.shown()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

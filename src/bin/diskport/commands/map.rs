@@ -23,42 +23,61 @@ struct Row<'a> {
 
 pub fn run(args: &Map) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    if !args.json {
-        writeln!(out, "{:>16} {:>16}  {:<6} {:>5}  FILE", "START", "LENGTH", "KIND", "DEPTH")?;
+    let mut rows = Rows { out: BufWriter::new(io::stdout().lock()), json: args.json, count: 0 };
+    match rows.print(&disk) {
+        Err(failure) if args.json && rows.count > 0 => {
+            Err(failure.end(&mut rows.out, ",\n{\"error\":", "}\n]"))
+        }
+        printed => printed.map(|()| ExitCode::SUCCESS),
     }
-    let mut separator = "[\n";
-    let mut extents = disk.extents(..);
-    let mut next = extents.next().transpose()?;
-    while let Some(mut extent) = next {
-        // A long run comes in parts.
-        let after = loop {
-            match extents.next() {
-                Some(Ok(part)) if extent.join(&part) => {}
-                after => break after,
-            }
-        };
-        let row = row(&disk, &extent);
-        if args.json {
-            // Streamed: a map may have more rows than memory holds.
-            out.write_all(separator.as_bytes())?;
-            serde_json::to_writer(&mut out, &row)?;
-            separator = ",\n";
+}
+
+/// Rows as they are printed: a map may have more of them than memory holds.
+struct Rows<W> {
+    out: W,
+    json: bool,
+    count: u64,
+}
+
+impl<W: Write> Rows<W> {
+    fn print(&mut self, disk: &Disk) -> Result<(), Failure> {
+        if !self.json {
+            writeln!(self.out, "{:>16} {:>16}  {:<6} {:>5}  FILE", "START", "LENGTH", "KIND", "DEPTH")?;
+        }
+        let mut extents = disk.extents(..);
+        let mut next = extents.next().transpose()?;
+        while let Some(mut extent) = next {
+            // A long run comes in parts.
+            let after = loop {
+                match extents.next() {
+                    Some(Ok(part)) if extent.join(&part) => {}
+                    after => break after,
+                }
+            };
+            self.add(&row(disk, &extent))?;
+            next = after.transpose()?;
+        }
+        if self.json {
+            self.out.write_all(if self.count == 0 { b"[]\n" } else { b"\n]\n" })?;
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn add(&mut self, row: &Row<'_>) -> Result<(), Failure> {
+        if self.json {
+            self.out.write_all(if self.count == 0 { b"[\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut self.out, row)?;
         } else {
-            write!(out, "{:>16} {:>16}  {:<6} {:>5}", row.start, row.length, row.kind, row.depth)?;
+            write!(self.out, "{:>16} {:>16}  {:<6} {:>5}", row.start, row.length, row.kind, row.depth)?;
             if let (Some(file), Some(offset)) = (row.file, row.offset) {
                 let compressed = if row.compressed { ", compressed" } else { "" };
-                write!(out, "  {file} at {offset}{compressed}")?;
+                write!(self.out, "  {file} at {offset}{compressed}")?;
             }
-            writeln!(out)?;
+            writeln!(self.out)?;
         }
-        next = after.transpose()?;
+        self.count += 1;
+        Ok(())
     }
-    if args.json {
-        out.write_all(if separator == "[\n" { b"[]\n" } else { b"\n]\n" })?;
-    }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn row<'a>(disk: &'a Disk, extent: &Extent) -> Row<'a> {

@@ -1,12 +1,14 @@
 //! `merge`: layers of a chain become one.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use diskport::chain;
+use diskport::storage::Shown;
 
 use super::output;
 use crate::args::{Merge, ProgressMode, warn_before_writing};
-use crate::console::{Watch, report, say};
+use crate::console::{self, Watch, report, say};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
@@ -23,7 +25,7 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let job = signals::job();
     let mut merge = chain::Merge::of(&args.top)
         .open(open)
-        .overwrite(args.overwrite)
+        .overwrite(args.locks.overwrite(args.overwrite))
         .delete(args.delete)
         .ignore_children(args.ignore_children)
         .job(&job);
@@ -34,7 +36,12 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
         merge = merge.block_size(block_size);
     }
     if args.dry_run {
-        merge.removals()?.iter().for_each(|path| say(&format!("would remove {}", path.display())));
+        let paths = names(&merge.removals()?);
+        if args.json {
+            console::print_json(&serde_json::json!({ "would_remove": paths }))?;
+        } else {
+            paths.iter().for_each(|path| say(&format!("would remove {path}")));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let merged = {
@@ -44,17 +51,29 @@ pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
             None => merge.commit()?,
         }
     };
-    report(&format!(
-        "{}: {} layers merged, {} written",
-        args.top.display(),
-        merged.layers,
-        show(merged.data_written)
-    ));
+    let (top, deleted) = (args.top.shown(), names(&merged.deleted));
+    console::tell(
+        args.json,
+        &format!("{top}: {} layers merged, {} written", merged.layers, show(merged.data_written)),
+        &serde_json::json!({
+            "top": top,
+            "output": args.output.as_ref().map(|output| output.shown()),
+            "layers": merged.layers,
+            "data_written": merged.data_written,
+            "removed": deleted,
+        }),
+    )?;
     match &args.output {
         Some(output) if args.base.is_some() => output::warn_of_place(output, &args.open.policy),
         None if !args.delete => output::warn_of_place(&args.top, &args.open.policy),
         _ => {}
     }
-    merged.deleted.iter().for_each(|path| report(&format!("  removed {}", path.display())));
+    if !args.json {
+        deleted.iter().for_each(|path| report(&format!("  removed {path}")));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| path.shown()).collect()
 }

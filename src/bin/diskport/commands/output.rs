@@ -9,6 +9,7 @@ use diskport::Format;
 use diskport::copy::{Convert, OutputFormat, Report};
 use diskport::disk::{Loss, Losses};
 use diskport::job::Job;
+use diskport::storage::Shown;
 
 use crate::args::{FormatName, OutputArgs, PolicyArgs, ProgressMode, Resolve, Zeros};
 use crate::console::{self, Watch, say};
@@ -16,6 +17,9 @@ use crate::failure::Failure;
 use crate::hint;
 use crate::signals;
 use crate::size::show;
+
+/// Why an output and a document cannot both be had.
+pub const ONE_OUTPUT: &str = "--json and the output cannot both go to standard output";
 
 /// Whether the output is standard output.
 pub fn is_stdout(destination: &Path) -> bool {
@@ -29,9 +33,7 @@ pub fn check_name(path: &Path, written: Format) -> Result<(), Failure> {
     }
     let written = FormatName { format: written, container: None };
     match FormatName::of_name(path).filter(|named| *named != written) {
-        Some(_) => {
-            Err(Failure::Usage(format!("{}: the image would be a {}", path.display(), written.format)))
-        }
+        Some(_) => Err(Failure::Usage(format!("{}: the image would be a {}", path.shown(), written.format))),
         None => Ok(()),
     }
 }
@@ -42,10 +44,7 @@ pub fn warn_of_name(path: &Path, written: OutputFormat) {
     let Some(named) = FormatName::of_name(path).filter(|named| *named != is && !is_stdout(path)) else {
         return;
     };
-    say(&format!(
-        "diskport: warning: {}: is {written}, and its name ends as that of {named}",
-        path.display()
-    ));
+    say(&format!("diskport: warning: {}: is {written}, and its name ends as that of {named}", path.shown()));
     // Whoever may have written a raw disk is not believed.
     if named.format == Format::Raw && is.container.is_none() {
         say(&format!("  it opens with --format {}", is.format.name()));
@@ -56,7 +55,7 @@ pub fn warn_of_name(path: &Path, written: OutputFormat) {
 pub fn warn_of_place(path: &Path, policy: &PolicyArgs) {
     let policy = PolicyArgs { resolve: Resolve::SameDirectory, ..policy.clone() };
     if let Err(problem) = policy.options(None).open(path) {
-        say(&format!("diskport: warning: {}: does not open by itself: {problem}", path.display()));
+        say(&format!("diskport: warning: {}: does not open by itself: {problem}", path.shown()));
         let anywhere = PolicyArgs { resolve: Resolve::Any, ..policy };
         match anywhere.options(None).open(path) {
             Ok(_) => say("  it does with --resolve any, or with its parent named by --parent PATH"),
@@ -84,7 +83,7 @@ pub fn configure(copy: Convert, args: &OutputArgs, job: &Job) -> Convert {
         .detect_zeros(args.zeros == Zeros::Scan)
         .verify(args.verify)
         .sync(!args.no_sync)
-        .overwrite(args.overwrite)
+        .overwrite(args.locks.overwrite(args.overwrite))
         .resumable(args.resume)
         .checkpoint_interval(args.checkpoint_interval)
         .job(&job);
@@ -116,7 +115,7 @@ pub fn write(
 ) -> Result<ExitCode, Failure> {
     let to_stdout = is_stdout(destination);
     if to_stdout && args.json {
-        return Err(Failure::Usage("--json and the output cannot both go to standard output".to_owned()));
+        return Err(Failure::Usage(ONE_OUTPUT.to_owned()));
     }
     if to_stdout && args.resume {
         return Err(Failure::Usage("--resume needs a file to go on with".to_owned()));
@@ -151,7 +150,7 @@ pub fn tell(
     if json {
         let digests = report.digests.iter().map(|(digest, hex)| (digest.name(), hex));
         console::print_json(&serde_json::json!({
-            "destination": destination.display().to_string(),
+            "destination": destination.shown(),
             "format": copy.format().format().name(),
             "subformat": copy.format().subformat(),
             "virtual_size": report.virtual_size,
@@ -168,7 +167,7 @@ pub fn tell(
     } else {
         console::report(&format!(
             "{}: {}, {}",
-            destination.display(),
+            destination.shown(),
             copy.format(),
             show(report.virtual_size)
         ));

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use diskport::copy::PlanRecord;
 use diskport::disk::Losses;
+use diskport::storage::Shown;
 use serde::{Deserialize, Serialize};
 
 use super::{convert, output};
@@ -64,7 +65,7 @@ fn refuse_what_no_plan_holds(args: &Convert) -> Result<(), Failure> {
 
 /// Writes a shard of a plan, or finishes its output. Source and output lie where the plan says, or where `args` do.
 pub fn carry_out(args: &Convert, path: &Path, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    let unreadable = |why: String| Failure::Usage(format!("{}: no plan: {why}", path.display()));
+    let unreadable = |why: String| Failure::Usage(format!("{}: no plan: {why}", path.shown()));
     let file = File::open(path).map_err(|e| unreadable(e.to_string()))?;
     let file: PlanFile =
         serde_json::from_reader(BufReader::new(file)).map_err(|e| unreadable(e.to_string()))?;

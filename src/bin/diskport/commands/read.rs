@@ -5,10 +5,14 @@ use std::process::ExitCode;
 
 use diskport::{Error, MIB};
 
+use super::output;
 use crate::args::Read;
 use crate::failure::Failure;
 
 pub fn run(args: &Read) -> Result<ExitCode, Failure> {
+    if args.json {
+        return Err(Failure::Usage(output::ONE_OUTPUT.to_owned()));
+    }
     let disk = args.image.open()?;
     let (offset, len, size) = (args.offset, args.length, disk.size());
     // Nothing is written when not all of it is there.

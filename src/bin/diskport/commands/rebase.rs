@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use diskport::chain::{self, find_parents};
+use diskport::storage::Shown;
 use diskport::{Error, Open};
 
 use super::output;
 use crate::args::{ProgressMode, Rebase, warn_before_writing};
-use crate::console::{Watch, report};
+use crate::console::{self, Watch};
 use crate::failure::Failure;
 use crate::signals;
 
@@ -17,7 +18,15 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
     if let Some(parent) = &args.old_parent {
         open = open.parent(parent);
     }
-    warn_before_writing(&open.clone().allow_missing_parent(true).open(&args.image)?);
+    if let Some(format) = args.old_parent_format {
+        open = open.parent_format(format);
+    }
+    match open.clone().allow_missing_parent(true).open(&args.image) {
+        Ok(disk) => warn_before_writing(&disk),
+        // An extent of the new parent's, perhaps.
+        Err(Error::NoSuchExtent { .. }) => {}
+        Err(problem) => return Err(problem.into()),
+    }
     // One that is found by its identity is the old parent itself.
     let (parent, unchecked) = match &args.parent {
         Some(parent) => (parent.clone(), args.unchecked),
@@ -30,11 +39,29 @@ pub fn run(args: &Rebase, mode: ProgressMode) -> Result<ExitCode, Failure> {
     }
     {
         let _watch = Watch::start(mode, job.progress());
-        rebase.run()?;
+        rebase.run().map_err(|problem| advise(args, problem))?;
     }
-    report(&format!("{}: its parent is {}", args.image.display(), parent.display()));
+    let (image, parent) = (args.image.shown(), parent.shown());
+    let line = format!("{image}: its parent is {parent}");
+    console::tell(args.json, &line, &serde_json::json!({ "image": image, "parent": parent }))?;
     output::warn_of_place(&args.image, &args.policy);
     Ok(ExitCode::SUCCESS)
+}
+
+/// `--parent` names the new parent here: where the old one cannot be opened, other options help.
+fn advise(args: &Rebase, problem: Error) -> Failure {
+    let is_child = problem.file().is_some_and(|file| args.image.shown() == file);
+    match problem {
+        Error::ParentMissing { .. } | Error::ParentMismatch { .. } | Error::NotAllowed { .. } if is_child => {
+            let words = "say where the old parent lies with --old-parent PATH, or, if the new one has the same content, go on with --unsafe";
+            Failure::Advised(problem, words)
+        }
+        Error::ParentMissing { .. } => Failure::Advised(
+            problem,
+            "record where that image's own parent lies first: diskport rebase IMAGE --parent PATH",
+        ),
+        problem => problem.into(),
+    }
 }
 
 /// The one image in the folders that the image can have had as its parent.
@@ -44,13 +71,13 @@ fn find(args: &Rebase, open: &Open) -> Result<PathBuf, Failure> {
     match (found.pop(), found.is_empty()) {
         (Some(parent), true) => Ok(parent),
         (Some(parent), false) => {
-            let others: Vec<_> = found.iter().map(|path| path.display().to_string()).collect();
-            let all = format!("{} and {}", others.join(", "), parent.display());
+            let others: Vec<_> = found.iter().map(|path| path.shown()).collect();
+            let all = format!("{} and {}", others.join(", "), parent.shown());
             Err(Failure::Usage(format!("{all} all bear the parent's identity: name one with --parent")))
         }
         (None, _) => {
-            let tried = args.find.iter().map(|folder| folder.display().to_string()).collect();
-            Err(Error::ParentMissing { child: args.image.display().to_string(), tried }.into())
+            let tried = args.find.iter().map(|folder| folder.shown()).collect();
+            Err(Error::ParentMissing { child: args.image.shown(), tried }.into())
         }
     }
 }

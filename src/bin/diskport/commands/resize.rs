@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use diskport::partition::minimum_size;
+use diskport::storage::Shown;
 
 use crate::args::Resize;
-use crate::console::report;
+use crate::console;
 use crate::failure::Failure;
 use crate::size::show;
 
@@ -20,11 +21,16 @@ pub fn run(args: &Resize) -> Result<ExitCode, Failure> {
     };
     let resized = disk.resize(size, args.allow_loss)?;
     let gpt = if resized.gpt_moved { ", the backup GPT moved to the new end" } else { "" };
-    report(&format!(
-        "{}: {} before, {} now{gpt}",
-        image.path.display(),
-        show(resized.before),
-        show(resized.after)
-    ));
+    let image = image.path.shown();
+    console::tell(
+        args.json,
+        &format!("{image}: {} before, {} now{gpt}", show(resized.before), show(resized.after)),
+        &serde_json::json!({
+            "image": image,
+            "before": resized.before,
+            "virtual_size": resized.after,
+            "gpt_moved": resized.gpt_moved,
+        }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }

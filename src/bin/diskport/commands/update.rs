@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use diskport::copy::update;
+use diskport::storage::Shown;
 
 use crate::args::{ProgressMode, Update};
 use crate::console::{self, Watch, report};
@@ -18,7 +19,7 @@ pub fn run(args: &Update, mode: ProgressMode) -> Result<ExitCode, Failure> {
         let _watch = Watch::start(mode, job.progress());
         update(&source, destination, &job)?
     };
-    let path = args.destination.image.path.display().to_string();
+    let path = args.destination.image.path.shown();
     if args.json {
         console::print_json(&serde_json::json!({
             "destination": path,

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use diskport::storage::Shown;
 use diskport::{Error, MIB, WritableDisk};
 
 use crate::args::Write;
-use crate::console::{self, report, say};
+use crate::console::{self, say};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
@@ -23,8 +24,12 @@ pub fn run(args: &Write) -> Result<ExitCode, Failure> {
     let closed = disk.close();
     let len = written?;
     closed?;
-    let image = args.change.image.path.display();
-    report(&format!("{image}: {} {what}, from offset {} on", show(len), args.offset));
+    let image = args.change.image.path.shown();
+    console::tell(
+        args.json,
+        &format!("{image}: {} {what}, from offset {} on", show(len), args.offset),
+        &serde_json::json!({ "image": image.to_string(), "offset": args.offset, "length": len, "done": what }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

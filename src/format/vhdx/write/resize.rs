@@ -123,11 +123,10 @@ impl State {
     fn clear_entries(&mut self, part: Range<u64>) -> Result<()> {
         let mut at = part.start;
         while at < part.end {
-            // Holes are zeros already; a storage that knows of none is read.
-            match self.view.next_data(at) {
-                Ok(data) if data.start >= part.end => break,
-                Ok(data) => at = at.max(data.start / 8 * 8),
-                Err(_) => {}
+            // Holes are zeros already.
+            at = at.max(self.view.past_hole(at) / 8 * 8);
+            if at >= part.end {
+                break;
             }
             let end = part.end.min(at / SECTOR * SECTOR + SECTOR);
             let mut bytes = vec![0; (end - at) as usize];
@@ -170,9 +169,7 @@ impl State {
         let mut bytes = vec![0; PIECE as usize];
         let mut at = from.start;
         while at < end {
-            if let Ok(data) = self.view.next_data(at) {
-                at = at.max(data.start);
-            }
+            at = self.view.past_hole(at);
             let piece = &mut bytes[..end.saturating_sub(at).min(PIECE) as usize];
             self.view.read_exact_at(piece, at)?;
             if !is_zero(piece) {

@@ -9,7 +9,7 @@ use super::super::descriptor::{self, NO_PARENT};
 use super::super::layout::{SECTOR, SparseExtentHeader};
 use crate::disk::Identity;
 use crate::error::{Error, Result};
-use crate::leaves::{Format, LockMode};
+use crate::leaves::{Format, LockMode, Shown};
 use crate::storage::{FileRole, OutputFile, WritableFile};
 
 /// Where an embedded descriptor lies: qemu reads it there, whatever the header says.
@@ -257,7 +257,7 @@ impl DescriptorText {
     /// old one is.
     fn replace(&mut self) -> Result<()> {
         let Some(path) = self.file.path() else { return Ok(()) };
-        let name = || path.display().to_string();
+        let name = || path.shown();
         let real = path.canonicalize().map_err(|e| Error::io("follow", name(), e))?;
         let output = OutputFile::replacing(real)?;
         let storage = output.storage().clone();

@@ -55,8 +55,8 @@ pub(in super::super) fn identify<'a>(parent: &ParentLink<'a>) -> Result<(u32, &'
         .relative
         .or(parent.absolute)
         .filter(|name| !name.contains(UNQUOTABLE) && name.len() <= MAX_NAME);
-    let reason = "a descriptor cannot record the parent's name".to_owned();
-    name.map(|name| (cid, name)).ok_or(Error::Layout { reason })
+    let path = || parent.relative.or(parent.absolute).unwrap_or_default().to_owned();
+    name.map(|name| (cid, name)).ok_or_else(|| Error::NotRecordable { path: path() })
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
                 assert_eq!(found.linkage.accepted(), [Identity::Cid(cid)]);
                 assert!(Open::new().check(&path).expect("checks").is_clean());
             }
-            assert!(matches!(rebase(&path, 6, "a\nb"), Err(Error::Layout { .. })));
+            assert!(matches!(rebase(&path, 6, "a\nb"), Err(Error::NotRecordable { .. })));
             assert!(matches!(rebase(&path, u32::MAX, "b"), Err(Error::Layout { .. })));
         }
     }
