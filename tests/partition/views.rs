@@ -96,7 +96,7 @@ fn file_systems_without_an_image_are_recognised_by_their_signatures() {
     let volume = |offset: u64, magic: &[u8]| {
         FileSystem::of(&disk(2 * MIB, 512, vec![at(offset, magic.to_vec())])).expect("reads")
     };
-    let cases: [(u64, &[u8], FileSystem); 9] = [
+    let cases: [(u64, &[u8], FileSystem); 11] = [
         (3, b"EXFAT   ", FileSystem::ExFat),
         (3, b"ReFS\0\0\0\0", FileSystem::ReFs),
         (3, b"-FVE-FS-", FileSystem::BitLocker),
