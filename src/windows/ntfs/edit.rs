@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::bitmap::Bitmap;
+use super::file_name::FileName;
 use super::flaw::{flaw, refused};
-use super::record::{NonResident, Record, Reference, Value, kind};
+use super::record::{NonResident, Record, Value, kind};
 use super::runs::{self, Run};
 use super::volume::{Volume, system_file};
 use crate::disk::Patch;
@@ -138,19 +139,18 @@ fn path(volume: &Volume, number: u64) -> Result<String> {
         if record.number == system_file::ROOT {
             break;
         }
-        let (parent, name) = volume.in_record(&record, |record| {
+        let name = volume.in_record(&record, |record| {
             let names =
                 record.attributes()?.into_iter().filter(|attribute| attribute.kind == kind::FILE_NAME);
             let named = names.filter_map(|attribute| match attribute.value {
-                Value::Resident(bytes) => super::directory::file_name(bytes),
+                Value::Resident(bytes) => FileName::parse(bytes),
                 Value::NonResident(..) => None,
             });
             // Of a short name and a long one, the long one.
-            let longest = named.max_by_key(|(_, name): &(Reference, String)| name.len());
-            longest.ok_or_else(|| flaw("a file with a name", "none"))
+            named.max_by_key(|file| file.name.len()).ok_or_else(|| flaw("a file with a name", "none"))
         })?;
-        path.insert_str(0, &format!("\\{name}"));
-        record = volume.record(parent.number())?;
+        path.insert_str(0, &format!("\\{}", String::from_utf16_lossy(&name.name)));
+        record = volume.record(name.parent.number())?;
     }
     Ok(path)
 }

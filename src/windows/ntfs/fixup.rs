@@ -43,18 +43,23 @@ pub(super) fn apply(block: &mut [u8]) -> Result<(), Flaw> {
     Ok(())
 }
 
+/// Two bytes each in the update sequence array of a record of `len` bytes.
+pub(super) fn entries(len: usize) -> usize {
+    len / STRIDE + 1
+}
+
 /// The update sequence array: the number, then two bytes for each stride. It lies within the first stride.
 fn array(block: &[u8]) -> Result<Vec<u8>, Flaw> {
     let field =
         |at: usize| block.get(at..at + 2).map_or(0, |b| usize::from(u16::from_le_bytes([b[0], b[1]])));
-    let (at, entries) = (field(4), field(6));
-    let len = 2 * entries;
+    let (at, count) = (field(4), field(6));
+    let len = 2 * count;
     let found = block.get(at..at + len).filter(|_| {
-        entries == block.len() / STRIDE + 1 && (8..=STRIDE - 2).contains(&at) && at + len <= STRIDE - 2
+        count == entries(block.len()) && (8..=STRIDE - 2).contains(&at) && at + len <= STRIDE - 2
     });
     found.map(<[u8]>::to_vec).ok_or_else(|| {
-        let expected = format!("an update sequence array of {} entries", block.len() / STRIDE + 1);
-        flaw(expected, format!("{entries} entries at byte {at}"))
+        let expected = format!("an update sequence array of {} entries", entries(block.len()));
+        flaw(expected, format!("{count} entries at byte {at}"))
     })
 }
 

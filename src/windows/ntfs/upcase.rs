@@ -1,4 +1,6 @@
-//! `$UpCase`: which names are the same in both cases. The volume's own table counts, and Windows' for what that leaves out.
+//! `$UpCase`: which names are the same in both cases, and in which order names stand. The volume's own table counts, and Windows' for what that leaves out.
+
+use std::cmp::Ordering;
 
 use super::record::kind;
 use super::volume::{Volume, system_file};
@@ -16,8 +18,13 @@ impl Upcase {
         Ok(Self(bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()))
     }
 
-    pub fn same(&self, a: &[u16], b: &[u16]) -> bool {
-        let own = |unit: &u16| self.0.get(usize::from(*unit)).copied().unwrap_or_else(|| upper(*unit));
-        a.iter().map(own).eq(b.iter().map(own))
+    /// The unit in upper case.
+    pub fn upper(&self, unit: u16) -> u16 {
+        self.0.get(usize::from(unit)).copied().unwrap_or_else(|| upper(unit))
+    }
+
+    /// How two names stand in order when case does not count: unit by unit, the shorter one first.
+    pub fn compare(&self, a: impl Iterator<Item = u16>, b: impl Iterator<Item = u16>) -> Ordering {
+        a.map(|unit| self.upper(unit)).cmp(b.map(|unit| self.upper(unit)))
     }
 }
