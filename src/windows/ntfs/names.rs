@@ -10,8 +10,6 @@ const MAX_NAME: usize = 255;
 /// Units of a short name, and of what follows its dot.
 const MAX_SHORT: usize = 8;
 const MAX_EXTENSION: usize = 3;
-/// Siblings that are looked at.
-const SIBLINGS: usize = 1000;
 /// Names of devices, with any extension.
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 
@@ -51,16 +49,16 @@ fn is_device(name: &[u16]) -> bool {
     let base = String::from_utf16_lossy(base).trim_end_matches(' ').to_ascii_uppercase();
     let port = base.strip_prefix("COM").or_else(|| base.strip_prefix("LPT"));
     DEVICES.contains(&base.as_str())
-        || port.is_some_and(|port| {
-            ["1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³"].contains(&port)
-        })
+        || port
+            .is_some_and(|port| ["1", "2", "3", "4", "5", "6", "7", "8", "9", "¹", "²", "³"].contains(&port))
 }
 
 /// Whether a name is short as it stands, in whatever case: then it needs no other.
 pub(super) fn is_short(name: &[u16]) -> bool {
     let mut parts = name.split(|&unit| unit == u16::from(b'.'));
     let (base, extension, rest) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-    let fits = |part: &[u16], most| (1..=most).contains(&part.len()) && part.iter().all(|&unit| is_plain(unit));
+    let fits =
+        |part: &[u16], most| (1..=most).contains(&part.len()) && part.iter().all(|&unit| is_plain(unit));
     fits(base, MAX_SHORT) && extension.is_none_or(|part| fits(part, MAX_EXTENSION)) && rest.is_none()
 }
 
@@ -133,7 +131,7 @@ pub(super) enum Style {
 /// How long names are kept among these: with short ones if there is a short one. `None` where all names are short as they stand.
 pub(super) fn style(names: impl IntoIterator<Item = FileName>) -> Option<Style> {
     let mut single = None;
-    for name in names.into_iter().take(SIBLINGS) {
+    for name in names {
         match name.space {
             space::DOS => return Some(Style::Pair),
             alone if single.is_none() && !is_short(&name.name) => single = Some(Style::Single(alone)),
@@ -216,12 +214,14 @@ mod tests {
     fn what_windows_forbids_is_refused() {
         let long = "x".repeat(256);
         for name in [
-            "", "a:b", "a\\b", "a/b", "a*", "?", "\"", "<", ">", "|", "a\u{1f}", "a.", "a ", ".", "..", "CON",
-            "nul.txt", "Aux.a.b", "prn .x", "COM1", "com9.log", "LPT³", "conin$", &long,
+            "", "a:b", "a\\b", "a/b", "a*", "?", "\"", "<", ">", "|", "a\u{1f}", "a.", "a ", ".", "..",
+            "CON", "nul.txt", "Aux.a.b", "prn .x", "COM1", "com9.log", "LPT³", "conin$", &long,
         ] {
             assert!(check(&units(name)).is_err(), "{name:?}");
         }
-        for name in ["a", ".a", " a", "COM0", "COM10", "console", "LPT", "nully", "µ", "a;b+c=[d],e", &long[1..]] {
+        for name in
+            ["a", ".a", " a", "COM0", "COM10", "console", "LPT", "nully", "µ", "a;b+c=[d],e", &long[1..]]
+        {
             check(&units(name)).unwrap();
         }
     }

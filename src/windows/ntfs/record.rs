@@ -19,6 +19,7 @@ const NUMBER: u64 = (1 << 48) - 1;
 pub(super) mod kind {
     pub const ATTRIBUTE_LIST: u32 = 0x20;
     pub const FILE_NAME: u32 = 0x30;
+    pub const SECURITY_DESCRIPTOR: u32 = 0x50;
     pub const VOLUME_INFORMATION: u32 = 0x70;
     pub const DATA: u32 = 0x80;
     pub const INDEX_ROOT: u32 = 0x90;

@@ -21,6 +21,7 @@ pub(super) mod system_file {
     pub const ROOT: u64 = 5;
     pub const BITMAP: u64 = 6;
     pub const BAD_CLUSTERS: u64 = 8;
+    pub const SECURE: u64 = 9;
     pub const UPCASE: u64 = 10;
 }
 

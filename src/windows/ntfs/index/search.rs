@@ -52,22 +52,6 @@ impl Index<'_> {
         Ok(self.parse(place, &bytes)?.entries.get(slot).map(Entry::to_vec))
     }
 
-    /// The entry with the greatest key. The last leaf may be empty.
-    pub fn last(&self) -> Result<Option<Vec<u8>>> {
-        self.last_below(Place::Root, 1)
-    }
-
-    fn last_below(&self, place: Place, depth: usize) -> Result<Option<Vec<u8>>> {
-        self.check_depth(place, depth)?;
-        let bytes = self.bytes(place)?;
-        let node = self.parse(place, &bytes)?;
-        let below = match node.last {
-            Some(vcn) => self.last_below(self.child(place, vcn)?, depth + 1)?,
-            None => None,
-        };
-        Ok(below.or_else(|| node.entries.last().map(Entry::to_vec)))
-    }
-
     /// Calls `visit` with the entries in order.
     pub fn walk<T>(&self, visit: &mut dyn FnMut(Entry) -> ControlFlow<T>) -> Result<ControlFlow<T>> {
         self.walk_below(Place::Root, 1, &mut HashSet::new(), visit)
