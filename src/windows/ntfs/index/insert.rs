@@ -115,7 +115,8 @@ impl Index<'_> {
     }
 }
 
-/// The entry on both sides of which about as many bytes are.
+/// The entry on both sides of which about as many bytes are, and entries at all if there are three. Of two the first, so that what is behind it is
+/// no empty leaf.
 fn middle(entries: &[Entry]) -> usize {
     let half = entries.iter().map(Entry::len).sum::<usize>() / 2;
     let mut before = 0;
@@ -123,5 +124,5 @@ fn middle(entries: &[Entry]) -> usize {
         before += entry.len();
         before > half
     });
-    middle.unwrap_or(0)
+    middle.unwrap_or(0).max(1).min(entries.len().saturating_sub(2))
 }

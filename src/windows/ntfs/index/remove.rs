@@ -6,7 +6,7 @@
 
 use super::entry::Entry;
 use super::search::Step;
-use super::tree::{Index, Place};
+use super::tree::{Index, MAX_DEPTH, Place};
 use crate::error::Result;
 use crate::windows::ntfs::flaw::flaw;
 
@@ -17,28 +17,32 @@ impl Index<'_> {
     ///
     /// As for [`insert`](Self::insert).
     pub fn remove(&mut self, key: &[u8], room: usize) -> Result<bool> {
-        loop {
+        for _ in 0..MAX_DEPTH {
             let (path, found) = self.path(|other| self.collation.compare(other, key))?;
             let Some(&step) = path.last().filter(|_| found) else { return Ok(false) };
             let leaf = self.to_leaf_before(path.clone())?;
             if leaf.len() == path.len() {
                 self.cut(step)?;
-                self.prune(path, room)?;
+                self.tidy(path, room)?;
                 return Ok(true);
             }
             let Some(&end) = leaf.last().filter(|end| end.slot > 0) else {
                 // An empty leaf, which chkdsk left, has no entry that could take the place.
-                self.prune(leaf, room)?;
+                match self.prune(leaf)? {
+                    Some(gone) if self.collation.compare(key_of(&gone), key).is_eq() => return Ok(true),
+                    Some(loose) => self.insert(&loose, room)?,
+                    None => {}
+                }
                 continue;
             };
             let before = self.cut(Step { slot: end.slot - 1, ..end })?;
             self.exchange(path, &before, room)?;
             // Nodes may have been split on the way.
-            let key = Entry { bytes: &before, child: None }.key();
-            let (path, _) = self.path(|other| self.collation.compare(other, key))?;
-            self.prune(self.to_leaf_before(path)?, room)?;
+            let (path, _) = self.path(|other| self.collation.compare(other, key_of(&before)))?;
+            self.tidy(self.to_leaf_before(path)?, room)?;
             return Ok(true);
         }
+        Err(flaw("a leaf with entries before each entry", "empty ones again and again").at("NTFS index", 0))
     }
 
     /// Gives the entry of a key other bytes: as many, with a key that is the same to the collation. `false` when there is no such entry.
@@ -86,29 +90,42 @@ impl Index<'_> {
         }
     }
 
-    /// Frees the leaf at the end of a way, if it is empty, and the nodes above it that have no other child.
-    fn prune(&mut self, mut path: Vec<Step>, room: usize) -> Result<()> {
+    /// Frees the leaf at the end of a way, if it is empty.
+    fn tidy(&mut self, path: Vec<Step>, room: usize) -> Result<()> {
         let Some(&Step { place, .. }) = path.last() else { return Ok(()) };
         if !self.parse(place, &self.bytes(place)?)?.entries.is_empty() {
             return Ok(());
         }
+        match self.prune(path)? {
+            Some(loose) => self.insert(&loose, room),
+            None => Ok(()),
+        }
+    }
+
+    /// Frees the empty leaf at the end of a way, and the nodes above it that have no other child. The entry that stood between it and
+    /// another node has no place then.
+    fn prune(&mut self, mut path: Vec<Step>) -> Result<Option<Vec<u8>>> {
         while let Some(Step { place: Place::Block(number), .. }) = path.pop() {
             self.free(number);
             let Some(&Step { place, slot }) = path.last() else { break };
             let bytes = self.bytes(place)?.into_owned();
             let mut node = self.parse(place, &bytes)?;
-            let (separator, last) = match slot < node.entries.len() {
+            let (loose, last) = match slot < node.entries.len() {
                 true => (node.entries.remove(slot), node.last),
                 // The end entry has no key that could go: it takes the child of the entry before it.
                 false => match node.entries.pop() {
-                    Some(separator) => (separator, separator.child),
+                    Some(loose) => (loose, loose.child),
                     None => continue,
                 },
             };
             self.write(place, &node.entries, last)?;
-            return self.insert(&separator.to_vec(), room);
+            return Ok(Some(loose.to_vec()));
         }
         // Nothing is left but the root.
-        self.write(Place::Root, &[], None)
+        self.write(Place::Root, &[], None).map(|()| None)
     }
+}
+
+fn key_of(entry: &[u8]) -> &[u8] {
+    Entry { bytes: entry, child: None }.key()
 }

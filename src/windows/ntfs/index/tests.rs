@@ -266,11 +266,11 @@ fn play(mut volume: Volume, steps: &[Step], room: usize, sort: fn(&[u8]) -> Vec<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn directories(
-        steps in steps(names(), 120),
+        steps in steps(names(), 100),
         block in prop::sample::select(vec![1024, 2048, 4096, 8192]),
         cluster in prop::sample::select(vec![512, 1024, 4096, 64 << 10, 2 << 20]),
         room in prop::sample::select(vec![56, 100, 400, 800, 3000]),
@@ -289,7 +289,7 @@ proptest! {
                 let key: Vec<u8> = key.into_iter().flat_map(u32::to_le_bytes).collect();
                 view_entry(&key, &vec![7; data])
             });
-            (Just(collation), steps(entry, 400))
+            (Just(collation), steps(entry, 300))
         }),
         block in prop::sample::select(vec![512, 1024, 4096]),
         room in prop::sample::select(vec![56, 200]),

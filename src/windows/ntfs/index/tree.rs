@@ -167,6 +167,12 @@ impl<'a> Index<'a> {
         match place {
             Place::Root => node::write_root(&mut self.root, entries, last),
             Place::Block(number) => {
+                let (size, room) = (node::size(entries, last), node::room(self.geometry.block));
+                // More than we would put into it are in a block with its entries in an unusual place.
+                if size > room {
+                    let found = format!("{size} bytes of them");
+                    return Err(self.at(place, flaw(format!("entries of at most {room} bytes"), found)));
+                }
                 let mut block = self.bytes(place)?.into_owned();
                 node::write_block(&mut block, self.geometry.vcn(number), entries, last);
                 self.changed.insert(number, block);
