@@ -96,14 +96,14 @@ pub(super) fn inherit(parent: Option<&[u8]>, directory: bool) -> Result<Vec<u8>,
     let mut bits = control::SELF_RELATIVE | control::DACL_PRESENT;
     if dacl.is_empty() {
         // Nobody says who may: those who may everywhere, as by the system's own default.
-        dacl = [SYSTEM, ADMINISTRATORS].map(|sid| entry(0, 0, FULL, sid)).concat();
+        dacl = [SYSTEM, ADMINISTRATORS].map(|sid| entry(0, 0, FULL, sid)).to_vec();
     } else {
         bits |= control::DACL_AUTO_INHERITED;
     }
     if !sacl.is_empty() {
         bits |= control::SACL_PRESENT | control::SACL_AUTO_INHERITED;
     }
-    let sacl = if sacl.is_empty() { sacl } else { acl(&sacl)? };
+    let sacl = if sacl.is_empty() { Vec::new() } else { acl(&sacl)? };
     let dacl = acl(&dacl)?;
     // The order in which Windows writes them.
     let at = size_of::<Header>();
@@ -125,22 +125,23 @@ fn cut() -> Flaw {
 }
 
 /// A list of these entries.
-fn acl(entries: &[u8]) -> Result<Vec<u8>, Flaw> {
-    let too_long = || flaw("a list of at most 64 KiB", "what is inherited is longer");
-    let len = u16::try_from(size_of::<Acl>() + entries.len()).map_err(|_| too_long())?;
-    let mut count = 0u16;
-    let mut rest = entries;
-    while let Ok((ace, _)) = Ace::ref_from_prefix(rest) {
-        rest = rest.get(usize::from(ace.len.get())..).unwrap_or_default();
-        count += 1;
-    }
-    let header =
-        Acl { revision: ACL_REVISION, padding: 0, len: len.into(), count: count.into(), padding2: 0.into() };
-    Ok([header.as_bytes(), entries].concat())
+fn acl(entries: &[Vec<u8>]) -> Result<Vec<u8>, Flaw> {
+    let len = size_of::<Acl>() + entries.iter().map(Vec::len).sum::<usize>();
+    // Each is of 8 bytes or more, so that they can be counted too.
+    let len = u16::try_from(len)
+        .map_err(|_| flaw("a list of at most 64 KiB", format!("{len} bytes that are inherited")))?;
+    let header = Acl {
+        revision: ACL_REVISION,
+        padding: 0,
+        len: len.into(),
+        count: (entries.len() as u16).into(),
+        padding2: 0.into(),
+    };
+    Ok([header.as_bytes(), &entries.concat()].concat())
 }
 
 /// The entries that are inherited of a list.
-fn inherited(list: &[u8], directory: bool) -> Result<Vec<u8>, Flaw> {
+fn inherited(list: &[u8], directory: bool) -> Result<Vec<Vec<u8>>, Flaw> {
     let (header, _) = Acl::ref_from_prefix(list).map_err(|_| cut())?;
     let mut rest = list.get(size_of::<Acl>()..header.len.get().into()).ok_or_else(cut)?;
     let mut entries = Vec::new();
@@ -163,14 +164,14 @@ fn inherited(list: &[u8], directory: bool) -> Result<Vec<u8>, Flaw> {
         let (mask, who) = resolve(ace.mask.get(), sid);
         let same = mask == ace.mask.get() && who == sid;
         match (counts, goes_on) {
-            (true, true) if same => entries.extend(entry(ace.kind, others | kept, mask, sid)),
+            (true, true) if same => entries.push(entry(ace.kind, others | kept, mask, sid)),
             (true, true) => {
-                entries.extend(entry(ace.kind, others, mask, &who));
-                entries.extend(entry(ace.kind, others | kept | ace::INHERIT_ONLY, ace.mask.get(), sid));
+                entries.push(entry(ace.kind, others, mask, &who));
+                entries.push(entry(ace.kind, others | kept | ace::INHERIT_ONLY, ace.mask.get(), sid));
             }
-            (true, false) => entries.extend(entry(ace.kind, others, mask, &who)),
+            (true, false) => entries.push(entry(ace.kind, others, mask, &who)),
             (false, _) => {
-                entries.extend(entry(ace.kind, others | kept | ace::INHERIT_ONLY, ace.mask.get(), sid));
+                entries.push(entry(ace.kind, others | kept | ace::INHERIT_ONLY, ace.mask.get(), sid));
             }
         }
     }
@@ -210,7 +211,7 @@ mod tests {
     const READ: u32 = 0x0012_00a9;
 
     fn descriptor(sacl: &[Vec<u8>], dacl: &[Vec<u8>]) -> Vec<u8> {
-        let lists = [acl(&sacl.concat()).unwrap(), acl(&dacl.concat()).unwrap()];
+        let lists = [acl(sacl).unwrap(), acl(dacl).unwrap()];
         let header = Header {
             revision: 1,
             padding: 0,
@@ -344,7 +345,7 @@ mod tests {
         let parent = descriptor(&[], &[entry(ALLOW, 3, READ, USERS), entry(DENY, 3, READ, EVERYONE)]);
         assert!((0..parent.len()).all(|len| inherit(Some(&parent[..len]), true).is_err()));
         assert!(inherit(Some(&descriptor(&[], &[entry(5, 3, READ, USERS)])), false).is_err());
-        let short = descriptor(&[], &[vec![ALLOW, 3, 4, 0]]);
+        let short = descriptor(&[], &[vec![ALLOW, 3, 4, 0, 0, 0, 0, 0]]);
         assert!(inherit(Some(&short), false).is_err());
     }
 }

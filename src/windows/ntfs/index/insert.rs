@@ -17,6 +17,12 @@ pub(super) struct Loose {
     pub child: Option<u64>,
 }
 
+impl Loose {
+    fn entry(&self) -> Entry<'_> {
+        Entry { bytes: &self.entry, child: self.child }
+    }
+}
+
 impl Index<'_> {
     /// Puts an entry in: header, key and data, as it stands in a leaf. The root may become `room` bytes long.
     ///
@@ -36,68 +42,52 @@ impl Index<'_> {
         let (path, found) = self.path(|other| self.collation.compare(other, parsed.key()))?;
         match found {
             true => Err(flaw("a key that the index does not have", "one that it has").at("NTFS index", 0)),
-            false => self.put(path, Loose { entry: entry.to_vec(), child: None }, room),
+            false => self.put(path, vec![Loose { entry: entry.to_vec(), child: None }], room),
         }
     }
 
-    /// Puts an entry where a way ends, and what then has no place there into the nodes above.
-    pub(super) fn put(&mut self, mut path: Vec<Step>, mut loose: Loose, room: usize) -> Result<()> {
-        while let Some(Step { place, slot }) = path.pop() {
+    /// Puts entries where a way ends, and what then has no place there into the nodes above.
+    pub(super) fn put(&mut self, mut path: Vec<Step>, mut loose: Vec<Loose>, room: usize) -> Result<()> {
+        while let Some(Step { place, slot }) = path.pop().filter(|_| !loose.is_empty()) {
             let bytes = self.bytes(place)?.into_owned();
             let mut node = self.parse(place, &bytes)?;
-            node.entries
-                .insert(slot.min(node.entries.len()), Entry { bytes: &loose.entry, child: loose.child });
-            match self.settle(place, &node.entries, node.last, room)? {
-                Some(split) => loose = split,
-                None => break,
-            }
+            let slot = slot.min(node.entries.len());
+            node.entries.splice(slot..slot, loose.iter().map(Loose::entry));
+            loose = self.settle(place, &node.entries, node.last, room)?;
         }
         Ok(())
     }
 
-    /// Gives a node other entries, which may be too many: then those behind the middle, and the entry in the middle is what has no
-    /// place. The root never has one that has none.
+    /// Gives a node other entries, which may be too many: then those at the end, and what has no place are the entries between them
+    /// and the nodes that take the others. The root has none that have none.
     pub(super) fn settle(
         &mut self,
         place: Place,
         entries: &[Entry],
         last: Option<u64>,
         room: usize,
-    ) -> Result<Option<Loose>> {
-        let size = node::size(entries, last);
-        match place {
-            Place::Root if node::ROOT_ENTRIES + size > room => {
-                self.move_root(entries, last, room).map(|()| None)
-            }
-            Place::Block(_) if size > node::room(self.geometry.block) => {
-                let middle = middle(entries);
-                let (before, behind) = (&entries[..middle], &entries[middle + 1..]);
-                let new = self.allocate()?;
-                self.write(Place::Block(new), before, entries[middle].child)?;
-                self.write(place, behind, last)?;
-                let entry = entries[middle].to_vec();
-                Ok(Some(Loose { entry, child: Some(self.geometry.vcn(new)) }))
-            }
-            _ => self.write(place, entries, last).map(|()| None),
+    ) -> Result<Vec<Loose>> {
+        if place == Place::Root {
+            return match node::ROOT_ENTRIES + node::size(entries, last) > room {
+                true => self.move_root(entries, last, room).map(|()| Vec::new()),
+                false => self.write(place, entries, last).map(|()| Vec::new()),
+            };
         }
+        let room = node::room(self.geometry.block);
+        let (mut rest, mut loose) = (entries, Vec::new());
+        while node::size(rest, last) > room {
+            let middle = middle(rest, room - HEADER - CHILD);
+            let new = self.allocate()?;
+            self.write(Place::Block(new), &rest[..middle], rest[middle].child)?;
+            loose.push(Loose { entry: rest[middle].to_vec(), child: Some(self.geometry.vcn(new)) });
+            rest = &rest[middle + 1..];
+        }
+        self.write(place, rest, last)?;
+        Ok(loose)
     }
 
-    /// Gives the root's entries, if it has any, to a new block, so that they need no room in the record.
-    ///
-    /// # Errors
-    ///
-    /// As for [`insert`](Self::insert).
-    pub fn push_down(&mut self) -> Result<()> {
-        let bytes = self.bytes(Place::Root)?.into_owned();
-        let root = self.parse(Place::Root, &bytes)?;
-        if root.entries.is_empty() {
-            return Ok(());
-        }
-        self.move_root(&root.entries, root.last, LEAST_ROOT)
-    }
-
-    /// Gives entries that would be the root's to a new block. When they are too many for that, the root keeps one of them if it has
-    /// room, else that one goes to a block of its own.
+    /// Gives entries that would be the root's to a new block. When they are too many for that, the root keeps some of them if it has room,
+    /// else those go to a block of their own.
     fn move_root(&mut self, entries: &[Entry], last: Option<u64>, room: usize) -> Result<()> {
         if room < LEAST_ROOT {
             return Err(refused(&format!(
@@ -107,22 +97,23 @@ impl Index<'_> {
         let new = self.allocate()?;
         let vcn = self.geometry.vcn(new);
         self.write(Place::Root, &[], Some(vcn))?;
-        if let Some(Loose { entry, child }) = self.settle(Place::Block(new), entries, last, room)? {
-            let entry = Entry { bytes: &entry, child };
-            self.settle(Place::Root, &[entry], Some(vcn), room)?;
+        let loose = self.settle(Place::Block(new), entries, last, room)?;
+        if !loose.is_empty() {
+            let entries: Vec<Entry> = loose.iter().map(Loose::entry).collect();
+            self.settle(Place::Root, &entries, Some(vcn), room)?;
         }
         Ok(())
     }
 }
 
-/// The entry on both sides of which about as many bytes are, and entries at all if there are three. Of two the first, so that what is behind it is
-/// no empty leaf.
-fn middle(entries: &[Entry]) -> usize {
+/// The entry on both sides of which about as many bytes are, with at most `most` before it, and entries at all if there are three. Of two the
+/// first, so that what is behind it is no empty leaf.
+fn middle(entries: &[Entry], most: usize) -> usize {
     let half = entries.iter().map(Entry::len).sum::<usize>() / 2;
     let mut before = 0;
     let middle = entries.iter().position(|entry| {
         before += entry.len();
-        before > half
+        before > half.min(most)
     });
     middle.unwrap_or(0).max(1).min(entries.len().saturating_sub(2))
 }

@@ -22,5 +22,5 @@ mod tree;
 
 pub(in crate::windows::ntfs) use collation::Collation;
 pub(in crate::windows::ntfs) use entry::{Entry, file_entry, view_entry};
-pub(in crate::windows::ntfs) use node::{Geometry, IN_BLOCK, IN_ROOT, Node, SIGNATURE};
-pub(in crate::windows::ntfs) use tree::{Blocks, Changed, Index, MAX_BITMAP, new_root};
+pub(in crate::windows::ntfs) use node::Geometry;
+pub(in crate::windows::ntfs) use tree::{Blocks, Index, MAX_BITMAP, new_root};

@@ -7,10 +7,10 @@ use super::entry::{CHILD, Entry, EntryHeader, HAS_CHILD, HEADER, LAST};
 use crate::windows::ntfs::fixup;
 use crate::windows::ntfs::flaw::{Flaw, flaw};
 
-pub(in crate::windows::ntfs) const SIGNATURE: &[u8; 4] = b"INDX";
+pub(super) const SIGNATURE: &[u8; 4] = b"INDX";
 /// Where the node's header lies in the root attribute, and in a block.
-pub(in crate::windows::ntfs) const IN_ROOT: usize = 16;
-pub(in crate::windows::ntfs) const IN_BLOCK: usize = 24;
+pub(super) const IN_ROOT: usize = 16;
+pub(super) const IN_BLOCK: usize = 24;
 /// The unit of a node's number where a cluster is larger than a block.
 const SMALL_UNIT: u64 = 512;
 
@@ -98,8 +98,7 @@ impl Geometry {
 
 /// The entries of a node, as its bytes tell.
 #[derive(Debug, Clone)]
-pub(in crate::windows::ntfs) struct Node<'a> {
-    header: NodeHeader,
+pub(super) struct Node<'a> {
     pub entries: Vec<Entry<'a>>,
     /// The child of the end entry.
     pub last: Option<u64>,
@@ -134,7 +133,7 @@ impl<'a> Node<'a> {
                 return Err(cut());
             }
             if flags & LAST != 0 {
-                return Ok(Self { header, entries, last: child });
+                return Ok(Self { entries, last: child });
             }
             entries.push(Entry { bytes, child });
             rest = next;
@@ -144,21 +143,6 @@ impl<'a> Node<'a> {
     /// The child before the entry `slot`; behind them all is the end entry's.
     pub fn child(&self, slot: usize) -> Option<u64> {
         self.entries.get(slot).map_or(self.last, |entry| entry.child)
-    }
-
-    /// Bytes of the entries as they are used, from the header on.
-    pub fn used(&self) -> u32 {
-        self.header.used.get()
-    }
-
-    /// Bytes that there is room for, from the header on.
-    pub fn allocated(&self) -> u32 {
-        self.header.allocated.get()
-    }
-
-    /// Whether the header says that the entries have children.
-    pub fn says_children(&self) -> bool {
-        self.header.flags.get() & HAS_CHILDREN != 0
     }
 }
 

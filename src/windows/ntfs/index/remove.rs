@@ -84,10 +84,8 @@ impl Index<'_> {
         if let Some(old) = node.entries.get_mut(slot) {
             old.bytes = entry;
         }
-        match self.settle(place, &node.entries, node.last, room)? {
-            Some(loose) => self.put(path, loose, room),
-            None => Ok(()),
-        }
+        let loose = self.settle(place, &node.entries, node.last, room)?;
+        self.put(path, loose, room)
     }
 
     /// Frees the leaf at the end of a way, if it is empty.
