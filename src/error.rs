@@ -330,6 +330,15 @@ pub enum Error {
         what: Vec<String>,
     },
 
+    /// A volume has no room for what is to be put into it.
+    #[error("the volume has {free} bytes free, and {needed} more are needed")]
+    VolumeFull {
+        /// Bytes that are needed, in whole clusters.
+        needed: u64,
+        /// Bytes that are free, in whole clusters.
+        free: u64,
+    },
+
     /// The kind of the image, or its content, does not allow what was asked for.
     #[error("{reason}")]
     Layout {

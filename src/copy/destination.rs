@@ -92,7 +92,7 @@ pub(super) fn stream<'w>(
 pub(super) fn source_name(disk: &Disk) -> String {
     let files = || disk.chain().iter().flat_map(|layer| layer.files());
     let file = files()
-        .find(|file| !matches!(file.role(), FileRole::Memory | FileRole::Disk))
+        .find(|file| !matches!(file.role(), FileRole::Memory | FileRole::Disk | FileRole::Content))
         .or_else(|| files().next());
     file.map_or_else(|| "the source".to_owned(), |file| file.name().to_owned())
 }

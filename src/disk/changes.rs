@@ -1,5 +1,11 @@
 //! What is to change on a disk, before any of it is written.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::storage::ReadAt;
+
 /// Bytes that replace those of a disk; see [`Disk::patched`](super::Disk::patched).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
@@ -26,6 +32,59 @@ pub struct Move {
     pub len: u64,
 }
 
+/// Bytes that come from elsewhere, such as a file: they are referred to, and read when they are wanted.
+#[derive(Clone)]
+pub struct Content {
+    /// First byte of the virtual disk.
+    pub offset: u64,
+    /// How many they are.
+    pub len: u64,
+    /// Where they are, and the first of them there; `None` for zeros.
+    pub source: Option<(Arc<dyn ReadAt>, u64)>,
+}
+
+impl Content {
+    /// The `len` bytes behind the first `skip`, which it has.
+    pub(crate) fn part(&self, skip: u64, len: u64) -> Self {
+        let source = self.source.as_ref().map(|(source, at)| (source.clone(), at + skip));
+        Self { offset: self.offset + skip, len, source }
+    }
+
+    /// Fills `buf` with the bytes behind the first `skip`.
+    pub(crate) fn read(&self, buf: &mut [u8], skip: u64) -> Result<()> {
+        match &self.source {
+            None => buf.fill(0),
+            Some((source, at)) => source
+                .read_exact_at(buf, at + skip)
+                .map_err(|e| Error::io("read", "what a file is to hold", e))?,
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.source, &other.source) {
+            (Some((a, at)), Some((b, other_at))) => Arc::ptr_eq(a, b) && at == other_at,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        same && (self.offset, self.len) == (other.offset, other.len)
+    }
+}
+
+impl Eq for Content {}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = self.source.as_ref().map(|(_, at)| at);
+        f.debug_struct("Content")
+            .field("offset", &self.offset)
+            .field("len", &self.len)
+            .field("from", &from)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What is to change on a disk. No two of the changes meet where they go, and what is moved is as it was before any of
 /// them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +94,8 @@ pub struct Changes {
     pub moves: Vec<Move>,
     /// Bytes to be replaced.
     pub patches: Vec<Patch>,
+    /// Bytes to be replaced by those of other storages.
+    pub contents: Vec<Content>,
 }
 
 impl Changes {
@@ -95,7 +156,7 @@ mod tests {
     /// Patches before, at the ends of, within and behind what is moved.
     #[test]
     fn patches_come_after_moves() {
-        let moved = Changes { moves: vec![Move { from: 1000, to: 100, len: 50 }], patches: Vec::new() };
+        let moved = Changes { moves: vec![Move { from: 1000, to: 100, len: 50 }], ..Changes::default() };
         let changes = moved.and(vec![patch(140, 20), patch(90, 20), patch(120, 5), patch(0, 7)]);
         let expected = [Move { from: 1010, to: 110, len: 10 }, Move { from: 1025, to: 125, len: 15 }];
         assert_eq!(changes.moves, expected);

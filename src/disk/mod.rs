@@ -33,7 +33,7 @@ pub use crate::leaves::is_zero;
 pub use adapt::{BlockStream, Limit, Observe, Overlay};
 pub(crate) use blocks::Pool;
 pub use blocks::{Block, BlockReader, Blocks, Buffer, Data};
-pub use changes::{Changes, Move, Patch};
+pub use changes::{Changes, Content, Move, Patch};
 pub use extents::{Extent, Extents};
 pub use holes::SkipHoles;
 pub use in_place::{WriteExtent, WriteWay};

@@ -1,17 +1,19 @@
-//! A change that lies over a disk, in memory.
+//! A change that lies over a disk, in memory but for what is only referred to.
 
 use std::sync::Arc;
 
 use super::Disk;
-use super::changes::{Changes, Move};
+use super::changes::{Changes, Content, Move};
 use super::layer::{FileIndex, Layer, LayerInfo, Mapping, Sealed};
 use crate::error::{Error, Result};
-use crate::storage::{FileRole, ImageFile, MemoryStorage};
+use crate::storage::{FileRole, ImageFile, MemoryStorage, ReadAt};
 
 /// The layer's first files: the disk below, where what is moved lies, and where everything goes, by which layers over the
-/// same disk are told apart. Those of the patches follow.
+/// same disk are told apart. Those of the patches and the contents follow.
 const BELOW: FileIndex = FileIndex(0);
-const PATCHES: u32 = 2;
+const OTHERS: u32 = 2;
+/// No file: zeros.
+const ZEROS: FileIndex = FileIndex(u32::MAX);
 
 impl Disk {
     /// This disk with a new size and some bytes replaced or moved; what is added reads as zeros. Nothing is written:
@@ -33,7 +35,7 @@ impl Disk {
 /// The top layer that holds `changes` and is otherwise absent.
 pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn Layer>> {
     let memory = |bytes| ImageFile::new(Arc::new(MemoryStorage::new(bytes)), "(memory)", FileRole::Memory);
-    let (mut patches, mut runs) = (Vec::new(), Vec::new());
+    let (mut files, mut runs) = (Vec::new(), Vec::new());
     let mut add = |start: u64, len: u64, file, at| {
         let end = start.checked_add(len).filter(|&end| end <= size);
         runs.push(Run { start, end: end.ok_or(Error::OutOfRange { offset: start, len, size })?, file, at });
@@ -46,8 +48,25 @@ pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn
         add(to, len, BELOW, from)?;
     }
     for patch in changes.patches {
-        add(patch.offset, patch.bytes.len() as u64, FileIndex(PATCHES + patches.len() as u32), 0)?;
-        patches.push(memory(patch.bytes)?);
+        add(patch.offset, patch.bytes.len() as u64, FileIndex(OTHERS + files.len() as u32), 0)?;
+        files.push(memory(patch.bytes)?);
+    }
+    let mut last: Option<Arc<dyn ReadAt>> = None;
+    for Content { offset, len, source } in changes.contents {
+        let Some((source, at)) = source else {
+            add(offset, len, ZEROS, 0)?;
+            continue;
+        };
+        // What one storage holds is often in several pieces.
+        if !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &source)) {
+            files.push(ImageFile::new(source.clone(), "(content)", FileRole::Content)?);
+            last = Some(source);
+        }
+        let size = files.last().map_or(0, ImageFile::size);
+        if at.checked_add(len).is_none_or(|end| end > size) {
+            return Err(Error::OutOfRange { offset: at, len, size });
+        }
+        add(offset, len, FileIndex(OTHERS + files.len() as u32 - 1), at)?;
     }
     runs.retain(|run| run.start < run.end);
     runs.sort_by_key(|run| run.start);
@@ -64,7 +83,7 @@ pub(super) fn layer(below: &Disk, size: u64, changes: Changes) -> Result<Arc<dyn
     let places = runs.iter().flat_map(|run| [run.start, run.end, u64::from(run.file.0), run.at]);
     let places = memory(places.flat_map(u64::to_le_bytes).collect())?;
     let below = ImageFile::new(Arc::new(below.clone()), "(moved)", FileRole::Disk)?;
-    let files = [below, places].into_iter().chain(patches).collect();
+    let files = [below, places].into_iter().chain(files).collect();
     Ok(Arc::new(PatchLayer { info, files, runs }))
 }
 
@@ -98,6 +117,9 @@ impl Layer for PatchLayer {
         let limit = limit.min(self.info.size - offset);
         let next = self.runs.partition_point(|run| run.end <= offset);
         Ok(match self.runs.get(next) {
+            Some(run) if run.start <= offset && run.file == ZEROS => {
+                Mapping::zero(limit.min(run.end - offset))
+            }
             Some(run) if run.start <= offset => {
                 Mapping::stored(limit.min(run.end - offset), run.file, run.at + offset - run.start)
             }

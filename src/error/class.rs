@@ -75,6 +75,7 @@ impl Error {
             | Error::ShrinkLosesData { .. }
             | Error::ShrinkCuts { .. }
             | Error::NotConvertible { .. }
+            | Error::VolumeFull { .. }
             | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } | Error::NoSuchExtent { .. } => {
                 ErrorClass::Usage

@@ -47,6 +47,7 @@ impl Error {
             Error::NotInChain { .. } => Some(Hint::SeeChain),
             Error::NotConvertible { rule, .. } => rule.hint(),
             Error::Damaged { .. } => Some(Hint::RepairContent),
+            Error::VolumeFull { .. } => Some(Hint::RoomOnVolume),
             Error::NoParent { .. } => Some(Hint::SeeParents),
             Error::UnfitParent { .. } => Some(Hint::OtherParent),
             Error::SizeLimit { .. } => Some(Hint::OtherSize),
@@ -141,6 +142,7 @@ mod tests {
             Error::Cycle { file: text() },
             Error::ChainTooDeep { file: text(), limit: 64 },
             Error::OutOfRange { offset: 0, len: 1, size: 0 },
+            Error::VolumeFull { needed: 4096, free: 0 },
             Error::Layout { reason: text() },
             Error::Unsupported { what: text() },
         ];

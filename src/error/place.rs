@@ -45,6 +45,7 @@ impl Error {
             | Error::TargetLimit { .. }
             | Error::Layout { .. }
             | Error::NotConvertible { .. }
+            | Error::VolumeFull { .. }
             | Error::Damaged { .. }
             | Error::Unsupported { .. }
             | Error::VerifyFailed { .. }

@@ -102,6 +102,7 @@ hints! {
     ReplayWithEsxi => "open the disk once with ESXi, which replays the journal",
     WholeStream => "obtain the whole stream; if it is whole, its tables lie in front and it has no end marker: open it as a file",
     RaiseOpenFiles => "allow more open files (ulimit -n), or choose a kind of disk that is one file",
+    RoomOnVolume => "free space on the volume, or make it larger",
     MakeRoom => "make room there, or choose another place",
     LargerFiles => "choose a file system, a limit (ulimit -f) or a format in parts (twoGbMaxExtentSparse) that allows it",
     SeePermissions => "see who may read and write the file and its folder",

@@ -83,6 +83,8 @@ pub enum FileRole {
     Memory,
     /// A whole disk, of which parts are wanted elsewhere.
     Disk,
+    /// What a file on the disk is to hold.
+    Content,
 }
 
 impl ImageFile {
