@@ -1,7 +1,7 @@
 //! `$Bitmap`: which clusters are in use, a bit each, with changes that lie over it.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::flaw::flaw;
 use super::record::kind;
@@ -50,6 +50,11 @@ impl<'v> Bitmap<'v> {
         }
     }
 
+    /// The bits themselves.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Its length in bytes.
     pub fn len(&self) -> u64 {
         self.stream.size
@@ -57,6 +62,19 @@ impl<'v> Bitmap<'v> {
 
     /// Calls `visit` with the runs of `clusters` that are in use, or that are free.
     pub fn runs(&self, clusters: Range<u64>, used: bool, mut visit: impl FnMut(Range<u64>)) -> Result<()> {
+        self.search(clusters, used, |run| {
+            visit(run);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, until `visit` has seen enough.
+    pub fn search(
+        &self,
+        clusters: Range<u64>,
+        used: bool,
+        mut visit: impl FnMut(Range<u64>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut open: Option<u64> = None;
         let mut at = clusters.start / 8 / UNIT * UNIT;
         while at * 8 < clusters.end {
@@ -76,7 +94,9 @@ impl<'v> Bitmap<'v> {
                     match (bits >> bit & 1 == u64::from(used), open) {
                         (true, None) => open = Some(cluster),
                         (false, Some(start)) => {
-                            visit(start..cluster);
+                            if visit(start..cluster).is_break() {
+                                return Ok(());
+                            }
                             open = None;
                         }
                         _ => {}
@@ -86,7 +106,7 @@ impl<'v> Bitmap<'v> {
             at += CHUNK;
         }
         if let Some(start) = open {
-            visit(start..clusters.end);
+            let _ = visit(start..clusters.end);
         }
         Ok(())
     }

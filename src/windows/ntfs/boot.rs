@@ -25,8 +25,9 @@ struct BootSector {
     mft_mirror_lcn: U64,
     clusters_per_record: i8,
     reserved: [u8; 3],
+    clusters_per_index_block: i8,
 }
-const _: () = assert!(size_of::<BootSector>() == 0x44);
+const _: () = assert!(size_of::<BootSector>() == 0x45);
 
 /// What the boot sector says, checked.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub(super) struct Boot {
     pub clusters: u64,
     pub mft: u64,
     pub record_size: u64,
+    /// Bytes of a block of a directory's index; of no meaning where that is no size of one.
+    pub index_block: u64,
 }
 
 impl Boot {
@@ -75,10 +78,13 @@ impl Boot {
                 format!("{sectors_per_cluster} sectors"),
             ));
         }
-        let record_size = match fields.clusters_per_record {
+        // As a number of clusters, or the negative binary logarithm of its bytes.
+        let size = |field: i8| match field {
             n @ 1.. => cluster_size.saturating_mul(n.unsigned_abs().into()),
             n => 1u64.checked_shl(n.unsigned_abs().into()).unwrap_or(0),
         };
+        let record_size = size(fields.clusters_per_record);
+        let index_block = size(fields.clusters_per_index_block);
         if !record_size.is_power_of_two() || !RECORD_SIZES.contains(&record_size) {
             return Err(flaw("FILE records of 512 bytes to 64 KiB", format!("{record_size} bytes")));
         }
@@ -94,7 +100,7 @@ impl Boot {
             .get(..sector_size as usize)
             .ok_or_else(|| flaw("a boot sector", "a part of one"))?
             .to_vec();
-        Ok(Self { sector, sector_size, cluster_size, sectors, clusters, mft, record_size })
+        Ok(Self { sector, sector_size, cluster_size, sectors, clusters, mft, record_size, index_block })
     }
 
     /// The sector with other numbers.

@@ -48,6 +48,12 @@ pub(super) fn entries(len: usize) -> usize {
     len / STRIDE + 1
 }
 
+/// The update sequence number.
+pub(super) fn number(block: &[u8]) -> Result<u16, Flaw> {
+    let array = array(block)?;
+    Ok(u16::from_le_bytes([array[0], array[1]]))
+}
+
 /// The update sequence array: the number, then two bytes for each stride. It lies within the first stride.
 fn array(block: &[u8]) -> Result<Vec<u8>, Flaw> {
     let field =

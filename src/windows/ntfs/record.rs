@@ -8,8 +8,8 @@ use super::flaw::{Flaw, flaw};
 use super::runs::{self, Run};
 
 pub(super) const SIGNATURE: &[u8; 4] = b"FILE";
-const IN_USE: u16 = 1;
-const DIRECTORY: u16 = 2;
+pub(super) const IN_USE: u16 = 1;
+pub(super) const DIRECTORY: u16 = 2;
 /// What follows the last attribute.
 const END: u32 = u32::MAX;
 /// A reference is a record's number in 48 bits, and the sequence number that it had in 16.
@@ -17,15 +17,20 @@ const NUMBER: u64 = (1 << 48) - 1;
 
 /// Attribute types.
 pub(super) mod kind {
+    pub const STANDARD_INFORMATION: u32 = 0x10;
     pub const ATTRIBUTE_LIST: u32 = 0x20;
     pub const FILE_NAME: u32 = 0x30;
+    pub const OBJECT_ID: u32 = 0x40;
     pub const SECURITY_DESCRIPTOR: u32 = 0x50;
+    pub const VOLUME_NAME: u32 = 0x60;
     pub const VOLUME_INFORMATION: u32 = 0x70;
     pub const DATA: u32 = 0x80;
     pub const INDEX_ROOT: u32 = 0x90;
     pub const INDEX_ALLOCATION: u32 = 0xa0;
     pub const BITMAP: u32 = 0xb0;
     pub const REPARSE_POINT: u32 = 0xc0;
+    pub const EA_INFORMATION: u32 = 0xd0;
+    pub const LOGGED_UTILITY_STREAM: u32 = 0x100;
 }
 
 /// Attribute flags.
@@ -33,22 +38,27 @@ pub(super) mod flag {
     /// The method of compression; 1 is LZNT1.
     pub const COMPRESSION: u16 = 0x00ff;
     pub const ENCRYPTED: u16 = 0x4000;
+    pub const SPARSE: u16 = 0x8000;
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct Header {
-    signature: [u8; 4],
-    update_sequence: [u8; 4],
-    lsn: U64,
-    sequence: U16,
-    links: U16,
-    first_attribute: U16,
-    flags: U16,
-    used: U32,
-    allocated: U32,
-    base: U64,
+pub(super) struct Header {
+    pub signature: [u8; 4],
+    pub update_sequence: [u8; 4],
+    pub lsn: U64,
+    pub sequence: U16,
+    pub links: U16,
+    pub first_attribute: U16,
+    pub flags: U16,
+    pub used: U32,
+    pub allocated: U32,
+    pub base: U64,
+    pub next_instance: U16,
+    pub reserved: U16,
+    pub number: U32,
 }
+const _: () = assert!(size_of::<Header>() == 0x30);
 
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -68,6 +78,8 @@ struct Resident {
     header: AttributeHeader,
     len: U32,
     offset: U16,
+    /// Whether the value is a key of an index.
+    indexed: u8,
 }
 
 /// The header of an attribute whose value lies in clusters.
@@ -91,6 +103,10 @@ pub(super) struct NonResident {
 pub(super) struct Reference(pub u64);
 
 impl Reference {
+    pub fn new(number: u64, sequence: u16) -> Self {
+        Self(number & NUMBER | u64::from(sequence) << 48)
+    }
+
     pub fn number(self) -> u64 {
         self.0 & NUMBER
     }
@@ -114,7 +130,12 @@ pub(super) struct Attribute<'a> {
     pub at: usize,
     pub kind: u32,
     pub flags: u16,
-    name: &'a [u8],
+    /// Whether it is a key of an index; of a value in the record.
+    pub indexed: u8,
+    /// Bytes of the clusters that are really there, where the header has it: of a value that is compressed or sparse.
+    pub compressed: Option<u64>,
+    /// In UTF-16.
+    pub name: &'a [u8],
     pub value: Value<'a>,
 }
 
@@ -158,7 +179,7 @@ impl Record {
         Ok(bytes)
     }
 
-    fn header(&self) -> Result<&Header, Flaw> {
+    pub fn header(&self) -> Result<&Header, Flaw> {
         let (header, _) =
             Header::ref_from_prefix(&self.bytes).map_err(|_| flaw("a FILE record", "a part of one"))?;
         match header.used.get() as usize <= self.bytes.len() {
@@ -168,6 +189,86 @@ impl Record {
                 format!("{} bytes", header.used.get()),
             )),
         }
+    }
+
+    /// A free record that was never used, as version 3.1 of NTFS has it.
+    pub fn format(number: u64, size: usize) -> Self {
+        let entries = fixup::entries(size);
+        let first_attribute = (size_of::<Header>() + 2 * entries).next_multiple_of(8);
+        let mut record = Self { number, bytes: vec![0; size] };
+        if let Ok((header, _)) = Header::mut_from_prefix(&mut record.bytes) {
+            header.signature = *SIGNATURE;
+            header.update_sequence = [size_of::<Header>() as u8, 0, entries as u8, 0];
+            header.sequence = 1.into();
+            header.first_attribute = (first_attribute as u16).into();
+            header.allocated = (size as u32).into();
+            // In 32 bits, whatever the number of a record takes.
+            header.number = (number as u32).into();
+        }
+        // An end mark is all there is.
+        let _ = record.set_attributes(&[]);
+        record
+    }
+
+    /// The free record as one in use, without attributes. What tells its old content from its new stays: the sequence
+    /// number, and the update sequence number.
+    pub fn begin_anew(&self) -> Result<Self, Flaw> {
+        let mut record = Self::format(self.number, self.bytes.len());
+        let (sequence, update) = (self.sequence()?.max(1), fixup::number(&self.bytes)?);
+        record.change(|header| {
+            header.sequence = sequence.into();
+            header.flags = IN_USE.into();
+        })?;
+        let at = size_of::<Header>();
+        record.bytes[at..at + 2].copy_from_slice(&update.to_le_bytes());
+        Ok(record)
+    }
+
+    /// The same record as one that continues `base`.
+    pub fn continuing(mut self, base: Reference) -> Result<Self, Flaw> {
+        self.change(|header| header.base = base.0.into())?;
+        Ok(self)
+    }
+
+    /// Makes it free: references to it are stale from now on.
+    pub fn end(&mut self) -> Result<(), Flaw> {
+        self.change(|header| {
+            header.flags = (header.flags.get() & !IN_USE).into();
+            // 0 is that of no file.
+            header.sequence = header.sequence.get().wrapping_add(1).max(1).into();
+        })
+    }
+
+    pub fn change(&mut self, change: impl FnOnce(&mut Header)) -> Result<(), Flaw> {
+        let (header, _) =
+            Header::mut_from_prefix(&mut self.bytes).map_err(|_| flaw("a FILE record", "a part of one"))?;
+        change(header);
+        Ok(())
+    }
+
+    /// Where the first attribute begins.
+    pub fn first_attribute(&self) -> Result<usize, Flaw> {
+        Ok(self.header()?.first_attribute.get().into())
+    }
+
+    /// Replaces all attributes, of which each has the number of its place for its instance. `false` when they do not fit;
+    /// then nothing has changed.
+    pub fn set_attributes(&mut self, attributes: &[Vec<u8>]) -> Result<bool, Flaw> {
+        let first = self.first_attribute()?;
+        let end = first + attributes.iter().map(Vec::len).sum::<usize>();
+        if end + 8 > self.bytes.len() {
+            return Ok(false);
+        }
+        let size = self.bytes.len();
+        self.bytes.truncate(first);
+        self.bytes.extend(attributes.iter().flatten());
+        self.bytes.extend(END.to_le_bytes());
+        self.bytes.resize(size, 0);
+        self.change(|header| {
+            header.used = ((end + 8) as u32).into();
+            header.next_instance = (attributes.len() as u16).into();
+        })?;
+        Ok(true)
     }
 
     /// Whether it is one of a file that exists.
@@ -181,6 +282,10 @@ impl Record {
 
     pub fn sequence(&self) -> Result<u16, Flaw> {
         Ok(self.header()?.sequence.get())
+    }
+
+    pub fn reference(&self) -> Result<Reference, Flaw> {
+        Ok(Reference::new(self.number, self.sequence()?))
     }
 
     /// The record that this one continues, if it continues one.
@@ -258,20 +363,26 @@ impl Record {
 }
 
 fn parse_attribute<'a>(at: usize, header: &AttributeHeader, bytes: &'a [u8]) -> Option<Attribute<'a>> {
+    let (kind, flags) = (header.kind.get(), header.flags.get());
     let name = usize::from(header.name_offset.get());
     let name = bytes.get(name..name + 2 * usize::from(header.name_len));
     let name = if header.name_len == 0 { &[] } else { name? };
+    let (mut indexed, mut compressed) = (0, None);
     let value = if header.non_resident == 0 {
         let (resident, _) = Resident::ref_from_prefix(bytes).ok()?;
+        indexed = resident.indexed;
         Value::Resident(bytes.get(resident.offset.get().into()..)?.get(..resident.len.get() as usize)?)
     } else {
         let (header, _) = NonResident::read_from_prefix(bytes).ok()?;
         let pairs = usize::from(header.pairs_offset.get());
+        if flags & (flag::COMPRESSION | flag::SPARSE) != 0 && pairs >= size_of::<NonResident>() + 8 {
+            let behind = bytes.get(size_of::<NonResident>()..)?;
+            compressed = Some(U64::read_from_prefix(behind).ok()?.0.get());
+        }
         // The pairs may not lie over the header, which is written with them.
         Value::NonResident(header, bytes.get(pairs..).filter(|_| pairs >= size_of::<NonResident>())?)
     };
-    let (kind, flags) = (header.kind.get(), header.flags.get());
-    Some(Attribute { at, kind, flags, name, value })
+    Some(Attribute { at, kind, flags, indexed, compressed, name, value })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

@@ -52,7 +52,7 @@ impl Volume {
         };
         // The bitmap's last bits, which stand for no clusters, are set.
         edit.bitmap.set(clusters..bitmap_len * 8, true)?;
-        Ok(Changes { moves, patches: Vec::new() }.and(edit.finish(sectors, bitmap_len)?))
+        Ok(Changes { moves, ..Changes::default() }.and(edit.finish(sectors, bitmap_len)?))
     }
 }
 

@@ -54,7 +54,10 @@ struct VolumeInformation {
     version: [u8; 2],
     flags: U16,
 }
-const VOLUME_IS_DIRTY: u16 = 1;
+/// Flags of a volume that is not in order: dirty; the journal of changes is being deleted; chkdsk is at work.
+const MARKED: u16 = 1 | 0x10 | 0x4000;
+/// Of Windows XP and since.
+const VERSION: [u8; 2] = [3, 1];
 
 /// A restart page of `$LogFile`. Two stand at its beginning; the one written last counts.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
@@ -138,12 +141,26 @@ impl Volume {
         Ok(id == SHADOW_COPIES_ID && catalog.iter().any(|&byte| byte != 0))
     }
 
+    /// Refuses a volume whose files are kept in another way than is known here.
+    pub(super) fn check_version(&self) -> Result<()> {
+        match self.information()?.version {
+            VERSION => Ok(()),
+            [major, minor] => Err(Error::Unsupported {
+                what: format!("an NTFS volume of version {major}.{minor} is not written to, but one of 3.1"),
+            }),
+        }
+    }
+
     fn is_dirty(&self) -> Result<bool> {
+        Ok(self.information()?.flags.get() & MARKED != 0)
+    }
+
+    fn information(&self) -> Result<VolumeInformation> {
         let record = self.record(system_file::VOLUME)?;
         let bytes =
             self.required(&record, kind::VOLUME_INFORMATION, "")?.read(self, self.boot.record_size)?;
-        match VolumeInformation::ref_from_prefix(&bytes) {
-            Ok((information, _)) => Ok(information.flags.get() & VOLUME_IS_DIRTY != 0),
+        match VolumeInformation::read_from_prefix(&bytes) {
+            Ok((information, _)) => Ok(information),
             Err(_) => self.in_record(&record, |_| Err(flaw("$VOLUME_INFORMATION", "a part of it"))),
         }
     }

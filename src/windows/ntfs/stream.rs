@@ -11,7 +11,7 @@ use super::volume::Volume;
 use crate::error::{Error, Result};
 
 /// Windows allows no longer attribute list.
-const MAX_LIST: u64 = 256 << 10;
+pub(super) const MAX_LIST: u64 = 256 << 10;
 /// Runs of a file that are kept in memory: 6 MiB.
 const MAX_RUNS: usize = 1 << 18;
 
@@ -35,20 +35,25 @@ pub(super) enum Place {
 /// An entry of an attribute list: in which record the attribute is.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct ListEntry {
-    kind: U32,
-    len: U16,
-    name_len: u8,
-    name_offset: u8,
-    lowest_vcn: U64,
-    record: U64,
-    instance: U16,
+pub(super) struct ListEntry {
+    pub kind: U32,
+    pub len: U16,
+    pub name_len: u8,
+    pub name_offset: u8,
+    pub lowest_vcn: U64,
+    pub record: U64,
+    pub instance: U16,
 }
 
 impl Stream {
     /// A stream that is neither compressed nor encrypted, with `size` bytes at `place`.
     pub fn plain(place: Place, size: u64) -> Self {
         Self { flags: 0, compression_unit: 0, size, initialized: size, place }
+    }
+
+    /// A stream that holds nothing.
+    pub fn empty() -> Self {
+        Self::plain(Place::Resident(Vec::new()), 0)
     }
 
     /// What one attribute tells: all of the value, or its first part.
@@ -66,12 +71,10 @@ impl Stream {
 
     /// The attribute of a kind and name of the file whose first record is `base`.
     pub fn find(volume: &Volume, base: &Record, kind: u32, name: &str) -> Result<Option<Self>> {
-        let list = volume.in_record(base, |base| base.attribute(kind::ATTRIBUTE_LIST, "", 0))?;
-        let Some(list) = list else {
-            let found = volume.in_record(base, |base| base.attribute(kind, name, 0))?;
-            return volume.in_record(base, |_| found.map(|a| Self::of(&a, &volume.boot)).transpose());
+        let Some(list) = Self::in_record(volume, base, kind::ATTRIBUTE_LIST, "")? else {
+            return Self::in_record(volume, base, kind, name);
         };
-        let list = volume.in_record(base, |_| Self::of(&list, &volume.boot))?.read(volume, MAX_LIST)?;
+        let list = list.read(volume, MAX_LIST)?;
         let mut stream: Option<Self> = None;
         let mut vcn = 0;
         for part in parts(&list, kind, name) {
@@ -101,6 +104,14 @@ impl Stream {
             stream.iter().try_for_each(Self::check_runs)?;
         }
         Ok(stream)
+    }
+
+    /// The attribute of a kind and name that begins in this very record.
+    pub fn in_record(volume: &Volume, record: &Record, kind: u32, name: &str) -> Result<Option<Self>> {
+        volume.in_record(record, |record| {
+            let found = record.attribute(kind, name, 0)?;
+            found.map(|attribute| Self::of(&attribute, &volume.boot)).transpose()
+        })
     }
 
     fn check_runs(&self) -> Result<()> {

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use super::boot::Boot;
 use super::flaw::{Flaw, flaw};
+use super::overlay::Overlay;
 use super::record::{Record, kind};
 use super::runs::{self, Run};
 use super::stream::{Place, Stream};
 use super::upcase::Upcase;
-use crate::disk::{Disk, Patch};
+use crate::disk::{Changes, Disk, Patch};
 use crate::error::{Error, Result};
 
 /// The numbers of the files that a volume itself consists of.
@@ -47,6 +48,8 @@ pub struct Volume {
     pub(super) upcase: Upcase,
     /// Whether the mark of a log counts, whatever its version.
     pub(super) log_trusted: bool,
+    /// Changes that are read as if they were written.
+    pub(super) overlay: Overlay,
 }
 
 impl Volume {
@@ -78,19 +81,32 @@ impl Volume {
         if range.end > disk.size() {
             return Err(Error::OutOfRange { offset: range.start, len, size: disk.size() });
         }
-        // The table's first record tells where the others are; the records that continue that one lie in the first part
-        // of the table.
-        let start = vec![Run { len: boot.record_size.div_ceil(boot.cluster_size), lcn: Some(boot.mft) }];
-        let mft = Stream::plain(Place::Runs(start), boot.record_size);
-        let mut volume =
-            Self { disk: disk.clone(), range, boot, mft, upcase: Upcase::default(), log_trusted: false };
-        let first = volume.record(system_file::MFT)?;
-        if let Some(part) = volume.in_record(&first, |record| record.attribute(kind::DATA, "", 0))? {
-            volume.mft = volume.in_record(&first, |_| Stream::of(&part, &volume.boot))?;
-        }
-        volume.mft = volume.required(&first, kind::DATA, "")?;
+        let mut volume = Self {
+            disk: disk.clone(),
+            range,
+            mft: Stream::empty(),
+            upcase: Upcase::default(),
+            log_trusted: false,
+            overlay: Overlay::new(boot.sector_size),
+            boot,
+        };
+        volume.find_table()?;
         volume.upcase = Upcase::read(&volume)?;
         Ok(volume)
+    }
+
+    /// Learns where the master file table is. Its first record tells where the others are; the records that continue that
+    /// one lie in the first part of the table.
+    pub(super) fn find_table(&mut self) -> Result<()> {
+        let boot = &self.boot;
+        let start = vec![Run { len: boot.record_size.div_ceil(boot.cluster_size), lcn: Some(boot.mft) }];
+        self.mft = Stream::plain(Place::Runs(start), boot.record_size);
+        let first = self.record(system_file::MFT)?;
+        if let Some(part) = Stream::in_record(self, &first, kind::DATA, "")? {
+            self.mft = part;
+        }
+        self.mft = self.required(&first, kind::DATA, "")?;
+        Ok(())
     }
 
     /// Bytes of a cluster.
@@ -128,11 +144,16 @@ impl Volume {
         record: &'r Record,
         read: impl FnOnce(&'r Record) -> Result<T, Flaw>,
     ) -> Result<T> {
-        read(record).map_err(|flaw| flaw.at("NTFS FILE record", self.record_offset(record.number)))
+        read(record).map_err(|flaw| self.in_record_number(record.number, flaw))
+    }
+
+    /// The error for a flaw of a record.
+    pub(super) fn in_record_number(&self, number: u64, flaw: Flaw) -> Error {
+        flaw.at("NTFS FILE record", self.record_offset(number))
     }
 
     /// Where a record lies on the disk, for messages.
-    fn record_offset(&self, number: u64) -> u64 {
+    pub(super) fn record_offset(&self, number: u64) -> u64 {
         let offset = number.saturating_mul(self.boot.record_size);
         let place = match &self.mft.place {
             Place::Runs(runs) => runs::pieces(runs, self.boot.cluster_size, offset, 1).next(),
@@ -151,7 +172,24 @@ impl Volume {
 
     /// Reads at an offset in the volume.
     pub(super) fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.disk.read_at(buf, self.range.start + offset)
+        self.overlay.read(buf, offset, |buf, offset| self.disk.read_at(buf, self.range.start + offset))
+    }
+
+    /// Lays a change over the volume.
+    pub(super) fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        let (disk, start) = (&self.disk, self.range.start);
+        self.overlay.write(offset, bytes, |buf, offset| disk.read_at(buf, start + offset))
+    }
+
+    /// Lays zeros over the volume.
+    pub(super) fn zero_at(&mut self, offset: u64, len: u64) -> Result<()> {
+        let (disk, start) = (&self.disk, self.range.start);
+        self.overlay.zero(offset, len, |buf, offset| disk.read_at(buf, start + offset))
+    }
+
+    /// The changes that lie over the volume, as those of the disk.
+    pub(super) fn into_changes(self) -> Changes {
+        self.overlay.changes(self.range.start)
     }
 
     /// Where byte `offset` of the volume lies on the disk.

@@ -13,7 +13,8 @@ use crate::error::Result;
 
 /// The stream with the compressed data.
 pub(super) const STREAM: &str = "WofCompressedData";
-const TAG: u32 = 0x8000_0017;
+/// The tag of its reparse points.
+pub(super) const TAG: u32 = 0x8000_0017;
 /// Windows allows no longer reparse point.
 const MAX_REPARSE: u64 = 16 << 10;
 /// The provider that keeps the data in the file itself, rather than in a WIM.
