@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use diskport::disk::{Changes, MappingKind};
 use diskport::windows::ntfs::Volume;
 use diskport::{Disk, Error, Format, Open};
 use sha2::{Digest, Sha256};
@@ -230,16 +231,16 @@ pub fn fill(path: &Path, seed: u64) -> Result<u64, Trouble> {
     Ok(written)
 }
 
-/// Applies what makes a volume smaller to an image, and cuts it.
-pub fn apply(image: &Image, shrink: &diskport::disk::Changes, size: u64) -> Result<(), Trouble> {
+/// Applies changes to an image, and gives it a size.
+pub fn apply(image: &Image, changes: &Changes, size: u64) -> Result<(), Trouble> {
     use std::os::unix::fs::FileExt;
     let copy = image.copy()?;
     let changed = copy.disk()?;
-    let changed = changed.patched(changed.size(), shrink.clone())?;
+    let changed = changed.patched(changed.size(), changes.clone())?;
     let file = File::options().write(true).open(&image.path)?;
     for extent in changed.extents(..) {
         let extent = extent?;
-        if extent.depth == 0 && extent.is_data() {
+        if extent.depth == 0 && extent.kind != MappingKind::Absent {
             let mut bytes = vec![0; extent.len as usize];
             changed.read_at(&mut bytes, extent.start)?;
             file.write_all_at(&bytes, extent.start)?;

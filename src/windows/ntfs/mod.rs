@@ -1,4 +1,4 @@
-//! NTFS volumes: files read, volumes made smaller.
+//! NTFS volumes: files read and written, volumes made smaller.
 //!
 //! Making a volume smaller needs FILE records and mapping pairs that can be rewritten, which is half of a reader; the
 //! other half is here too, since what readers at hand do with compressed files (WOF's read as zeros) would not do.
@@ -16,6 +16,7 @@ mod index;
 mod inherit;
 mod lznt1;
 mod names;
+mod overlay;
 mod record;
 mod relocate;
 mod runs;
@@ -26,6 +27,7 @@ mod stream;
 mod upcase;
 mod volume;
 mod wof;
+mod write;
 mod xpress;
 
 pub use directory::Entry;
@@ -33,3 +35,4 @@ pub use file::File;
 pub use shrink::Tail;
 pub use state::State;
 pub use volume::Volume;
+pub use write::{Edit, Times};
