@@ -63,7 +63,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The entry as it would stand in a leaf.
-    pub fn to_vec(&self) -> Vec<u8> {
+    pub fn to_vec(self) -> Vec<u8> {
         let mut entry = self.bytes.to_vec();
         if let Ok((header, _)) = EntryHeader::mut_from_prefix(&mut entry) {
             header.len = (self.bytes.len() as u16).into();

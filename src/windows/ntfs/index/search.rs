@@ -49,7 +49,7 @@ impl Index<'_> {
 
     fn entry(&self, Step { place, slot }: Step) -> Result<Option<Vec<u8>>> {
         let bytes = self.bytes(place)?;
-        Ok(self.parse(place, &bytes)?.entries.get(slot).map(Entry::to_vec))
+        Ok(self.parse(place, &bytes)?.entries.get(slot).map(|entry| entry.to_vec()))
     }
 
     /// Calls `visit` with the entries in order.

@@ -97,7 +97,7 @@ impl Volume {
         let in_use: BTreeSet<u64> =
             (0..self.bitmap.len() * 8).filter(|&n| bit(n)).map(|n| n as u64).collect();
         assert_eq!(in_use, seen.blocks);
-        assert!(self.bitmap.len() % 8 == 0 && self.bitmap.len() * 8 >= self.memory.blocks.len());
+        assert!(self.bitmap.len().is_multiple_of(8) && self.bitmap.len() * 8 >= self.memory.blocks.len());
         assert!(seen.keys.is_sorted_by(|a, b| a < b), "out of order");
         seen.keys
     }

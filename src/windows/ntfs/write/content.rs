@@ -40,7 +40,7 @@ impl Edit {
                     edit.add_name(&mut node, directory, &path.name)?;
                     node
                 }
-                Some(found) => edit.to_be_written(&path, directory, &found)?,
+                Some(found) => edit.node_to_write(&path, directory, &found)?,
             };
             edit.check_stream(&node, &path.stream)?;
             edit.replace_value(&mut node, kind::DATA, &path.stream, &content)?;
@@ -90,7 +90,7 @@ impl Edit {
     }
 
     /// The node of a file whose content is to be replaced: its own, or a new one in place of one of several links.
-    fn to_be_written(&mut self, path: &Path, directory: u64, found: &Found) -> Result<Node> {
+    fn node_to_write(&mut self, path: &Path, directory: u64, found: &Found) -> Result<Node> {
         self.check_replaceable(directory, found)?;
         let mut node = Node::load(&self.volume, found.file.number())?;
         node.check_writable()?;
@@ -118,7 +118,7 @@ impl Edit {
     fn check_replaceable(&self, directory: u64, found: &Found) -> Result<()> {
         let name = String::from_utf16_lossy(&found.name.name);
         let is_own = |own: &&str| directory == system_file::ROOT && name.eq_ignore_ascii_case(own);
-        match OF_THE_SYSTEM.iter().any(|own| is_own(&own)) {
+        match OF_THE_SYSTEM.iter().any(is_own) {
             true => Err(refused(&format!("{name} belongs to the running system"))),
             false => Ok(()),
         }

@@ -91,7 +91,7 @@ impl Edit {
             Style::Single(space) => space,
             Style::Pair => {
                 let short = names::short(name, &self.volume.upcase, &mut |short| {
-                    Ok(self.entry_of_any(directory, short)?)
+                    self.entry_of_any(directory, short)
                 })?;
                 node.add(named(&short, space::DOS), &self.volume.upcase);
                 space::WIN32
