@@ -81,10 +81,10 @@ fn step(edit: &mut Edit, model: &mut Model, draw: &mut Draw, most: usize) -> Res
     let len = [0, 1, 60, 400, 690, 720, 900, 5000][draw.below(8)] + draw.below(5) / 4 * draw.below(most);
     let done = match draw.below(20) {
         0..=5 => {
-            let old = draw.of(&held).filter(|_| number % 8 == 0);
+            let old = draw.of(&held).filter(|_| number.is_multiple_of(8));
             let stream =
                 old.filter(|old| !old.contains(':')).map(|old| format!("{old}:stream {}", number % 3));
-            let path = match stream.filter(|_| number % 16 == 0) {
+            let path = match stream.filter(|_| number.is_multiple_of(16)) {
                 Some(stream) => stream,
                 None => old.map_or(new, str::to_owned),
             };
