@@ -16,6 +16,8 @@
 //! * [`chain`]: children, merging the layers of a chain, and giving a child another parent.
 //! * [`partition`]: partition tables, and turning an MBR into a GPT.
 //! * [`windows`]: NTFS volumes, registry hives and boot stores.
+//! * [`free`]: what file systems hold free, which need not be copied.
+//! * `inspect` (feature of that name): what is inside of a disk: its Windows, their software and drivers.
 //! * [`ops`]: the operations on whole images, with the platforms that they are for.
 //!
 //! The life of a disk: it is [made](Disk::empty) or [opened](Open::open), read, [converted](Convert) into an image; a
@@ -43,8 +45,11 @@ pub mod ebs;
 mod error;
 mod findings;
 pub mod format;
+pub mod free;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 pub mod job;
 mod leaves;
 mod open;

@@ -2,6 +2,7 @@
 
 mod adapt;
 pub(crate) mod ahead;
+mod blank;
 mod blocks;
 pub(crate) mod cache;
 mod changes;

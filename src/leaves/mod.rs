@@ -1,5 +1,6 @@
 //! Names that everything shares, and that know nothing of each other: formats, references, rules, identities, locks.
 
+mod bits;
 mod format;
 #[cfg(feature = "digest")]
 mod hex;
@@ -13,6 +14,7 @@ mod units;
 mod upcase;
 mod zero;
 
+pub(crate) use bits::ClearRuns;
 pub use format::{Format, UnknownFormat};
 #[cfg(feature = "digest")]
 pub(crate) use hex::hex;

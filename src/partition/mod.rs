@@ -5,6 +5,7 @@
 
 mod convert;
 mod encrypted;
+mod fat;
 mod fat32;
 mod file_system;
 mod gpt;
@@ -16,15 +17,18 @@ mod space;
 mod types;
 mod validate;
 mod volume_size;
+mod volumes;
 
 pub use convert::{TypeMap, mbr_to_gpt};
 pub use encrypted::{EncryptedVolume, Encryption, encrypted_volumes};
+pub use fat::FatVolume;
 pub use fat32::Fat32;
 pub use file_system::FileSystem;
 pub use gpt::{Gpt, GptCopy, GptMove, grow_gpt, move_gpt};
 pub use layout::{Layout, Partition, Role, Scheme};
 pub use occupied::{Occupied, minimum_size, occupied};
 pub use types::{PartitionType, gpt_type};
+pub use volumes::{DiskVolume, volumes};
 
 /// Attributes of a GPT's partitions (UEFI Specification 2.10, table 5.8; bit 63 as Microsoft defines it for basic data).
 pub mod attribute {

@@ -30,6 +30,8 @@ pub mod gpt_type {
     pub const MICROSOFT_RESERVED: Uuid = uuid!("e3c9e316-0b5c-4db8-817d-f92df00215ae");
     /// Windows' recovery environment.
     pub const WINDOWS_RECOVERY: Uuid = uuid!("de94bba4-06d1-4d40-a16a-bfd50179d6ac");
+    /// Where a BIOS finds the rest of a boot loader.
+    pub const BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
     /// The database of a dynamic disk.
     pub const LDM_METADATA: Uuid = uuid!("5808c8aa-7e8f-42e0-85d2-e1e90434cfb3");
     /// The volumes of a dynamic disk.
@@ -54,7 +56,7 @@ pub mod gpt_type {
         (LDM_DATA, "LDM data"),
         (uuid!("e75caf8f-f680-4cee-afa3-b001e56efc2d"), "Storage Spaces"),
         (uuid!("558d43c5-a1ac-43c0-aac8-d1472b2923d1"), "Storage Replica"),
-        (uuid!("21686148-6449-6e6f-744e-656564454649"), "BIOS boot"),
+        (BIOS_BOOT, "BIOS boot"),
         (uuid!("024dee41-33e7-11d3-9d69-0008c781f39f"), "MBR partition scheme"),
         (uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4"), "Linux data"),
         (uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"), "Linux swap"),

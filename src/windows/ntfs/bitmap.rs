@@ -21,9 +21,19 @@ impl Volume {
     ///
     /// [`Error::Damaged`](crate::Error::Damaged), and what reading the disk gives rise to.
     pub fn free(&self) -> Result<u64> {
-        let mut clusters = 0;
-        Bitmap::read(self)?.runs(0..self.boot.clusters, false, |run| clusters += run.end - run.start)?;
-        Ok(clusters * self.boot.cluster_size)
+        let mut bytes = 0;
+        self.free_runs(|run| bytes += run.end - run.start)?;
+        Ok(bytes)
+    }
+
+    /// Calls `visit` with the runs of bytes of the disk that are free, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`](crate::Error::Damaged), and what reading the disk gives rise to.
+    pub fn free_runs(&self, mut visit: impl FnMut(Range<u64>)) -> Result<()> {
+        let at = |cluster: u64| self.on_disk(cluster * self.boot.cluster_size);
+        Bitmap::read(self)?.runs(0..self.boot.clusters, false, |run| visit(at(run.start)..at(run.end)))
     }
 }
 

@@ -182,7 +182,7 @@ impl<'v> File<'v> {
         }
     }
 
-    fn data(&self) -> Result<Stream> {
+    pub(super) fn data(&self) -> Result<Stream> {
         match Stream::find(self.volume, &self.record, kind::DATA, "")? {
             Some(data) => Ok(data),
             None => {

@@ -17,6 +17,7 @@ mod inherit;
 mod lznt1;
 mod names;
 mod overlay;
+mod reader;
 mod record;
 mod relocate;
 mod runs;

@@ -192,6 +192,11 @@ impl Volume {
         self.overlay.changes(self.range.start)
     }
 
+    /// The disk that the volume lies on.
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// Where byte `offset` of the volume lies on the disk.
     pub(super) fn on_disk(&self, offset: u64) -> u64 {
         self.range.start + offset
