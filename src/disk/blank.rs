@@ -95,7 +95,7 @@ mod tests {
         let blank = disk.blanked(vec![512..1024, 4096..4096, 1024..2048, 700..900]).expect("within the disk");
         let zeros: Vec<_> = blank.extents(..).collect::<Result<_>>().expect("a map");
         let zeros = zeros.iter().filter(|extent| extent.depth == 0 && extent.kind == MappingKind::Zero);
-        assert_eq!(zeros.map(|extent| extent.start..extent.end()).collect::<Vec<_>>(), [512..2048]);
+        assert_eq!(zeros.map(|extent| (extent.start, extent.end())).collect::<Vec<_>>(), [(512, 2048)]);
         let beyond = disk.blanked(vec![0..512, 8000..8193]);
         assert!(
             matches!(beyond, Err(Error::OutOfRange { offset: 8000, len: 193, size: 8192 })),

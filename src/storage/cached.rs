@@ -31,6 +31,9 @@ const PAGES: usize = 16;
 pub struct CachedStorage<S> {
     inner: S,
     size: OnceLock<u64>,
+    /// Bytes of a page, and how many are kept.
+    page: u64,
+    most: usize,
     /// Pages with their numbers, the one that was used last at the end.
     pages: Mutex<VecDeque<(u64, Arc<Vec<u8>>)>>,
 }
@@ -38,7 +41,12 @@ pub struct CachedStorage<S> {
 impl<S: ReadAt> CachedStorage<S> {
     /// Keeps what is read of `inner`.
     pub fn new(inner: S) -> Self {
-        Self { inner, size: OnceLock::new(), pages: Mutex::default() }
+        Self::with_pages(inner, PAGE, PAGES)
+    }
+
+    /// The same with pages of `page` bytes, at least one, of which `most` are kept.
+    pub fn with_pages(inner: S, page: u64, most: usize) -> Self {
+        Self { inner, size: OnceLock::new(), page: page.max(1), most: most.max(1), pages: Mutex::default() }
     }
 
     /// The storage behind it.
@@ -58,8 +66,8 @@ impl<S: ReadAt> CachedStorage<S> {
         if let Some(bytes) = kept(&mut self.pages.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(bytes);
         }
-        let start = number * PAGE;
-        let mut bytes = vec![0; (self.size()? - start).min(PAGE) as usize];
+        let start = number * self.page;
+        let mut bytes = vec![0; (self.size()? - start).min(self.page) as usize];
         self.inner.read_exact_at(&mut bytes, start)?;
         let bytes = Arc::new(bytes);
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +75,7 @@ impl<S: ReadAt> CachedStorage<S> {
         if kept(&mut pages).is_none() {
             pages.push_back((number, bytes.clone()));
         }
-        if pages.len() > PAGES {
+        if pages.len() > self.most {
             pages.pop_front();
         }
         Ok(bytes)
@@ -76,14 +84,14 @@ impl<S: ReadAt> CachedStorage<S> {
 
 impl<S: ReadAt> ReadAt for CachedStorage<S> {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        if buf.len() as u64 >= PAGE {
+        if buf.len() as u64 >= self.page {
             return self.inner.read_at(buf, offset);
         }
         let end = self.size()?.min(offset.saturating_add(buf.len() as u64));
         let mut at = offset;
         while at < end {
-            let page = self.page(at / PAGE)?;
-            let skip = (at % PAGE) as usize;
+            let page = self.page(at / self.page)?;
+            let skip = (at % self.page) as usize;
             let len = (page.len() - skip).min((end - at) as usize);
             let done = (at - offset) as usize;
             buf[done..done + len].copy_from_slice(&page[skip..skip + len]);

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::leaves::Rule;
 use crate::leaves::Shown;
 use crate::windows::ntfs::Volume;
+use crate::windows::program::{Program, machine};
 
 /// Where the boot manager and all that it reads go.
 const BOOT: &str = "EFI/Microsoft/Boot";
@@ -265,43 +266,17 @@ fn refused(reason: String) -> Error {
     Error::NotConvertible { rule: Rule::BootFiles, reason }
 }
 
-/// Machines that a program is for ("PE Format", section "Machine Types").
-pub(crate) mod machine {
-    pub const I386: u16 = 0x14c;
-    pub const AMD64: u16 = 0x8664;
-}
 /// `IMAGE_SUBSYSTEM_EFI_APPLICATION`.
 const EFI_APPLICATION: u16 = 10;
 
-/// The headers of a program ("PE Format", sections "COFF File Header" and "Optional Header").
-struct Program {
-    machine: u16,
-    subsystem: u16,
-}
-
-impl Program {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let word = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
-        let start = u32::from_le_bytes(*bytes.get(0x3c..)?.first_chunk()?) as usize;
-        let is_program = bytes.starts_with(b"MZ") && bytes.get(start..)?.starts_with(b"PE\0\0");
-        is_program.then_some(())?;
-        Some(Self { machine: word(start + 4)?, subsystem: word(start + 24 + 68)? })
-    }
-}
-
-/// Which machine a program is for; `None` when it is no program.
-pub(crate) fn machine_of(program: &[u8]) -> Option<u16> {
-    Program::parse(program).map(|program| program.machine)
-}
-
 /// Refuses what is no UEFI application for x64.
 fn check_application(bytes: &[u8]) -> Result<(), String> {
-    match Program::parse(bytes) {
+    match Program::parse(bytes).map(|program| (program.machine(), program.subsystem())) {
         None => Err("is no program".to_owned()),
-        Some(Program { machine, .. }) if machine != machine::AMD64 => {
+        Some((machine, _)) if machine != machine::AMD64 => {
             Err(format!("is for machine {machine:#x}, not for x64 ({:#x})", machine::AMD64))
         }
-        Some(Program { subsystem, .. }) if subsystem != EFI_APPLICATION => {
+        Some((_, subsystem)) if subsystem != EFI_APPLICATION => {
             Err(format!("is a program of subsystem {subsystem}, not a UEFI application ({EFI_APPLICATION})"))
         }
         Some(_) => Ok(()),

@@ -26,9 +26,23 @@ impl<'v> HiveFile<'v> {
     ///
     /// As [`Hive::open_with_logs`] and [`File::read`].
     pub fn open(volume: &'v Volume, path: &str) -> Result<Option<Self>> {
-        let read = |file: &File<'v>| -> Result<Arc<dyn ReadAt>> {
-            Ok(Arc::new(MemoryStorage::new(file.read(MAX_HIVE)?)))
-        };
+        Self::open_by(volume, path, |file| Ok(Arc::new(MemoryStorage::new(file.read(MAX_HIVE)?))))
+    }
+
+    /// The hive at `path`, of which no more is read than is asked for: from the disk, each time.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_in_place(volume: &'v Volume, path: &str) -> Result<Option<Self>> {
+        Self::open_by(volume, path, |file| file.reader(MAX_HIVE))
+    }
+
+    fn open_by(
+        volume: &'v Volume,
+        path: &str,
+        read: impl Fn(&File<'v>) -> Result<Arc<dyn ReadAt>>,
+    ) -> Result<Option<Self>> {
         let Some(file) = volume.find(path)? else { return Ok(None) };
         let bytes = read(&file)?;
         // Logs may be as large as the hive, and mean nothing to one that was closed.

@@ -1,11 +1,17 @@
 //! What a Windows disk holds beside its partitions: NTFS volumes, registry hives, and the store that the boot manager reads.
 
+pub mod authenticode;
 pub mod bcd;
 pub mod boot_files;
+pub mod control_set;
+#[cfg(feature = "inspect")]
+pub mod file_version;
 mod gpt_ids;
 mod hive_file;
+pub mod installation;
 pub mod mounted_devices;
 pub mod ntfs;
+pub(crate) mod program;
 pub mod registry;
 pub mod version;
 

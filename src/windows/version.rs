@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::strict;
+use crate::windows::control_set;
 use crate::windows::registry::{Hive, Key};
 
 /// Which Windows it is. What the registry does not say is `None`.
@@ -18,6 +19,10 @@ pub struct WindowsVersion {
     pub build: Option<u32>,
     /// What updates added to the build.
     pub update_build_revision: Option<u32>,
+    /// `10.0.19045`: the version, with the build.
+    pub number: Option<String>,
+    /// `Client`, `Server`, `Server Core`.
+    pub install_type: Option<String>,
     /// `AMD64`, `x86`, `ARM64`.
     pub architecture: Option<String>,
 }
@@ -30,15 +35,19 @@ impl WindowsVersion {
     pub fn read(software: &Hive, system: &Hive) -> Result<Self> {
         let mut version = Self { architecture: architecture(system)?, ..Self::default() };
         let Some(key) = software.key("Microsoft\\Windows NT\\CurrentVersion")? else { return Ok(version) };
-        version.build = text(&key, "CurrentBuild")?.and_then(|build| strict::decimal(&build));
-        version.update_build_revision = integer(&key, "UBR")?;
-        version.edition = text(&key, "EditionID")?;
-        version.display_version = match text(&key, "DisplayVersion")? {
+        version.build = key.text("CurrentBuild")?.and_then(|build| strict::decimal(&build));
+        version.update_build_revision = key.integer("UBR")?;
+        version.edition = key.text("EditionID")?;
+        version.display_version = match key.text("DisplayVersion")? {
             Some(name) => Some(name),
-            None => text(&key, "ReleaseId")?,
+            None => key.text("ReleaseId")?,
         };
-        version.product_name = text(&key, "ProductName")?;
-        let is_client = text(&key, "InstallationType")?.is_some_and(|kind| kind == "Client");
+        if let Some(build) = version.build {
+            version.number = number(&key, build)?;
+        }
+        version.product_name = key.text("ProductName")?;
+        version.install_type = key.text("InstallationType")?;
+        let is_client = version.install_type.as_deref() == Some("Client");
         if let Some(name) = &mut version.product_name
             && version.build.is_some_and(|build| build >= WINDOWS_11)
             && is_client
@@ -50,25 +59,19 @@ impl WindowsVersion {
 }
 
 fn architecture(system: &Hive) -> Result<Option<String>> {
-    let Some(select) = system.key("Select")? else { return Ok(None) };
-    let Some(current) = integer(&select, "Current")? else { return Ok(None) };
-    let path = format!("ControlSet{current:03}\\Control\\Session Manager\\Environment");
-    match system.key(&path)? {
-        Some(environment) => text(&environment, "PROCESSOR_ARCHITECTURE"),
+    let Some(control_set) = control_set::current(system)? else { return Ok(None) };
+    match control_set.below("Control\\Session Manager\\Environment")? {
+        Some(environment) => environment.text("PROCESSOR_ARCHITECTURE"),
         None => Ok(None),
     }
 }
 
-fn text(key: &Key<'_>, name: &str) -> Result<Option<String>> {
-    match key.value(name)? {
-        Some(value) => value.text(),
-        None => Ok(None),
-    }
-}
-
-fn integer(key: &Key<'_>, name: &str) -> Result<Option<u32>> {
-    match key.value(name)? {
-        Some(value) => Ok(value.integer()?.and_then(|number| number.try_into().ok())),
-        None => Ok(None),
-    }
+/// `10.0.19045`: two numbers since Windows 10, before it text such as `6.1`; and the build.
+fn number(key: &Key<'_>, build: u32) -> Result<Option<String>> {
+    let major_minor =
+        match (key.integer("CurrentMajorVersionNumber")?, key.integer("CurrentMinorVersionNumber")?) {
+            (Some(major), minor) => Some(format!("{major}.{}", minor.unwrap_or(0))),
+            (None, _) => key.text("CurrentVersion")?,
+        };
+    Ok(major_minor.map(|number| format!("{number}.{build}")))
 }

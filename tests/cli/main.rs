@@ -10,6 +10,7 @@ mod delta;
 mod fifo;
 #[cfg(target_os = "linux")]
 mod handles;
+mod inside;
 mod json;
 #[cfg(target_os = "linux")]
 mod locks;

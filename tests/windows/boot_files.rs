@@ -64,7 +64,7 @@ fn of_both_authorities() {
     let found = BootFiles::in_folder(folder.path(), SigningAuthority::Pca2011).expect("there");
     assert_eq!(files(&found), expected(&earlier, "text", "font"));
     assert!(found.has_other);
-    assert_eq!(found.size(), found.files.iter().map(|(_, bytes)| bytes.len() as u64).sum());
+    assert_eq!(found.size(), found.files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
     let found = BootFiles::in_folder(folder.path(), SigningAuthority::Ca2023).expect("there");
     assert_eq!(files(&found), expected(&later, "text 2023", "font 2023"));
     assert!(found.has_other);

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(&args, mode),
         Command::Update(args) => commands::update::run(&args, mode),
         Command::EbsBlocks(args) => commands::ebs_blocks::run(&args, mode),
+        Command::Inspect(args) => commands::inspect::run(&args),
         Command::Partitions(args) => commands::partitions::run(&args),
         Command::ConvertToGpt(args) => commands::convert_to_gpt::run(&args, mode),
         Command::ConvertToUefi(args) => commands::convert_to_uefi::run(&args, mode),

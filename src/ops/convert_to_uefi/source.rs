@@ -12,8 +12,9 @@ use crate::partition::{
 };
 use crate::windows::HiveFile;
 use crate::windows::bcd::{self, DeviceTarget, Element, Object, Store, element_type, object_type};
-use crate::windows::boot_files::{machine, machine_of};
+use crate::windows::installation::is_windows;
 use crate::windows::ntfs::Volume;
+use crate::windows::program::{machine, machine_of};
 use crate::windows::registry::HiveState;
 
 /// Bytes of a loader; `winload.efi` has about 2 MB.
@@ -296,13 +297,12 @@ fn only_windows(disk: &Disk, mbr: &Layout) -> Result<(usize, String)> {
 }
 
 fn with_windows(disk: &Disk, mbr: &Layout, root: &str) -> Result<Vec<usize>> {
-    let kernel = format!("{root}\\System32\\ntoskrnl.exe");
     let mut found = Vec::new();
     for (at, partition) in mbr.partitions.iter().enumerate() {
         if partition.file_system(disk)? != Some(FileSystem::Ntfs) {
             continue;
         }
-        match open(disk, partition).and_then(|volume| Ok(volume.find(&kernel)?.is_some())) {
+        match open(disk, partition).and_then(|volume| is_windows(&volume, root)) {
             Ok(true) => found.push(at),
             // What cannot be read starts nothing.
             Ok(false) | Err(Error::Within { .. } | Error::Damaged { .. }) => {}

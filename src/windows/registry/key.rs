@@ -25,14 +25,7 @@ impl Hive {
 
     /// The key with this path below the root, its parts separated by `\`; `None` when there is none.
     pub fn key(&self, path: &str) -> Result<Option<Key<'_>>> {
-        let mut key = self.root()?;
-        for part in path.split('\\') {
-            match key.subkey(part)? {
-                Some(subkey) => key = subkey,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(key))
+        self.root()?.below(path)
     }
 }
 
@@ -89,6 +82,34 @@ impl<'h> Key<'h> {
             }
         }
         Ok(None)
+    }
+
+    /// The key with this path below it, its parts separated by `\`.
+    pub fn below(&self, path: &str) -> Result<Option<Key<'h>>> {
+        let mut key = self.clone();
+        for part in path.split('\\') {
+            match key.subkey(part)? {
+                Some(subkey) => key = subkey,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(key))
+    }
+
+    /// The value of this name as text; `None` when there is none, or it is no string.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        self.value(name)?.map_or(Ok(None), |value| value.text())
+    }
+
+    /// The value of this name as a list of strings: of one where it is a string, of none where it is neither.
+    pub fn strings(&self, name: &str) -> Result<Vec<String>> {
+        self.value(name)?.map_or(Ok(Vec::new()), |value| value.strings())
+    }
+
+    /// The value of this name as a number of 32 bits; `None` when there is none, or it is no such number.
+    pub fn integer(&self, name: &str) -> Result<Option<u32>> {
+        let number = self.value(name)?.map_or(Ok(None), |value| value.integer())?;
+        Ok(number.and_then(|number| number.try_into().ok()))
     }
 
     /// Where its values lie.

@@ -95,6 +95,17 @@ impl<'h> Value<'h> {
         Ok(text.split('\0').next().map(str::to_owned))
     }
 
+    /// Its data as a list of strings; one for a string, none for what is neither.
+    pub fn strings(&self) -> Result<Vec<String>> {
+        match self.kind() {
+            kind::MULTI_SZ => {
+                let text = decode_utf16(&self.data()?);
+                Ok(text.split('\0').filter(|part| !part.is_empty()).map(str::to_owned).collect())
+            }
+            _ => Ok(self.text()?.into_iter().collect()),
+        }
+    }
+
     /// Its data as a number; `None` when it is none.
     pub fn integer(&self) -> Result<Option<u64>> {
         let data = self.data()?;

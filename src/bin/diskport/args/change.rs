@@ -146,6 +146,9 @@ pub struct Compact {
     /// Print what was done as one JSON document
     #[arg(long)]
     pub json: bool,
+    /// Give the space of what clean file systems hold free back, too
+    #[arg(long)]
+    pub skip_free: bool,
 }
 
 #[derive(Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use diskport::Format;
 
-use super::{ChangeArgs, ImageArgs, OpenArgs, parse_extent};
+use super::{ChangeArgs, ImageArgs, OpenArgs, SkipArgs, parse_extent};
 
 #[derive(Args)]
 pub struct Update {
@@ -22,6 +22,8 @@ pub struct Update {
     pub source_extent: Vec<(String, PathBuf)>,
     #[command(flatten)]
     pub destination: ChangeArgs,
+    #[command(flatten)]
+    pub skip: SkipArgs,
     /// Print a report as one JSON document
     #[arg(long)]
     pub json: bool,

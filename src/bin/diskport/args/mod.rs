@@ -6,6 +6,7 @@ mod format_name;
 mod open;
 mod output;
 mod partition;
+mod skip;
 
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ pub use open::{
     ImageArgs, OpenArgs, PolicyArgs, Resolve, parse_extent, say_warning, warn_before_writing, warn_of,
 };
 pub use output::{OutputArgs, Zeros};
-pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, OutputKind, Partitions};
+pub use partition::{ConversionArgs, ConvertToGpt, ConvertToUefi, Inspect, OutputKind, Partitions};
+pub use skip::{SkipArgs, say_notes};
 
 pub use crate::console::ProgressMode;
 use crate::failure::Failure;
@@ -78,6 +80,8 @@ pub enum Command {
     Update(Update),
     /// Lists the blocks that Amazon's EBS direct APIs take, with their digests
     EbsBlocks(EbsBlocks),
+    /// Says what is inside: Windows, its state, software and drivers. Reads some megabytes, and changes nothing
+    Inspect(Inspect),
     /// Lists the partitions of the virtual disk
     Partitions(Partitions),
     /// Makes a GPT of an MBR, in a differencing child or in a copy
@@ -101,6 +105,9 @@ pub struct Info {
 pub struct Map {
     #[command(flatten)]
     pub image: ImageArgs,
+    /// List what the file systems hold free, and page and swap files, instead
+    #[arg(long)]
+    pub free: bool,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -168,7 +175,7 @@ pub struct Read {
 }
 
 /// What a plan has decided, or what makes no sense of a part of an output.
-const PLANNED: [&str; 19] = [
+const PLANNED: [&str; 21] = [
     "source_format",
     "format",
     "subformat",
@@ -188,6 +195,8 @@ const PLANNED: [&str; 19] = [
     "vhd_size",
     "grain_table",
     "salvage",
+    "skip_free",
+    "skip_paging",
 ];
 
 #[derive(Args)]
@@ -229,6 +238,8 @@ pub struct Convert {
     #[arg(long)]
     pub salvage: bool,
     #[command(flatten)]
+    pub skip: SkipArgs,
+    #[command(flatten)]
     pub open: OpenArgs,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -249,6 +260,8 @@ pub struct ReverseImage {
     /// The output's virtual size in MiB: at least the source's
     #[arg(long, value_name = "MIB", value_parser = size::number::<u64>)]
     pub size_mib: Option<u64>,
+    #[command(flatten)]
+    pub skip: SkipArgs,
     #[command(flatten)]
     pub open: OpenArgs,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use diskport::Format;
+use diskport::inspect::Requirement;
 use diskport::ops::{EspChoice, EspPlace};
 use diskport::partition::PartitionType;
 use diskport::windows::boot_files::SigningAuthority;
@@ -15,6 +16,19 @@ use super::{FormatName, ImageArgs, OpenArgs, OutputArgs};
 pub struct Partitions {
     #[command(flatten)]
     pub image: ImageArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// What the disk must be like, as vda>=2311, windows>=10.0.17763 or state=clean; the exit code is 1 when it is not. May be
+    /// given several times
+    #[arg(long, value_name = "RULE")]
+    pub require: Vec<Requirement>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

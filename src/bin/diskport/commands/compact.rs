@@ -2,14 +2,21 @@
 
 use std::process::ExitCode;
 
-use crate::args::Compact;
+use crate::args::{Compact, say_notes};
 use crate::console;
 use crate::failure::Failure;
 use crate::size::show;
+use diskport::free::FreeSpace;
 use diskport::storage::Shown;
 
 pub fn run(args: &Compact) -> Result<ExitCode, Failure> {
-    let done = args.change.open()?.compact()?;
+    let disk = args.change.open()?;
+    if args.skip_free {
+        let space = FreeSpace::of(&disk.view()?)?;
+        say_notes(&space);
+        space.discard(&disk)?;
+    }
+    let done = disk.compact()?;
     let image = args.change.image.path.shown();
     console::tell(
         args.json,

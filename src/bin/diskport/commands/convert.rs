@@ -76,11 +76,15 @@ fn source(args: &Convert, losses: &Losses) -> Result<Disk, Failure> {
     let (path, _) = ends(args)?;
     if path.as_os_str() != "-" {
         let salvage = args.salvage.then_some(losses);
-        return args.open.open_or_salvage(path, args.source_format, salvage);
+        return args.skip.of(args.open.open_or_salvage(path, args.source_format, salvage)?);
     }
     if args.salvage {
         let why = "it reads again what it could not read: put standard input into a file";
         return Err(Failure::Usage(format!("--salvage: {why}")));
+    }
+    if args.skip.skip_free || args.skip.skip_paging {
+        let why = "what is free is known only after the end was read: put standard input into a file";
+        return Err(Failure::Usage(format!("--skip-free, --skip-paging: {why}")));
     }
     match args.source_format {
         Some(Format::Raw) => {

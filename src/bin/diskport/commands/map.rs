@@ -23,6 +23,9 @@ struct Row<'a> {
 
 pub fn run(args: &Map) -> Result<ExitCode, Failure> {
     let disk = args.image.open()?;
+    if args.free {
+        return super::free::list(&disk, args.json);
+    }
     let mut rows = Rows { out: BufWriter::new(io::stdout().lock()), json: args.json, count: 0 };
     match rows.print(&disk) {
         Err(failure) if args.json && rows.count > 0 => {

@@ -12,7 +12,7 @@ use crate::signals;
 use crate::size::show;
 
 pub fn run(args: &Update, mode: ProgressMode) -> Result<ExitCode, Failure> {
-    let source = args.source_options().open(&args.source, args.source_format)?;
+    let source = args.skip.of(args.source_options().open(&args.source, args.source_format)?)?;
     let destination = args.destination.open()?;
     let job = signals::job();
     let updated = {
