@@ -11,15 +11,15 @@ mod tree;
 mod version;
 
 use diskport::storage::MemoryStorage;
-use diskport::windows::registry::{Edit, Hive};
+use diskport::windows::registry::{ChangedSectors, Hive};
 
 fn open(hive: &[u8]) -> diskport::Result<Hive> {
     Hive::open(MemoryStorage::new(hive))
 }
 
 /// The file after the edits, which never make it longer.
-fn edited(mut file: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
-    for Edit { offset, bytes } in edits {
+fn edited(mut file: Vec<u8>, edits: &[ChangedSectors]) -> Vec<u8> {
+    for ChangedSectors { offset, bytes } in edits {
         let start = *offset as usize;
         file[start..start + bytes.len()].copy_from_slice(bytes);
     }

@@ -6,7 +6,7 @@ use super::bins::{MIN_CELL, bin, damaged};
 use super::hive::{Hive, HiveState};
 use super::key::Key;
 use super::layout::{BIN_HEADER, BINS, INLINE, NIL, SEGMENT};
-use super::sectors::Edit;
+use super::sectors::ChangedSectors;
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::leaves::Rule;
@@ -78,7 +78,7 @@ impl Hive {
     /// # Errors
     ///
     /// [`Error::NotConvertible`] when the logs made the hive longer than its file.
-    pub fn edits(&self) -> Result<Vec<Edit>> {
+    pub fn edits(&self) -> Result<Vec<ChangedSectors>> {
         if self.sectors.replaced_end() > self.sectors.len() {
             return Err(Error::NotConvertible {
                 rule: Rule::DirtyHive,

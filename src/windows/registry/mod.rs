@@ -35,7 +35,7 @@ mod write;
 pub use hive::{Hive, HiveState};
 pub use key::Key;
 pub(crate) use name::decode_utf16;
-pub use sectors::Edit;
+pub use sectors::ChangedSectors;
 pub use tree::{Tree, TreeValue};
 pub use value::Value;
 

@@ -10,7 +10,7 @@ pub(super) const SECTOR: usize = 512;
 
 /// Bytes of a hive's file that change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edit {
+pub struct ChangedSectors {
     /// The first byte in the file.
     pub offset: u64,
     /// The new bytes: whole sectors of 512 bytes.
@@ -69,8 +69,8 @@ impl Sectors {
     }
 
     /// What differs from the file, in runs of whole sectors.
-    pub(super) fn edits(&self) -> Result<Vec<Edit>> {
-        let mut edits: Vec<Edit> = Vec::new();
+    pub(super) fn edits(&self) -> Result<Vec<ChangedSectors>> {
+        let mut edits: Vec<ChangedSectors> = Vec::new();
         for (&sector, bytes) in &self.replaced {
             let offset = sector * SECTOR as u64;
             let mut before = [0; SECTOR];
@@ -78,7 +78,7 @@ impl Sectors {
             match edits.last_mut() {
                 _ if before == *bytes => {}
                 Some(last) if last.offset + last.bytes.len() as u64 == offset => last.bytes.extend(bytes),
-                _ => edits.push(Edit { offset, bytes: bytes.to_vec() }),
+                _ => edits.push(ChangedSectors { offset, bytes: bytes.to_vec() }),
             }
         }
         Ok(edits)
