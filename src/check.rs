@@ -1,11 +1,16 @@
 //! Checking images and repairing them: [`Open::check`] and [`Open::repair`] give a [`Checked`].
 
+mod stoppable;
+
+use stoppable::{StoppableExtents, Watch};
+
 use crate::error::Result;
 pub(crate) use crate::findings::Findings;
 pub use crate::findings::{Checked, Finding, Repair, Repairs, Severity};
-use crate::format;
+use crate::format::{self, OpenContext};
 use crate::job::Phase;
 use crate::open::Open;
+use crate::storage::resolver::Placed;
 use crate::storage::{FileRole, ImageFile, Place, WriteAt};
 
 impl Open {
@@ -32,7 +37,8 @@ impl Open {
         })
     }
 
-    /// Repairs `image` as far as `repairs` allows, and checks it again.
+    /// Repairs `image` as far as `repairs` allows, and checks it again. When the job is cancelled, what was repaired by then stays so,
+    /// and the repair can be run again.
     ///
     /// # Errors
     ///
@@ -42,7 +48,12 @@ impl Open {
         self.job.check()?;
         self.job.begin(Phase::Repair, file.size()?);
         let format = self.format_of(&file.image(FileRole::Image)?)?;
-        format::repair(format, file, &self.context(), repairs)?;
+        let OpenContext { resolver, choices } = self.context();
+        let watch = Watch::new(&self.job);
+        let extents = StoppableExtents { extents: resolver, watch: watch.clone() };
+        let context = OpenContext { resolver: Placed::from(&extents), choices };
+        let repaired = format::repair(format, &watch.over(file.clone()), &context, repairs);
+        repaired.or_else(|e| self.job.check().and(Err(e)))?;
         self.check_file(file.image(FileRole::Image)?)
     }
 }

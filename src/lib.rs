@@ -5,7 +5,7 @@
 //!
 //! What the crate consists of, the lowest layer first; arrows go down only:
 //!
-//! * [`storage`]: positioned input and output, and the policy under which an image's other files are opened;
+//! * [`storage`]: positioned input and output, [where an image is](Place), and the policy under which its other files are opened;
 //!   [`job`]: how far something has come, and a way to stop it.
 //! * [`disk`]: one image or a chain of them, as a [`Disk`]: [`read_at`](Disk::read_at),
 //!   [`extents`](Disk::extents), [`blocks`](Disk::blocks).

@@ -137,6 +137,11 @@ impl WritableDisk {
         self.shown.view()
     }
 
+    /// What tells how far a change has come that lasts, and stops it.
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
+    }
+
     /// The image itself.
     pub(crate) fn top(&self) -> &dyn WriteLayer {
         &*self.top
@@ -267,7 +272,7 @@ impl WritableDisk {
     /// Changes the virtual size, and nothing of the content but what is cut, and closes the image. What is added reads as zeros.
     pub(crate) fn set_size(self, size: u64) -> Result<()> {
         self.check_size(size)?;
-        self.finish(|top| top.resize(size))
+        self.finish(|top| top.resize(size, &self.job))
     }
 
     /// The same, and opens the image again with its new size.
@@ -294,7 +299,7 @@ impl WritableDisk {
         }
         released?;
         self.flush()?;
-        self.finish(|top| top.pack())?;
+        self.finish(|top| top.pack(&self.job))?;
         Ok(Compaction { before, after: self.occupied()? })
     }
 
@@ -367,6 +372,7 @@ impl WritableDisk {
                     return Ok(Some(at + byte as u64));
                 }
                 at += buf.len() as u64;
+                self.job.set_done(at);
             }
         }
         Ok(None)

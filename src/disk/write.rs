@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::layer::{Identity, Layer, LayerInfo};
 use crate::error::Result;
+use crate::job::Job;
 
 /// One image that is open for writing.
 ///
@@ -45,11 +46,13 @@ pub(crate) trait WriteLayer: Layer {
     fn check_size(&self, size: u64) -> Result<()>;
 
     /// Changes the virtual size; what is added reads as zeros. When it shrinks, the caller has seen to it that
-    /// nothing but zeros is cut, or that the cut is wanted. Only [`close`](Self::close) is called after it.
-    fn resize(&self, size: u64) -> Result<()>;
+    /// nothing but zeros is cut, or that the cut is wanted. Where that takes long, `job` is told, and can stop it: the disk has its
+    /// old size then. Only [`close`](Self::close) is called after it.
+    fn resize(&self, size: u64, job: &Job) -> Result<()>;
 
-    /// Moves what lies at the file's end into gaps, and cuts the file. Only [`close`](Self::close) is called after it.
-    fn pack(&self) -> Result<()>;
+    /// Moves what lies at the file's end into gaps, and cuts the file, until `job` stops it. Only [`close`](Self::close) is called
+    /// after it.
+    fn pack(&self, job: &Job) -> Result<()>;
 
     /// Records another parent: names and identities, nothing else. Only [`close`](Self::close) is called after it.
     fn set_parent(&self, parent: &ParentLink<'_>) -> Result<()>;

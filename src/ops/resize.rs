@@ -4,6 +4,7 @@
 
 use crate::disk::{Disk, WritableDisk};
 use crate::error::{Error, Result};
+use crate::job::Phase;
 use crate::partition::{Gpt, GptCopy, GptMove, move_gpt, occupied};
 
 /// What [`WritableDisk::resize`] did.
@@ -21,6 +22,7 @@ pub struct Resized {
 impl WritableDisk {
     /// Changes the virtual size and closes the image. What is added reads as zeros. The backup of a GPT moves to the new
     /// end; the partitions stay as they are. With `allow_loss` partitions, file systems and what is not zeros may be cut.
+    /// When the job that the image was opened with is cancelled, it keeps its old size.
     ///
     /// ```
     /// use diskport::copy::{Convert, OutputFormat};
@@ -41,16 +43,19 @@ impl WritableDisk {
     ///
     /// [`Error::ShrinkCuts`] and [`Error::ShrinkLosesData`]; [`Error::SizeLimit`], [`Error::Layout`] and [`Error::NotWritable`]
     /// where the image cannot have this size; [`Error::Unsupported`] for a size of no whole sectors;
-    /// [`Error::Damaged`] for a partition table that does not say what would be cut; and as [`flush`](Self::flush).
+    /// [`Error::Damaged`] for a partition table that does not say what would be cut; [`Error::Cancelled`]; and as [`flush`](Self::flush).
     /// What is refused is refused before anything is written.
     pub fn resize(self, size: u64, allow_loss: bool) -> Result<Resized> {
         let before = self.size();
         self.check_size(size)?;
+        let (job, end) = (self.job().clone(), size.max(before));
+        job.begin_at(Phase::Resize, end, size.min(before));
         let gpt_moved = match size.cmp(&before) {
             std::cmp::Ordering::Equal => self.close().map(|()| false),
             std::cmp::Ordering::Less => shrink(self, size, allow_loss),
             std::cmp::Ordering::Greater => grow(self, size),
         }?;
+        job.set_done(end);
         Ok(Resized { before, after: size, gpt_moved })
     }
 }
@@ -66,6 +71,7 @@ fn shrink(disk: WritableDisk, size: u64, allow_loss: bool) -> Result<bool> {
         }
         true => fitting(disk.disk(), size)?,
     };
+    disk.job().check()?;
     if let Some(moved) = &moved {
         carry_out(&disk, moved)?;
     }

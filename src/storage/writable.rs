@@ -79,6 +79,11 @@ impl WritableFile {
         Self { ids: Arc::new(Mutex::new(ids)), ..self }
     }
 
+    /// The same file, read and written through another storage.
+    pub(crate) fn with_storage(self, storage: Arc<dyn WriteAt>) -> Self {
+        Self { storage, ..self }
+    }
+
     /// Where identities and times for it come from.
     pub(crate) fn ids(&self) -> MutexGuard<'_, Ids> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)

@@ -8,6 +8,7 @@ mod in_place;
 mod places;
 mod requests;
 mod salvage;
+mod stopped;
 mod support;
 mod vhd;
 mod vhdx;

@@ -10,6 +10,7 @@ use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, Sealed, WarningKind};
 use crate::error::{Error, Result};
 use crate::format::tools::flat::FlatLayer;
+use crate::job::Job;
 use crate::leaves::Format;
 use crate::storage::{FileRole, ImageFile, WritableFile};
 
@@ -88,11 +89,11 @@ impl WriteLayer for Raw {
         Ok(())
     }
 
-    fn resize(&self, size: u64) -> Result<()> {
+    fn resize(&self, size: u64, _: &Job) -> Result<()> {
         self.file.set_size(size)
     }
 
-    fn pack(&self) -> Result<()> {
+    fn pack(&self, _: &Job) -> Result<()> {
         Ok(())
     }
 

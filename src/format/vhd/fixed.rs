@@ -12,6 +12,7 @@ use crate::disk::{Identity, Layer, LayerInfo, Mapping, Sealed, WarningKind};
 use crate::error::{Error, Problem, Result};
 use crate::findings::Repairs;
 use crate::format::tools::flat::FlatLayer;
+use crate::job::Job;
 use crate::leaves::Format;
 use crate::leaves::Hint;
 use crate::storage::{FileRole, ImageFile, WritableFile};
@@ -129,7 +130,7 @@ impl WriteLayer for FixedWriter {
 
     /// The footer is all that says where the disk ends. While it is changed, it bears a mark: what lies beyond the disk
     /// is no one's, also where a cut leaves the footer inside the file.
-    fn resize(&self, size: u64) -> Result<()> {
+    fn resize(&self, size: u64, _: &Job) -> Result<()> {
         let (size, old) = (skeleton::check_size(size)?, self.info().size);
         let mut footers = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
         let footer = footers.footer.unmarked();
@@ -150,7 +151,7 @@ impl WriteLayer for FixedWriter {
         footers.replace(footer)
     }
 
-    fn pack(&self) -> Result<()> {
+    fn pack(&self, _: &Job) -> Result<()> {
         let mut footers = self.footers.lock().unwrap_or_else(PoisonError::into_inner);
         cut_slack(&self.file, &mut footers, self.info().size, Repairs::Lossless)
     }

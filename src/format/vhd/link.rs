@@ -11,6 +11,7 @@ use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::tools::context::ChildOptions;
+use crate::job::Job;
 use crate::leaves::Format;
 use crate::storage::WritableFile;
 
@@ -160,7 +161,7 @@ impl Writer {
         }
         self.publish(pending)?;
         let link = Link::of(parent)?;
-        let at = self.room(pending, HEADER + link.len())?;
+        let at = self.room(pending, HEADER + link.len(), &Job::new())?;
         let mut header = self.header.fields;
         let data = link.record(&mut header, at + HEADER);
         self.file.write_all_at(header.as_bytes(), at)?;

@@ -8,6 +8,7 @@ use super::pending::{ALIGNMENT, Pending};
 use super::write::Writer;
 use crate::error::Result;
 use crate::format::tools::space::Space;
+use crate::job::Job;
 use crate::leaves::is_zero;
 
 /// Bytes that are copied at once.
@@ -29,22 +30,23 @@ impl Writer {
 
     /// Makes room for a structure of `len` bytes, in front of all blocks where there is a gap: readers that go by the end of the
     /// last structure take a block before it for one that lies over them.
-    pub(super) fn room(&self, pending: &mut Pending, len: u64) -> Result<u64> {
+    pub(super) fn room(&self, pending: &mut Pending, len: u64, job: &Job) -> Result<u64> {
         let space = self.structures(pending);
         let fits = |gap: &Range<u64>| gap.start + len <= gap.end;
         let gaps = space.gaps().map(|gap| gap.start.next_multiple_of(SECTOR)..gap.end);
         let at = { gaps }.find(fits).map_or(space.end().next_multiple_of(SECTOR), |gap| gap.start);
-        self.clear(pending, at..at + len)?;
+        self.clear(pending, at..at + len, job)?;
         Ok(at)
     }
 
-    /// Moves the blocks that lie in `range` to the file's end.
-    pub(super) fn clear(&self, pending: &mut Pending, range: Range<u64>) -> Result<()> {
+    /// Moves the blocks that lie in `range` to the file's end, until `job` stops it.
+    pub(super) fn clear(&self, pending: &mut Pending, range: Range<u64>, job: &Job) -> Result<()> {
         if range.end > pending.end {
             pending.footers.make_room(range.end)?;
             pending.end = range.end;
         }
         for (index, from) in self.blocks_in(&range)? {
+            job.check()?;
             let to = self.fresh(pending)?;
             self.move_block(pending, index, from, to)?;
         }
@@ -83,8 +85,8 @@ impl Writer {
         self.bound(pending)
     }
 
-    /// Moves the last blocks of the file into gaps that hold a whole one, and cuts the file.
-    pub(super) fn move_into_gaps(&self, pending: &mut Pending) -> Result<()> {
+    /// Moves the last blocks of the file into gaps that hold a whole one, until `job` stops it, and cuts the file.
+    pub(super) fn move_into_gaps(&self, pending: &mut Pending, job: &Job) -> Result<()> {
         self.publish(pending)?;
         let bat = &self.dynamic.bat;
         let mut space = self.structures(pending);
@@ -102,13 +104,14 @@ impl Writer {
         let mut gaps = space.gaps().flat_map(|gap| self.places_in(gap));
         while let (Some((sector, index)), Some(to)) = (blocks.pop(), gaps.next()) {
             let from = u64::from(sector) * SECTOR;
-            if to > from {
+            if to > from || job.is_cancelled() {
                 break;
             }
             self.move_block(pending, index.into(), from, to)?;
         }
         self.publish(pending)?;
-        self.cut(pending, bat.blocks())
+        self.cut(pending, bat.blocks())?;
+        job.check()
     }
 
     /// The places in `gap` that hold a whole block.

@@ -1,5 +1,7 @@
 //! Changing the size of a dynamic disk.
 
+use std::ops::Range;
+
 use zerocopy::IntoBytes;
 
 use super::header::Header;
@@ -8,6 +10,7 @@ use super::pending::Pending;
 use super::skeleton;
 use super::write::Writer;
 use crate::error::{Error, Result};
+use crate::job::Job;
 use crate::leaves::Format;
 
 /// Bytes of the BAT that are copied at once.
@@ -16,7 +19,7 @@ const PIECE: u64 = 64 << 10;
 impl Writer {
     /// Makes the disk `size` bytes large. What must hold for the new size is made durable before the footers say it, and what
     /// only the old size needs goes afterwards.
-    pub(super) fn change_size(&self, pending: &mut Pending, size: u64) -> Result<()> {
+    pub(super) fn change_size(&self, pending: &mut Pending, size: u64, job: &Job) -> Result<()> {
         self.publish(pending)?;
         let (size, old) = (self.allowed_size(size)?, self.dynamic.info.size);
         if size == old {
@@ -25,7 +28,8 @@ impl Writer {
         let (blocks, before) = (size.div_ceil(self.dynamic.bat.block_size), self.dynamic.bat.blocks());
         if size > old {
             self.zero_tail(pending)?;
-            self.extend_table(pending, before, blocks)?;
+            self.extend_table(pending, before..blocks, job)?;
+            job.check()?;
         }
         let footer = skeleton::resized(&pending.footers.footer, size);
         pending.footers.replace(footer)?;
@@ -81,20 +85,22 @@ impl Writer {
         self.publish(pending)
     }
 
-    /// Makes the table as long as `blocks` blocks need, those from `before` on unused.
-    fn extend_table(&self, pending: &mut Pending, before: u64, blocks: u64) -> Result<()> {
+    /// Makes the table as long as the disk needs with the blocks in `added`, which are unused.
+    fn extend_table(&self, pending: &mut Pending, added: Range<u64>, job: &Job) -> Result<()> {
+        let Range { start: before, end: blocks } = added;
         let table = self.header.table();
         let len = (blocks * 4).next_multiple_of(SECTOR);
         let in_place = table.start..table.start + len;
         let mut space = self.structures(pending);
         space.free(table.clone());
         let at = if space.take(in_place.clone()).is_ok() {
-            self.clear(pending, in_place)?;
+            self.clear(pending, in_place, job)?;
             table.start
         } else {
-            let at = self.room(pending, len)?;
+            let at = self.room(pending, len, job)?;
             let end = before * 4;
             for done in (0..end).step_by(PIECE as usize) {
+                job.check()?;
                 let mut entries = vec![0; (end - done).min(PIECE) as usize];
                 self.file.read_exact_at(&mut entries, table.start + done)?;
                 self.file.write_all_at(&entries, at + done)?;

@@ -12,6 +12,7 @@ use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use crate::error::Result;
 use crate::format::tools::bitmap::{self, BitOrder};
+use crate::job::Job;
 use crate::storage::{ImageFile, WritableFile};
 
 /// A dynamic or differencing disk that is open for writing.
@@ -198,12 +199,12 @@ impl WriteLayer for Writer {
         self.allowed_size(size).map(drop)
     }
 
-    fn resize(&self, size: u64) -> Result<()> {
-        self.change_size(&mut self.change(), size)
+    fn resize(&self, size: u64, job: &Job) -> Result<()> {
+        self.change_size(&mut self.change(), size, job)
     }
 
-    fn pack(&self) -> Result<()> {
-        self.move_into_gaps(&mut self.change())
+    fn pack(&self, job: &Job) -> Result<()> {
+        self.move_into_gaps(&mut self.change(), job)
     }
 
     fn set_parent(&self, parent: &ParentLink<'_>) -> Result<()> {

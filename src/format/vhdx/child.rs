@@ -8,6 +8,7 @@ use crate::disk::Identity;
 use crate::disk::write::ParentLink;
 use crate::error::{Error, Result};
 use crate::format::tools::context::ChildOptions;
+use crate::job::Job;
 use crate::storage::WritableFile;
 
 /// Writes a new child of `parent` into `file`, which is empty.
@@ -36,7 +37,7 @@ pub(crate) fn create_child(
     if size > info.size {
         // Some readers look for a parent beyond the parent's end, unless blocks are there.
         let child = write::open(file.clone(), Some(info.size))?;
-        child.resize(size)?;
+        child.resize(size, &Job::new())?;
         child.close()?;
     }
     Ok(())

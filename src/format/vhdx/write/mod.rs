@@ -25,6 +25,7 @@ use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{Identity, Layer, LayerInfo, Mapping, MappingKind, Sealed};
 use crate::error::{Error, Result};
 use crate::format::vhdx::skeleton::check_size;
+use crate::job::Job;
 use crate::storage::{ImageFile, WritableFile};
 
 /// A VHDX that is open for writing.
@@ -276,12 +277,12 @@ impl WriteLayer for Writer {
         check_size(size, self.info.logical_sector_size).map(drop)
     }
 
-    fn resize(&self, size: u64) -> Result<()> {
-        self.set_size(size)
+    fn resize(&self, size: u64, job: &Job) -> Result<()> {
+        self.set_size(size, job)
     }
 
-    fn pack(&self) -> Result<()> {
-        pack::pack(&mut self.lock())
+    fn pack(&self, job: &Job) -> Result<()> {
+        pack::pack(&mut self.lock(), job)
     }
 
     fn set_parent(&self, parent: &ParentLink<'_>) -> Result<()> {

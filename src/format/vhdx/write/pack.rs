@@ -4,10 +4,11 @@ use super::journal::Session;
 use super::state::State;
 use crate::error::Result;
 use crate::format::vhdx::bat::{self, Page};
+use crate::job::Job;
 use crate::leaves::MIB;
 
-/// Moves blocks to where there is room before them, until the file is as short as it can be.
-pub(super) fn pack(state: &mut State) -> Result<()> {
+/// Moves blocks to where there is room before them, until the file is as short as it can be, or `job` stops it.
+pub(super) fn pack(state: &mut State, job: &Job) -> Result<()> {
     state.publish()?;
     let region = state.contents.regions.bat.clone();
     let len = region.end - region.start;
@@ -15,12 +16,12 @@ pub(super) fn pack(state: &mut State) -> Result<()> {
         state.journal().begin(Session::FileChanged)?;
         state.move_bat(len)?;
     }
-    while pass(state)? {}
+    while pass(state, job)? {}
     Ok(())
 }
 
 /// Moves what lies behind the end that the file would have without gaps; says whether anything was moved.
-fn pass(state: &mut State) -> Result<bool> {
+fn pass(state: &mut State, job: &Job) -> Result<bool> {
     let end = state.allocation.total();
     let mut moved = false;
     let mut page = Page::default();
@@ -33,6 +34,7 @@ fn pass(state: &mut State) -> Result<bool> {
             if !present || old.end <= end || state.allocation.gap(len) >= old.start {
                 continue;
             }
+            job.check()?;
             state.journal().begin(Session::FileChanged)?;
             state.make_room(1)?;
             let room = state.reserve(len)?;

@@ -5,12 +5,13 @@ use std::ops::Range;
 use super::journal::Session;
 use super::state::State;
 use super::{Source, Writer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::vhdx::bat::{self, Page};
 use crate::format::vhdx::contents::Contents;
 use crate::format::vhdx::log::SECTOR;
 use crate::format::vhdx::region;
 use crate::format::vhdx::skeleton::check_size;
+use crate::job::Job;
 use crate::leaves::MIB;
 use crate::leaves::is_zero;
 
@@ -22,7 +23,7 @@ impl Writer {
     ///
     /// A log entry with the new size is what does it. What a larger disk needs is there before or comes with it, and what a smaller one
     /// does not need goes with it or after it, so that a cut leaves no more than entries that nothing uses.
-    pub(super) fn set_size(&self, size: u64) -> Result<()> {
+    pub(super) fn set_size(&self, size: u64, job: &Job) -> Result<()> {
         let size = check_size(size, self.info.logical_sector_size)?;
         let mut state = self.lock();
         let old = state.bat().size;
@@ -37,28 +38,40 @@ impl Writer {
         }
         state.enlarge_bat(size)?;
         drop(state);
-        self.define(old..size)?;
+        let defined = self.define(old..size, job);
+        if matches!(defined, Err(Error::Cancelled)) {
+            // The disk is closed with its old size, and without blocks behind its end.
+            self.lock().cut_off(old)?;
+        }
+        defined?;
         let mut state = self.lock();
         state.record_size(size)?;
         state.publish()
     }
 
-    /// Makes what was added read as zeros.
-    fn define(&self, added: Range<u64>) -> Result<()> {
+    /// Makes what was added read as zeros, until `job` stops it.
+    fn define(&self, added: Range<u64>, job: &Job) -> Result<()> {
         let state = self.read();
         let whole = self.fixed || state.bat().differencing;
         let block = (added.start - 1) >> state.bat().block_shift;
         let present = state.payload(block)?.0.is_present();
-        let block_end = state.block_end(block);
+        let (block_size, block_end) = (state.block_size(), state.block_end(block));
         drop(state);
-        if whole {
+        let end = match whole {
             // Neither is what a parent has there to show through, nor may a reader look for a parent where there is none.
-            self.put(added.start, Source::Zeros(added.end - added.start))
-        } else if present && added.start < block_end {
-            self.put(added.start, Source::Zeros(block_end - added.start))
-        } else {
-            Ok(())
+            true => added.end,
+            false if present => block_end,
+            false => added.start,
+        };
+        let mut at = added.start;
+        while at < end {
+            job.check()?;
+            let next = (at / block_size * block_size + block_size).min(end);
+            self.put(at, Source::Zeros(next - at))?;
+            job.set_done(next);
+            at = next;
         }
+        Ok(())
     }
 }
 

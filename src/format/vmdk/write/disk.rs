@@ -15,6 +15,7 @@ use super::{pack, parent, resize};
 use crate::disk::write::{ParentLink, WriteLayer};
 use crate::disk::{FileIndex, Identity, Layer, LayerInfo, Mapping, Sealed};
 use crate::error::{Error, Result};
+use crate::job::Job;
 use crate::storage::{ImageFile, WritableFile};
 
 /// A VMDK that is open for writing.
@@ -238,13 +239,13 @@ impl WriteLayer for WritableVmdk {
         resize::check_size(self, size).map(drop)
     }
 
-    fn resize(&self, size: u64) -> Result<()> {
+    fn resize(&self, size: u64, _: &Job) -> Result<()> {
         self.flush()?;
         resize::resize(self, size)
     }
 
-    fn pack(&self) -> Result<()> {
-        self.sparse().try_for_each(pack::pack)
+    fn pack(&self, job: &Job) -> Result<()> {
+        self.sparse().try_for_each(|extent| pack::pack(extent, job))
     }
 
     fn set_parent(&self, parent: &ParentLink<'_>) -> Result<()> {
