@@ -339,6 +339,13 @@ pub enum Error {
         free: u64,
     },
 
+    /// A volume has no such file, directory or stream; or a registry no such key or value.
+    #[error("{path}: is not there")]
+    FileMissing {
+        /// What was asked for.
+        path: String,
+    },
+
     /// The kind of the image, or its content, does not allow what was asked for.
     #[error("{reason}")]
     Layout {

@@ -3,6 +3,7 @@
 mod detect;
 mod merging;
 mod parents;
+pub(crate) mod pending;
 
 use std::fmt;
 use std::path::Path;
@@ -74,6 +75,7 @@ pub struct Open {
     named: Arc<Named>,
     ignore_parent_mismatch: bool,
     missing_parent_allowed: bool,
+    change_ignored: bool,
     max_depth: usize,
     choices: Choices,
     losses: Option<Losses>,
@@ -107,6 +109,7 @@ impl Open {
             named: Arc::default(),
             ignore_parent_mismatch: false,
             missing_parent_allowed: false,
+            change_ignored: false,
             max_depth: DEFAULT_DEPTH,
             choices: Choices::default(),
             losses: None,
@@ -203,7 +206,11 @@ impl Open {
     ///
     /// As [`open`](fn@open).
     pub fn open(&self, image: impl Into<Place>) -> Result<Disk> {
-        self.open_file(image.into().image(FileRole::Image)?)
+        let image = image.into();
+        match image.path().and_then(pending::find).filter(|_| !self.change_ignored) {
+            Some(change) => self.changed(image, &change),
+            None => self.open_file(image.image(FileRole::Image)?),
+        }
     }
 
     /// The same, whatever extents the caller has placed.
@@ -223,7 +230,9 @@ impl Open {
 
     /// The file of `image`, locked for writing, if no other program uses it.
     pub(crate) fn lock(&self, image: impl Into<Place<dyn WriteAt>>) -> Result<WritableFile> {
-        let file = image.into().writable()?;
+        let image = image.into();
+        image.path().map_or(Ok(()), |path| self.check_not_changing(path))?;
+        let file = image.writable()?;
         if !self.choices.ignore_locks {
             file.check_not_claimed()?;
         }

@@ -6,6 +6,7 @@
 
 mod child;
 mod family;
+mod in_place;
 mod layers;
 mod link;
 mod merge;
@@ -15,6 +16,7 @@ mod removal;
 
 pub use child::{Child, NewChild};
 pub use family::{check_no_children, children_of, find_parents};
+pub use in_place::{change_in_place, end_change};
 pub use merge::{Merge, Merged};
 pub use merge_into::{merge_into, record_parent};
 pub use rebase::Rebase;

@@ -76,6 +76,7 @@ impl Error {
             | Error::ShrinkCuts { .. }
             | Error::NotConvertible { .. }
             | Error::VolumeFull { .. }
+            | Error::FileMissing { .. }
             | Error::Layout { .. } => ErrorClass::Precondition,
             Error::OutOfRange { .. } | Error::Unsupported { .. } | Error::NoSuchExtent { .. } => {
                 ErrorClass::Usage

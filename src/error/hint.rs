@@ -54,6 +54,7 @@ impl Error {
             Error::Cycle { .. } => Some(Hint::RestoreParent),
             Error::ChainTooDeep { .. } => Some(Hint::MergeLayers),
             Error::OutOfRange { .. } => Some(Hint::SeeSize),
+            Error::FileMissing { .. } => Some(Hint::SeeName),
             Error::Layout { .. } => Some(Hint::OtherKind),
             Error::Unsupported { .. } => Some(Hint::SeeWhatIsSupported),
             Error::Cancelled => None,

@@ -43,6 +43,7 @@ impl Error {
             | Error::OutputTooSmall { .. }
             | Error::SizeLimit { .. }
             | Error::TargetLimit { .. }
+            | Error::FileMissing { .. }
             | Error::Layout { .. }
             | Error::NotConvertible { .. }
             | Error::VolumeFull { .. }

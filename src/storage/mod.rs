@@ -20,6 +20,7 @@ mod memory;
 #[cfg(feature = "mmap")]
 mod mmap;
 mod output;
+mod output_folder;
 mod partial;
 mod piece;
 mod place;
@@ -53,6 +54,7 @@ pub(crate) use output::beside;
 #[cfg(feature = "shards")]
 pub(crate) use output::check_free;
 pub use output::{OutputFile, Overwrite};
+pub(crate) use output_folder::OutputFolder;
 #[cfg(feature = "shards")]
 pub(crate) use partial::open_partial;
 #[cfg(feature = "digest")]

@@ -191,21 +191,9 @@ impl OutputFile {
         Ok(())
     }
 
-    /// Makes the names in the folder durable; Windows has no such call and needs none.
+    /// Makes the names in the folder durable.
     fn sync_folder(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        {
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            match File::open(folder.unwrap_or(Path::new("."))) {
-                // One that may be written to and not read: with it the whole file system is made durable.
-                #[cfg(target_os = "linux")]
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-                    rustix::fs::syncfs(self.storage.as_file())?;
-                }
-                folder => folder?.sync_all()?,
-            }
-        }
-        Ok(())
+        sync_folder_of(&self.path, self.storage.as_file())
     }
 
     fn failed(&self, operation: &'static str, e: io::Error) -> Error {
@@ -250,7 +238,24 @@ pub(crate) fn check_free(path: &Path, overwrite: Overwrite) -> Result<()> {
     }
 }
 
-fn rename(from: &Path, to: &Path, overwrite: Overwrite) -> io::Result<()> {
+/// Makes the names in the folder of `path`, which lies on the file system of `there`, durable; Windows has no such call and needs
+/// none.
+pub(super) fn sync_folder_of(path: &Path, there: &std::fs::File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match File::open(folder.unwrap_or(Path::new("."))) {
+            // One that may be written to and not read: with it the whole file system is made durable.
+            #[cfg(target_os = "linux")]
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => rustix::fs::syncfs(there)?,
+            folder => folder?.sync_all()?,
+        }
+    }
+    let _ = (path, there);
+    Ok(())
+}
+
+pub(super) fn rename(from: &Path, to: &Path, overwrite: Overwrite) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if overwrite == Overwrite::No {
         use rustix::fs::{CWD, RenameFlags, renameat_with};

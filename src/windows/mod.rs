@@ -4,8 +4,10 @@ pub mod authenticode;
 pub mod bcd;
 pub mod boot_files;
 pub mod control_set;
+mod file_time;
 #[cfg(feature = "inspect")]
 pub mod file_version;
+pub mod files;
 mod gpt_ids;
 mod hive_file;
 pub mod installation;
@@ -15,5 +17,6 @@ pub(crate) mod program;
 pub mod registry;
 pub mod version;
 
+pub use file_time::FileTime;
 pub use gpt_ids::GptIds;
 pub use hive_file::HiveFile;

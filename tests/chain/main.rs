@@ -3,6 +3,7 @@
 mod children;
 mod content;
 mod family;
+mod in_place;
 mod interrupted;
 mod merge;
 mod model;

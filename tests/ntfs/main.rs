@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod hostile;
+mod inside;
 mod read;
 mod shrink;
 mod volume;
@@ -16,7 +17,7 @@ use libtest_mimic::Arguments;
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
-    let trials = [read::trials(), shrink::trials(), hostile::trials(), write::trials()]
+    let trials = [read::trials(), shrink::trials(), hostile::trials(), inside::trials(), write::trials()]
         .into_iter()
         .flatten()
         .collect();

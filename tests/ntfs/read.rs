@@ -115,6 +115,7 @@ fn compressed() -> Result<(), Trouble> {
     for (name, bytes) in &files {
         let file = volume.find(&format!("compressed/{name}"))?.ok_or("no file")?;
         assert!(file.read(MIB)? == *bytes, "{name}");
+        in_pieces(&file, bytes)?;
         assert!(matches!(file.overwrite(0, b"x"), Err(Error::Layout { .. })), "{name} is compressed");
     }
     // That it was LZNT1 which was read: the text's clusters are fewer than its bytes.
@@ -125,6 +126,19 @@ fn compressed() -> Result<(), Trouble> {
         files.iter().try_for_each(|(name, bytes)| Ok(fs::write(root.join("compressed").join(name), bytes)?))
     })?;
     assert!(free(&image)? > free(&plain)? + 200, "ntfs-3g compresses");
+    Ok(())
+}
+
+/// What is compressed is read from anywhere, to anywhere.
+fn in_pieces(file: &diskport::windows::ntfs::File, bytes: &[u8]) -> Result<(), Trouble> {
+    let data = file.data("")?.ok_or("no data")?;
+    assert_eq!(data.size(), bytes.len() as u64);
+    for (at, len) in [(0, 1), (4095, 2), (16383, 40_000), (65_536, 1), (65_535, 100_000), (70_000, 333)] {
+        let end = bytes.len().min(at + len);
+        let mut found = vec![1; end.saturating_sub(at)];
+        data.read_at(&mut found, at as u64)?;
+        assert!(found == bytes[at.min(end)..end], "{len} bytes at {at}");
+    }
     Ok(())
 }
 
@@ -152,6 +166,7 @@ fn compressed_by_wof() -> Result<(), Trouble> {
     for (name, _) in files {
         let file = volume.find(name)?.ok_or(name)?;
         assert!(file.read(MIB)? == plain, "{name}");
+        in_pieces(&file, &plain)?;
         assert!(file.read(plain.len() as u64 - 1).is_err(), "{name} has more bytes than allowed");
         assert!(matches!(file.overwrite(0, b"x"), Err(Error::Layout { .. })), "{name} is compressed");
     }

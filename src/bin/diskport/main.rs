@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         Command::Map(args) => commands::map::run(&args),
         Command::Hash(args) => commands::hash::run(&args, mode),
         Command::Compare(args) => commands::compare::run(&args, mode),
-        Command::Diff(args) => commands::diff::run(&args, mode),
+        Command::Diff(args) if args.files => commands::diff_files::run(&args.compare),
+        Command::Diff(args) => commands::diff::run(&args.compare, mode),
         Command::Read(args) => commands::read::run(&args),
         Command::Create(args) => commands::create::run(&args),
         Command::Write(args) => commands::write::run(&args),
@@ -52,6 +53,10 @@ fn main() -> ExitCode {
         Command::Partitions(args) => commands::partitions::run(&args),
         Command::ConvertToGpt(args) => commands::convert_to_gpt::run(&args, mode),
         Command::ConvertToUefi(args) => commands::convert_to_uefi::run(&args, mode),
+        Command::Ls(args) => commands::ls::run(&args),
+        Command::Cat(args) => commands::cat::run(&args),
+        Command::Get(args) => commands::get::run(&args),
+        Command::Registry(args) => commands::registry::run(&args),
         Command::ReverseImage(args) => commands::reverse_image::run(&args, mode),
     };
     result.unwrap_or_else(|failure: Failure| failure.report())

@@ -9,7 +9,7 @@ use super::index::{self, Blocks, Geometry, Index};
 use super::record::{Record, Reference, kind};
 use super::stream::Stream;
 use super::upcase::Upcase;
-use super::volume::Volume;
+use super::volume::{Volume, system_file};
 use crate::error::Result;
 
 /// The name of a directory's index.
@@ -24,6 +24,13 @@ pub struct Entry {
     /// Whether it is a directory.
     pub is_directory: bool,
     pub(super) reference: Reference,
+}
+
+impl Entry {
+    /// Whether it is one of the files that the volume itself consists of, or the root directory, which is an entry of itself.
+    pub fn is_own_file(&self) -> bool {
+        self.reference.number() < system_file::FIRST_USER
+    }
 }
 
 /// The blocks of an index as they lie on the volume.

@@ -1,10 +1,9 @@
 //! A file of a volume: what it holds, and where.
 
-use super::compression;
 use super::directory::{self, Entry};
 use super::flaw::{flaw, refused};
-use super::record::{Record, Reference, flag, kind};
-use super::stream::{Place, Stream};
+use super::record::{Record, Reference, flag};
+use super::stream::Place;
 use super::volume::{Volume, system_file};
 use super::wof;
 use crate::disk::Patch;
@@ -16,7 +15,7 @@ const MAX_DEPTH: usize = 64;
 const MAX_FILES: usize = 1 << 17;
 
 /// A file or a directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct File<'v> {
     pub(super) volume: &'v Volume,
     pub(super) record: Record,
@@ -65,6 +64,11 @@ impl Volume {
 impl<'v> File<'v> {
     pub(super) fn new(volume: &'v Volume, record: Record) -> Self {
         Self { volume, record }
+    }
+
+    /// The number of its record, which tells it from all other files of the volume.
+    pub fn number(&self) -> u64 {
+        self.record.number
     }
 
     /// Whether it is a directory.
@@ -135,27 +139,10 @@ impl<'v> File<'v> {
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Layout`] for a file that is encrypted or a link, or compressed in a way that is not known here;
-    /// [`crate::Error::Damaged`], and what reading the disk gives rise to.
+    /// As for [`data`](Self::data); [`crate::Error::Damaged`] for more than that.
     pub fn read(&self, limit: u64) -> Result<Vec<u8>> {
-        let data = self.data()?;
-        data.check_size(limit)?;
-        match wof::reparse(self)? {
-            wof::Reparse::None => compression::read(self.volume, &data, limit),
-            wof::Reparse::Compressed { chunk } => {
-                let stored = Stream::find(self.volume, &self.record, kind::DATA, wof::STREAM)?;
-                let stored = stored
-                    .ok_or_else(|| refused("the file is compressed, but its compressed data are missing"))?;
-                // What does not become smaller is stored as it is, behind a table of its chunks.
-                let stored =
-                    compression::read(self.volume, &stored, limit.saturating_mul(2).saturating_add(4096))?;
-                wof::decompress(&stored, data.size as usize, chunk)
-                    .map_err(|flaw| flaw.at("WofCompressedData", 0))
-            }
-            wof::Reparse::Other(tag) => Err(refused(&format!(
-                "the file is a link or is stored elsewhere (reparse point {tag:#010x})"
-            ))),
-        }
+        self.content()?.check_size(limit)?;
+        self.data("")?.map_or(Ok(Vec::new()), |data| data.read(limit))
     }
 
     /// The changes of the disk that put `bytes` in the place of those at `offset` of the file.
@@ -165,7 +152,7 @@ impl<'v> File<'v> {
     /// [`crate::Error::Layout`] where the bytes do not lie in the file's clusters as they are: in a file that is compressed,
     /// encrypted or sparse there, lies in its FILE record or ends before; [`crate::Error::Damaged`].
     pub fn overwrite(&self, offset: u64, bytes: &[u8]) -> Result<Vec<Patch>> {
-        let data = self.data()?;
+        let data = self.content()?;
         let end = offset.checked_add(bytes.len() as u64);
         if end.is_none_or(|end| end > data.size.min(data.initialized)) {
             return Err(refused(&format!("{} bytes at {offset} lie beyond the file's end", bytes.len())));
@@ -179,15 +166,6 @@ impl<'v> File<'v> {
             false => Err(refused(
                 "the file cannot be changed in place: it is compressed, encrypted or sparse, or lies in its FILE record",
             )),
-        }
-    }
-
-    pub(super) fn data(&self) -> Result<Stream> {
-        match Stream::find(self.volume, &self.record, kind::DATA, "")? {
-            Some(data) => Ok(data),
-            None => {
-                self.volume.in_record(&self.record, |_| Err(flaw("a file with data", "none: a directory?")))
-            }
         }
     }
 }

@@ -20,7 +20,7 @@ impl File<'_> {
     ///
     /// [`crate::Error::Damaged`], and what reading the disk gives rise to.
     pub fn size(&self) -> Result<u64> {
-        if self.is_directory()? { Ok(0) } else { Ok(self.data()?.size) }
+        if self.is_directory()? { Ok(0) } else { Ok(self.content()?.size) }
     }
 
     /// The file as a storage, which reads of it what is asked for. Of one that is compressed, or lies in its FILE record, all is read
@@ -30,7 +30,7 @@ impl File<'_> {
     ///
     /// As [`read`](Self::read).
     pub fn reader(&self, limit: u64) -> Result<Arc<dyn ReadAt>> {
-        let data = self.data()?;
+        let data = self.content()?;
         match &data.place {
             Place::Runs(runs) if is_plain(&data) && matches!(wof::reparse(self)?, wof::Reparse::None) => {
                 data.check_size(limit)?;
@@ -51,7 +51,7 @@ impl File<'_> {
             let start = self.volume.on_disk(run.lcn? * cluster);
             Some(start..start + run.len * cluster)
         };
-        Ok(self.data()?.runs().iter().filter_map(place).collect())
+        Ok(self.content()?.runs().iter().filter_map(place).collect())
     }
 }
 

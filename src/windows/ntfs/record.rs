@@ -152,6 +152,13 @@ impl Attribute<'_> {
         self.kind == kind && self.is_named(name)
     }
 
+    /// Its name.
+    pub fn name(&self) -> String {
+        let units: Vec<u16> =
+            self.name.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+        String::from_utf16_lossy(&units)
+    }
+
     pub fn is_named(&self, name: &str) -> bool {
         same_name(self.name, name)
     }

@@ -1,5 +1,7 @@
 //! The value of an attribute, wherever it lies: in its record, or in clusters that one record or many tell of.
 
+use std::collections::BTreeSet;
+
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -78,15 +80,8 @@ impl Stream {
         let mut stream: Option<Self> = None;
         let mut vcn = 0;
         for part in parts(&list, kind, name) {
-            let record = match part.number() == base.number {
-                true => base.clone(),
-                false => volume.record(part.number())?,
-            };
+            let record = record_of(volume, base, part)?;
             let next = volume.in_record(&record, |record| {
-                let owner = record.base()?.map_or(record.number, Reference::number);
-                if owner != base.number || record.sequence()? != part.sequence() || !record.in_use()? {
-                    return Err(flaw(format!("a part of the file {}", base.number), "another file's record"));
-                }
                 let found = record.attribute(kind, name, vcn)?;
                 let found =
                     found.ok_or_else(|| flaw(format!("the clusters from {vcn} on"), "no such attribute"))?;
@@ -189,28 +184,67 @@ impl Stream {
     }
 }
 
+/// The record of a file, which begins with `base`, to which an attribute list refers.
+fn record_of(volume: &Volume, base: &Record, part: Reference) -> Result<Record> {
+    let record = match part.number() == base.number {
+        true => base.clone(),
+        false => volume.record(part.number())?,
+    };
+    volume.in_record(&record, |record| {
+        let owner = record.base()?.map_or(record.number, Reference::number);
+        match owner != base.number || record.sequence()? != part.sequence() || !record.in_use()? {
+            true => Err(flaw(format!("a part of the file {}", base.number), "another file's record")),
+            false => Ok(()),
+        }
+    })?;
+    Ok(record)
+}
+
+/// Calls `visit` with each attribute of a kind, or part of one, that the file whose first record is `base` has.
+pub(super) fn each(
+    volume: &Volume,
+    base: &Record,
+    kind: u32,
+    mut visit: impl FnMut(&Attribute),
+) -> Result<()> {
+    let mut visit_those_of = |record: &Record| {
+        let attributes = volume.in_record(record, Record::attributes)?;
+        attributes.iter().filter(|attribute| attribute.kind == kind).for_each(&mut visit);
+        Ok(())
+    };
+    let list = volume.in_record(base, |base| base.attribute(kind::ATTRIBUTE_LIST, "", 0))?;
+    let Some(list) = list else { return visit_those_of(base) };
+    let list = volume.in_record(base, |_| Stream::of(&list, &volume.boot))?.read(volume, MAX_LIST)?;
+    let records: BTreeSet<u64> =
+        entries(&list).filter(|(entry, _)| entry.kind == kind).map(|(entry, _)| entry.record.get()).collect();
+    records.into_iter().try_for_each(|part| visit_those_of(&record_of(volume, base, Reference(part))?))
+}
+
 fn beyond(offset: u64, size: u64) -> Error {
     flaw(format!("bytes at offset {offset}"), format!("an end at {size}")).at("NTFS attribute", offset)
 }
 
-/// The records that an attribute list gives for an attribute, in order, as far as the list makes sense.
+/// The records that an attribute list gives for an attribute, in order.
 fn parts(list: &[u8], kind: u32, name: &str) -> Vec<Reference> {
+    let its = entries(list).filter(|(entry, bytes)| entry.kind == kind && same_name(bytes, name));
+    its.map(|(entry, _)| Reference(entry.record.get())).collect()
+}
+
+/// The entries of an attribute list with the names of the attributes, as far as the list makes sense.
+fn entries(list: &[u8]) -> impl Iterator<Item = (&ListEntry, &[u8])> {
     let mut rest = list;
-    let mut found = Vec::new();
-    while let Ok((entry, _)) = ListEntry::ref_from_prefix(rest) {
-        let Some((bytes, next)) = rest.split_at_checked(entry.len.get().into()) else { break };
-        if bytes.len() < size_of::<ListEntry>() {
-            break;
-        }
-        let at = usize::from(entry.name_offset);
-        let its_name = match entry.name_len {
-            0 => Some(&[][..]),
-            len => bytes.get(at..at + 2 * usize::from(len)),
-        };
-        if entry.kind.get() == kind && its_name.is_some_and(|bytes| same_name(bytes, name)) {
-            found.push(Reference(entry.record.get()));
-        }
+    let all = std::iter::from_fn(move || {
+        let (entry, _) = ListEntry::ref_from_prefix(rest).ok()?;
+        let (bytes, next) = rest.split_at_checked(entry.len.get().into())?;
         rest = next;
-    }
-    found
+        (bytes.len() >= size_of::<ListEntry>()).then_some((entry, bytes))
+    });
+    all.filter_map(|(entry, bytes)| {
+        let at = usize::from(entry.name_offset);
+        let name = match entry.name_len {
+            0 => &[],
+            len => bytes.get(at..at + 2 * usize::from(len))?,
+        };
+        Some((entry, name))
+    })
 }

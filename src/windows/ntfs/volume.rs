@@ -24,6 +24,8 @@ pub(super) mod system_file {
     pub const BAD_CLUSTERS: u64 = 8;
     pub const SECURE: u64 = 9;
     pub const UPCASE: u64 = 10;
+    /// Those before are the volume's own, or kept for the table.
+    pub const FIRST_USER: u64 = 24;
 }
 
 /// An NTFS volume on a disk, read-only.

@@ -6,17 +6,13 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::file::File;
 use super::flaw::{Flaw, flaw, refused};
-use super::record::kind;
 use super::stream::Stream;
-use super::xpress;
+use super::volume::Volume;
+use super::{reparse, xpress};
 use crate::error::Result;
 
 /// The stream with the compressed data.
 pub(super) const STREAM: &str = "WofCompressedData";
-/// The tag of its reparse points.
-pub(super) const TAG: u32 = 0x8000_0017;
-/// Windows allows no longer reparse point.
-const MAX_REPARSE: u64 = 16 << 10;
 /// The provider that keeps the data in the file itself, rather than in a WIM.
 const FILE_PROVIDER: u32 = 2;
 
@@ -44,13 +40,10 @@ pub(super) enum Reparse {
 }
 
 pub(super) fn reparse(file: &File) -> Result<Reparse> {
-    let Some(stream) = Stream::find(file.volume, &file.record, kind::REPARSE_POINT, "")? else {
-        return Ok(Reparse::None);
-    };
-    let bytes = stream.read(file.volume, MAX_REPARSE)?;
+    let Some(bytes) = reparse::bytes(file.volume, &file.record)? else { return Ok(Reparse::None) };
     let tag = U32::read_from_prefix(&bytes).map_or(0, |(tag, _)| tag.get());
     let point = match ReparsePoint::ref_from_prefix(&bytes) {
-        Ok((point, _)) if tag == TAG => point,
+        Ok((point, _)) if tag == reparse::WOF => point,
         _ => return Ok(Reparse::Other(tag)),
     };
     match (point.provider.get(), point.algorithm.get()) {
@@ -67,27 +60,54 @@ pub(super) fn reparse(file: &File) -> Result<Reparse> {
     }
 }
 
-/// The `size` bytes of a file whose second stream is `stored`: a table of where each chunk but the first begins behind
-/// it, then the chunks.
-pub(super) fn decompress(stored: &[u8], size: usize, chunk: usize) -> Result<Vec<u8>, Flaw> {
+/// Fills `buf` from byte `offset` of a file of `size` bytes whose second stream is `stored`: a table of where each chunk but
+/// the first begins behind it, then the chunks.
+pub(super) fn read_at(
+    volume: &Volume,
+    stored: &Stream,
+    (size, chunk): (u64, u64),
+    buf: &mut [u8],
+    offset: u64,
+) -> Result<()> {
+    let bad = |flaw: Flaw| flaw.at("WofCompressedData", 0);
     let chunks = size.div_ceil(chunk);
-    // Files from 4 GiB on have wider entries; none is read whole.
-    let table = chunks.saturating_sub(1).saturating_mul(4);
-    let (table, data) = stored.split_at_checked(table).ok_or_else(|| {
-        flaw(format!("a table of {chunks} chunks"), format!("{} bytes in all", stored.len()))
+    let entry = if size > u64::from(u32::MAX) { 8 } else { 4 };
+    let table = chunks.saturating_sub(1).saturating_mul(entry);
+    let data = stored.size.checked_sub(table).ok_or_else(|| {
+        bad(flaw(format!("a table of {chunks} chunks"), format!("{} bytes in all", stored.size)))
     })?;
-    let begins = table.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
-    let ends = begins.clone().chain([data.len()]);
-    let mut out = Vec::with_capacity(size);
-    for (begin, end) in std::iter::once(0).chain(begins).zip(ends).take(chunks) {
-        let bytes = data.get(begin..end);
-        let bytes =
-            bytes.ok_or_else(|| flaw("chunks one after another", format!("one from {begin} to {end}")))?;
-        let len = chunk.min(size - out.len());
-        match bytes.len() == len {
-            true => out.extend_from_slice(bytes),
-            false => out.extend(xpress::decompress(bytes, len)?),
+    let begin = |number: u64| -> Result<u64> {
+        match number {
+            0 => Ok(0),
+            _ if number >= chunks => Ok(data),
+            _ => {
+                let mut bytes = [0; 8];
+                stored.read_at(volume, &mut bytes[..entry as usize], (number - 1) * entry)?;
+                Ok(u64::from_le_bytes(bytes))
+            }
         }
+    };
+    let (mut at, mut buf) = (offset, buf);
+    let mut from = begin(at / chunk)?;
+    while !buf.is_empty() {
+        let number = at / chunk;
+        let len = chunk.min(size - number * chunk);
+        let to = begin(number + 1)?;
+        // What does not become smaller is stored as it is.
+        let stored_len = to
+            .checked_sub(from)
+            .filter(|&stored| stored <= len && to <= data)
+            .ok_or_else(|| bad(flaw("chunks one after another", format!("one from {from} to {to}"))))?;
+        let mut bytes = vec![0; stored_len as usize];
+        stored.read_at(volume, &mut bytes, table + from)?;
+        if stored_len < len {
+            bytes = xpress::decompress(&bytes, len as usize).map_err(bad)?;
+        }
+        let bytes = &bytes[(at - number * chunk) as usize..];
+        let (piece, rest) = buf.split_at_mut(bytes.len().min(buf.len()));
+        piece.copy_from_slice(&bytes[..piece.len()]);
+        at += piece.len() as u64;
+        (buf, from) = (rest, to);
     }
-    Ok(out)
+    Ok(())
 }

@@ -19,6 +19,7 @@
 //! ```
 
 mod bins;
+mod difference;
 mod edit;
 mod hive;
 mod key;
@@ -27,14 +28,17 @@ mod list;
 mod log;
 mod marvin;
 mod name;
+mod path;
 mod sectors;
 mod tree;
 mod value;
 mod write;
 
+pub use difference::{ValueDifference, differences};
 pub use hive::{Hive, HiveState};
 pub use key::Key;
 pub(crate) use name::decode_utf16;
+pub use path::{HiveKind, KeyPath};
 pub use sectors::ChangedSectors;
 pub use tree::{Tree, TreeValue};
 pub use value::Value;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use diskport::chain::check_no_children;
+use diskport::chain::{check_no_children, end_change};
 use diskport::storage::Overwrite;
 use diskport::{Error, Format, WritableDisk};
 
@@ -83,6 +83,9 @@ impl ChangeArgs {
     /// Opens the image for writing, after it was looked at without changing anything.
     pub fn open(&self) -> Result<WritableDisk, Failure> {
         let open = self.image.options.options(self.image.format).ignore_locks(self.locks.ignore_locks);
+        if end_change(&self.image.path, &open, &signals::job())?.is_some() {
+            say(&format!("{}: a change in place that was cut off has been ended", self.image.path.display()));
+        }
         let disk = open.open(&self.image.path)?;
         warn_before_writing(&disk);
         match check_no_children(&disk, &self.image.options.policy.options(None)) {

@@ -2,6 +2,7 @@
 
 mod change;
 mod delta;
+mod files;
 mod format_name;
 mod open;
 mod output;
@@ -18,6 +19,7 @@ use diskport::{Disk, Format};
 
 pub use change::{ChangeArgs, Check, Compact, Create, LockArgs, Merge, Rebase, Resize, Write};
 pub use delta::{EbsBlocks, Update};
+pub use files::{Cat, Get, Ls, Registry, RegistryAction};
 pub use format_name::FormatName;
 pub use open::{
     ImageArgs, OpenArgs, PolicyArgs, Resolve, parse_extent, say_warning, warn_before_writing, warn_of,
@@ -54,8 +56,8 @@ pub enum Command {
     Hash(Hash),
     /// Compares the virtual contents of two images of any formats
     Compare(Compare),
-    /// Lists the ranges in which the virtual contents of two images differ
-    Diff(Compare),
+    /// Lists the ranges in which the virtual contents of two images differ, or the files inside
+    Diff(Diff),
     /// Writes bytes of the virtual disk to standard output
     Read(Read),
     /// Makes a new empty disk, or a differencing child
@@ -88,6 +90,14 @@ pub enum Command {
     ConvertToGpt(ConvertToGpt),
     /// Makes a Windows that a BIOS boots one that UEFI firmware boots, in a differencing child or in a copy
     ConvertToUefi(ConvertToUefi),
+    /// Lists files inside the disk
+    Ls(Ls),
+    /// Writes a file inside the disk to standard output
+    Cat(Cat),
+    /// Copies files out of the disk
+    Get(Get),
+    /// Looks at the registry of the Windows inside the disk
+    Registry(Registry),
     /// Makes a native disk of a hypervisor from a vDisk with all its versions
     ReverseImage(ReverseImage),
 }
@@ -157,6 +167,15 @@ impl Compare {
         let b = self.open.with_parent(&self.parent_b, &self.extent_b).open(&self.b, self.format_b)?;
         Ok((a, b))
     }
+}
+
+#[derive(Args)]
+pub struct Diff {
+    #[command(flatten)]
+    pub compare: Compare,
+    /// List the files and the values of registries that differ, instead of ranges
+    #[arg(long)]
+    pub files: bool,
 }
 
 #[derive(Args)]

@@ -15,14 +15,22 @@ use crate::size::show;
 
 pub fn run(args: &Merge, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let open = args.open.options(args.format).ignore_locks(args.locks.ignore_locks);
+    let job = signals::job();
+    let ended = if args.dry_run { None } else { chain::end_change(&args.top, &open, &job)? };
     let disk = open.open(&args.top)?;
     warn_before_writing(&disk);
+    if ended.is_some() {
+        report(&format!("{}: a change in place that was cut off has been ended", args.top.display()));
+        // That is all there is to do for an image without a parent.
+        if disk.chain().len() == 1 && args.output.is_none() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     if let (Some(output), Some(top)) = (&args.output, disk.chain().first()) {
         // What is written is of the top's format.
         output::check_name(output, top.info().format)?;
     }
     drop(disk);
-    let job = signals::job();
     let mut merge = chain::Merge::of(&args.top)
         .open(open)
         .overwrite(args.locks.overwrite(args.overwrite))

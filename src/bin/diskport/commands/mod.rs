@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod cat;
 pub mod check;
 pub mod compact;
 pub mod compare;
@@ -9,11 +10,14 @@ pub mod convert_to_gpt;
 pub mod convert_to_uefi;
 pub mod create;
 pub mod diff;
+pub mod diff_files;
 pub mod ebs_blocks;
 pub mod free;
+pub mod get;
 pub mod hash;
 pub mod info;
 pub mod inspect;
+pub mod ls;
 pub mod map;
 pub mod merge;
 mod output;
@@ -21,6 +25,7 @@ pub mod partitions;
 pub mod plan;
 pub mod read;
 pub mod rebase;
+pub mod registry;
 pub mod resize;
 pub mod reverse_image;
 pub mod update;

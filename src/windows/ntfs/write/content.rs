@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::flaw::refused;
 use super::super::record::{Reference, kind};
 use super::super::volume::system_file;
-use super::super::wof;
+use super::super::{reparse, wof};
 use super::Edit;
 use super::attribute::Attribute;
 use super::node::Node;
@@ -136,7 +136,7 @@ impl Edit {
     fn make_plain(&mut self, node: &mut Node, file: Reference) -> Result<()> {
         match node.find(kind::REPARSE_POINT, "").and_then(Attribute::bytes).and_then(<[u8]>::first_chunk) {
             None if node.find(kind::REPARSE_POINT, "").is_none() => return Ok(()),
-            Some(tag) if u32::from_le_bytes(*tag) == wof::TAG => {}
+            Some(tag) if u32::from_le_bytes(*tag) == reparse::WOF => {}
             Some(tag) => {
                 let what = match u32::from_le_bytes(*tag) {
                     0x8000_0013 => "deduplicated",
