@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::output::{Overwrite, check_free, rename, sync_folder_of};
+use super::output::{Overwrite, rename, sync_folder_of};
 use crate::error::{Error, Result};
 
 /// A new folder that has a temporary name beside its final place until it is published.
@@ -23,10 +23,12 @@ impl OutputFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::OutputExists`], [`Error::OutputNotPlain`], [`Error::Io`].
+    /// [`Error::OutputExists`], [`Error::Io`].
     pub(crate) fn create(path: &Path) -> Result<Self> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        check_free(path, false)?;
+        if path.symlink_metadata().is_ok() {
+            return Err(Error::OutputExists { path: path.display().to_string() });
+        }
         loop {
             let count = COUNTER.fetch_add(1, Ordering::Relaxed);
             let hidden = format!(".diskport-{}-{count}.partial-folder", std::process::id());

@@ -326,7 +326,7 @@ fn keys() -> Result<(), Trouble> {
     let found = json(&diff.output()?.stdout)?;
     let rows = found["differences"].as_array().ok_or("no list")?;
     let value = rows.iter().find(|row| row["what"] == "value").ok_or("no value")?;
-    assert_eq!(value["key"], r"HKLM\SYSTEM\ControlSet001\Services\disk");
+    assert_eq!(value["key"], r"HKEY_LOCAL_MACHINE\SYSTEM\ControlSet001\Services\disk");
     assert_eq!(
         (&value["name"], &value["a"]["data"], &value["b"]["data"]),
         (&Value::from("Start"), &Value::from(3), &Value::from(0))

@@ -20,6 +20,11 @@ use crate::windows::registry::{self, HiveKind, ValueDifference};
 const PIECE: u64 = 1 << 20;
 /// Ranges in which the disks may differ that are kept apart; with more of them all is read.
 const MAX_RANGES: usize = 1 << 20;
+/// The hives whose values are compared, and the folder of Windows.
+const HIVES: [HiveKind; 5] =
+    [HiveKind::System, HiveKind::Software, HiveKind::Sam, HiveKind::Security, HiveKind::Default];
+const WINDOWS: &str = r"\Windows\";
+
 /// What differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -155,7 +160,7 @@ impl Comparison<'_> {
             for (name, nodes) in found {
                 let path = format!("{path}\\{name}");
                 let content = self.files(which, &path, &nodes)?;
-                if let (true, Some(hive)) = (content, HiveKind::at(&path)) {
+                if let (true, Some(hive)) = (content, hive_at(&path)) {
                     self.registries(volumes, &path, hive)?;
                 }
                 let is_directory = |node: &Node| node.kind() == NodeKind::Directory;
@@ -263,9 +268,16 @@ impl Comparison<'_> {
         let visit = &mut self.visit;
         let mut named = |difference: ValueDifference| {
             let below = if difference.key.is_empty() { "" } else { "\\" };
-            let key = format!("{}{below}{}", hive.shown(), difference.key);
+            let key = format!("{}{below}{}", hive.root(), difference.key);
             visit(Difference::Value(ValueDifference { key, ..difference }))
         };
         registry::differences(&a.hive, &b.hive, &mut named).map_err(|e| e.within(path))
     }
+}
+
+/// The hive of a Windows that lies at a path.
+fn hive_at(path: &str) -> Option<HiveKind> {
+    let (folder, file) = path.split_at_checked(WINDOWS.len())?;
+    let hive = HIVES.into_iter().find(|hive| hive.file().eq_ignore_ascii_case(file))?;
+    folder.eq_ignore_ascii_case(WINDOWS).then_some(hive)
 }

@@ -38,7 +38,7 @@ pub use difference::{ValueDifference, differences};
 pub use hive::{Hive, HiveState};
 pub use key::Key;
 pub(crate) use name::decode_utf16;
-pub use path::{HiveKind, KeyPath};
+pub use path::{HiveKind, KeyPath, control_sets};
 pub use sectors::ChangedSectors;
 pub use tree::{Tree, TreeValue};
 pub use value::Value;

@@ -1,197 +1,156 @@
-//! Keys by the names under which a running Windows shows them, and the hives that they lie in.
+//! Paths of keys as Windows names them, and the hives in which they lie.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::hive::Hive;
-use super::kind;
+use super::name::same_name;
 use crate::error::{Error, Result};
 
-/// The folder with the hives of a Windows.
-const FOLDER: &str = r"\Windows\System32\config\";
-/// The key that stands for the control set that Windows started with; no hive has it.
-const CURRENT: &str = "CurrentControlSet";
-
-/// A hive of a Windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The hives of a Windows that are read and changed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum HiveKind {
-    /// What Windows starts by: services, drivers.
+    /// `HKLM\SYSTEM`: services, drivers, devices.
     System,
-    /// What is installed.
+    /// `HKLM\SOFTWARE`, with `HKCR` in it.
     Software,
-    /// Accounts.
+    /// `HKLM\SAM`: accounts.
     Sam,
-    /// The system's security policy.
+    /// `HKLM\SECURITY`: secrets and policies.
     Security,
-    /// The settings of the local system's own account.
+    /// `HKU\.DEFAULT`: what LocalSystem has for its own.
     Default,
-    /// The component store, which servicing alone loads.
-    Components,
 }
+
+/// Each with the root that its keys have in Windows, and the name of its file.
+const HIVES: [(HiveKind, &str, &str); 5] = [
+    (HiveKind::System, "HKEY_LOCAL_MACHINE\\SYSTEM", "SYSTEM"),
+    (HiveKind::Software, "HKEY_LOCAL_MACHINE\\SOFTWARE", "SOFTWARE"),
+    (HiveKind::Sam, "HKEY_LOCAL_MACHINE\\SAM", "SAM"),
+    (HiveKind::Security, "HKEY_LOCAL_MACHINE\\SECURITY", "SECURITY"),
+    (HiveKind::Default, "HKEY_USERS\\.DEFAULT", "DEFAULT"),
+];
+
+/// Other names of roots, and what they stand for.
+const ALIASES: [(&str, &str); 4] = [
+    ("HKLM", "HKEY_LOCAL_MACHINE"),
+    ("HKU", "HKEY_USERS"),
+    ("HKCR", "HKEY_LOCAL_MACHINE\\SOFTWARE\\Classes"),
+    ("HKEY_CLASSES_ROOT", "HKEY_LOCAL_MACHINE\\SOFTWARE\\Classes"),
+];
+
+/// What stands for the control set in use; it does not exist on a disk.
+const CURRENT: &str = "CurrentControlSet";
 
 impl HiveKind {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::System, Self::Software, Self::Sam, Self::Security, Self::Default, Self::Components];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::System => "SYSTEM",
-            Self::Software => "SOFTWARE",
-            Self::Sam => "SAM",
-            Self::Security => "SECURITY",
-            Self::Default => "DEFAULT",
-            Self::Components => "COMPONENTS",
-        }
-    }
-
-    /// Where its file lies.
+    /// Where its file lies below the folder of Windows, with its logs beside it.
     pub fn file(self) -> String {
-        format!("{FOLDER}{}", self.name())
+        format!("System32\\config\\{}", self.entry().2)
     }
 
-    /// The hive whose file lies at a path from the root of the volume, its names parted by `\`.
-    pub fn at(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|hive| hive.file().eq_ignore_ascii_case(path))
+    /// The path that its root key has in Windows.
+    pub fn root(self) -> &'static str {
+        self.entry().1
     }
 
-    /// Where a running Windows shows its root key.
-    pub fn shown(self) -> String {
-        match self {
-            Self::Default => r"HKU\.DEFAULT".to_owned(),
-            hive => format!(r"HKLM\{}", hive.name()),
-        }
+    fn entry(self) -> (Self, &'static str, &'static str) {
+        // All of them are there.
+        HIVES.into_iter().find(|&(kind, ..)| kind == self).unwrap_or(HIVES[0])
     }
 }
 
-/// The place of a key: in which hive, and where there.
+/// The path of a key, such as `HKLM\SYSTEM\CurrentControlSet\Services`.
 ///
 /// ```
 /// use diskport::windows::registry::{HiveKind, KeyPath};
 ///
-/// let key: KeyPath = r"HKLM\SOFTWARE\Microsoft\Windows NT".parse()?;
-/// assert_eq!((key.hive, &*key.path), (HiveKind::Software, r"Microsoft\Windows NT"));
-/// assert!(r"HKCU\Software".parse::<KeyPath>().is_err());
+/// let path: KeyPath = r"HKLM\Software\Microsoft".parse()?;
+/// assert_eq!((path.hive, path.path.as_str()), (HiveKind::Software, "Microsoft"));
+/// assert_eq!(path.to_string(), r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft");
+/// assert_eq!(path.hive.file(), r"System32\config\SOFTWARE");
 /// # Ok::<(), diskport::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyPath {
     /// The hive.
     pub hive: HiveKind,
-    /// The path below its root, its parts separated by `\`; empty for the root.
+    /// The path below its root, empty for the root. It may begin with `CurrentControlSet`.
     pub path: String,
 }
 
 impl KeyPath {
-    /// The path in `hive`, with the control set that Windows starts with in the place of `CurrentControlSet`.
+    /// The paths in the hive that it stands for: one, and two under `CurrentControlSet` when the control set that was in
+    /// use last is not the one that the next start uses. The first is that of the former, which is the one to read.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] for a hive that does not say which one that is.
-    pub fn in_hive(&self, hive: &Hive) -> Result<String> {
+    /// As [`control_sets`].
+    pub fn in_hive(&self, hive: &Hive) -> Result<Vec<String>> {
         let (first, rest) = self.path.split_once('\\').unwrap_or((&self.path, ""));
-        if self.hive != HiveKind::System || !first.eq_ignore_ascii_case(CURRENT) {
-            return Ok(self.path.clone());
+        if self.hive != HiveKind::System || !same_name(first, CURRENT) {
+            return Ok(vec![self.path.clone()]);
         }
-        let select = hive.key("Select")?;
-        let current = select.and_then(|key| key.value("Current").transpose()).transpose()?;
-        let current = match current {
-            Some(value) if value.kind() == kind::DWORD => value.integer()?,
-            _ => None,
-        };
-        let number = current.filter(|number| (1..=999).contains(number)).ok_or_else(|| Error::Damaged {
-            structure: "registry key Select",
-            offset: 0,
-            expected: "the number of the current control set".to_owned(),
-            found: "none".to_owned(),
-        })?;
-        let below = if rest.is_empty() { "" } else { "\\" };
-        Ok(format!("ControlSet{number:03}{below}{rest}"))
+        let sets = control_sets(hive)?.into_iter();
+        Ok(sets.map(|set| if rest.is_empty() { set } else { format!("{set}\\{rest}") }).collect())
     }
 }
 
 impl FromStr for KeyPath {
     type Err = Error;
 
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] for a key that lies in none of the hives, as those do that Windows makes when it runs.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = || Error::Unsupported {
+    fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim_end_matches('\\');
+        let alias = ALIASES.iter().find_map(|(alias, root)| Some(format!("{root}{}", below(text, alias)?)));
+        let full = alias.as_deref().unwrap_or(text);
+        let found = HIVES.iter().find_map(|&(hive, root, _)| Some((hive, below(full, root)?)));
+        let (hive, path) = found.ok_or_else(|| Error::Unsupported {
             what: format!(
-                r"{text}: no key of a hive, which begin with HKLM\SYSTEM, HKLM\SOFTWARE, HKLM\SAM, HKLM\SECURITY, HKLM\COMPONENTS or HKU\.DEFAULT"
+                "{text:?} lies in no hive that is read here: those of HKLM\\SYSTEM, SOFTWARE, SAM, SECURITY and HKU\\.DEFAULT are"
             ),
-        };
-        let parts: Vec<_> = text.split('\\').filter(|part| !part.is_empty()).collect();
-        let is = |at: usize, names: &[&str]| {
-            parts.get(at).is_some_and(|part| names.iter().any(|name| name.eq_ignore_ascii_case(part)))
-        };
-        let (hive, skip) = if is(0, &["HKLM", "HKEY_LOCAL_MACHINE"]) {
-            let shown = HiveKind::ALL.into_iter().filter(|hive| *hive != HiveKind::Default);
-            (shown.into_iter().find(|hive| is(1, &[hive.name()])).ok_or_else(refuse)?, 2)
-        } else if is(0, &["HKU", "HKEY_USERS"]) && is(1, &[".DEFAULT", "S-1-5-18"]) {
-            (HiveKind::Default, 2)
-        } else {
-            return Err(refuse());
-        };
-        Ok(Self { hive, path: parts[skip..].join("\\") })
+        })?;
+        Ok(Self { hive, path: path.trim_start_matches('\\').to_owned() })
     }
 }
 
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let below = if self.path.is_empty() { "" } else { "\\" };
-        write!(f, "{}{below}{}", self.hive.shown(), self.path)
+        f.write_str(self.hive.root())?;
+        if !self.path.is_empty() {
+            write!(f, "\\{}", self.path)?;
+        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::MemoryStorage;
-    use crate::windows::registry::Tree;
+/// What is left of a path below a root, with the backslash.
+fn below<'t>(path: &'t str, root: &str) -> Option<&'t str> {
+    let (start, rest) = path.split_at_checked(root.len())?;
+    (start.eq_ignore_ascii_case(root) && (rest.is_empty() || rest.starts_with('\\'))).then_some(rest)
+}
 
-    #[test]
-    fn keys_are_found_by_what_windows_calls_them() {
-        for (text, shown) in [
-            (
-                r"HKEY_LOCAL_MACHINE\system\CurrentControlSet\Services\",
-                r"HKLM\SYSTEM\CurrentControlSet\Services",
-            ),
-            (r"hklm\Software", r"HKLM\SOFTWARE"),
-            (r"HKU\.Default\Console", r"HKU\.DEFAULT\Console"),
-        ] {
-            let key: KeyPath = text.parse().unwrap();
-            assert_eq!(key.to_string(), shown);
-            assert_eq!(shown.parse::<KeyPath>().unwrap(), key);
-            assert_eq!(HiveKind::at(&key.hive.file().to_lowercase()), Some(key.hive));
-        }
-        for text in [
-            "",
-            "HKLM",
-            r"HKLM\HARDWARE\x",
-            r"HKLM\DEFAULT",
-            r"HKCU\Software",
-            r"SOFTWARE\x",
-            r"HKU\S-1-5-21",
-        ] {
-            assert!(text.parse::<KeyPath>().is_err(), "{text}");
+/// The control sets of a `SYSTEM` that count: the one that was in use last, and the one of the next start, where that is
+/// another. `LastKnownGood` is not used since Windows 8.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] when the key `Select` does not name any.
+pub fn control_sets(system: &Hive) -> Result<Vec<String>> {
+    let mut sets = Vec::new();
+    if let Some(select) = system.key("Select")? {
+        for name in ["Current", "Default"] {
+            let number = select.value(name)?.map(|value| value.integer()).transpose()?.flatten();
+            let set = number.map(|number| format!("ControlSet{number:03}"));
+            sets.extend(set.filter(|set| !sets.contains(set)));
         }
     }
-
-    #[test]
-    fn the_current_control_set_is_the_one_selected() {
-        let mut root = Tree::new("ROOT");
-        root.entry("Select").set("Current", kind::DWORD, 2u32.to_le_bytes());
-        let open = |root: &Tree| Hive::open(MemoryStorage::new(root.to_hive("SYSTEM").unwrap())).unwrap();
-        let in_hive = |text: &str| text.parse::<KeyPath>().unwrap().in_hive(&open(&root)).unwrap();
-        assert_eq!(in_hive(r"HKLM\SYSTEM\currentcontrolset\Services\x"), r"ControlSet002\Services\x");
-        assert_eq!(in_hive(r"HKLM\SYSTEM\CurrentControlSet"), "ControlSet002");
-        assert_eq!(in_hive(r"HKLM\SYSTEM\CurrentControlSetX"), "CurrentControlSetX");
-        assert_eq!(in_hive(r"HKLM\SOFTWARE\CurrentControlSet"), "CurrentControlSet");
-        let key: KeyPath = r"HKLM\SYSTEM\CurrentControlSet".parse().unwrap();
-        assert!(key.in_hive(&open(&Tree::new("ROOT"))).is_err());
+    if sets.is_empty() {
+        return Err(Error::Damaged {
+            structure: "registry key Select",
+            offset: 0,
+            expected: "the number of the control set in use".to_owned(),
+            found: "none".to_owned(),
+        });
     }
+    Ok(sets)
 }

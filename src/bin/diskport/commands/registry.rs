@@ -31,10 +31,12 @@ pub fn run(args: &Registry) -> Result<ExitCode, Failure> {
 fn get(args: &Registry) -> Result<ExitCode, Failure> {
     let path: KeyPath = args.key.parse()?;
     let (_, volume) = args.volume.open()?;
-    let file = HiveFile::open(&volume, &path.hive.file())?;
-    let file = file.ok_or_else(|| Error::FileMissing { path: path.hive.file() })?;
+    let place = format!(r"\Windows\{}", path.hive.file());
+    let file = HiveFile::open(&volume, &place)?.ok_or(Error::FileMissing { path: place })?;
     let missing = |what: &str| Error::FileMissing { path: format!("{path}{what}") };
-    let key = file.hive.key(&path.in_hive(&file.hive)?)?.ok_or_else(|| missing(""))?;
+    // Of two control sets, the one that was in use.
+    let in_hive = path.in_hive(&file.hive)?.into_iter().next().unwrap_or_default();
+    let key = file.hive.key(&in_hive)?.ok_or_else(|| missing(""))?;
     let Some(name) = &args.value else {
         let text = show(&path, &key, args.json)?;
         console::print(&text)?;
