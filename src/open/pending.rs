@@ -35,7 +35,9 @@ impl Open {
     pub(crate) fn for_change(&self, image: impl Into<Place>) -> Result<Self> {
         let image = image.into();
         if self.parent.is_some() {
-            let what = format!("{image}: its parent cannot be named while it is changed in place: record where that lies");
+            let what = format!(
+                "{image}: its parent cannot be named while it is changed in place: record where that lies"
+            );
             return Err(Error::Unsupported { what });
         }
         let parent_format = self.format.or(self.parent_format);

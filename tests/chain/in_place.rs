@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use diskport::chain::{change_in_place, end_change};
-use diskport::copy::{Copy, OutputFormat};
+use diskport::copy::{Convert, OutputFormat};
 use diskport::disk::Patch;
 use diskport::format::Allocation;
 use diskport::format::vmdk::Subformat;
@@ -41,7 +41,7 @@ impl Case {
         }
         let source = diskport::storage::MemoryStorage::new(old.clone());
         let source = Open::new().format(Format::Raw).open(source).expect("opens");
-        Copy::new(&source).to(format).write_file(&image).expect("writes");
+        Convert::new(&source).to(format).create(&image).expect("writes");
         let mut new = old.clone();
         for patch in patches() {
             new[patch.offset as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);
@@ -50,7 +50,7 @@ impl Case {
     }
 
     fn open(&self) -> Disk {
-        self.open.open_path(&self.image).expect("opens")
+        self.open.open(&self.image).expect("opens")
     }
 
     fn reads(&self, expected: &[u8]) {
@@ -119,7 +119,7 @@ fn a_change_that_is_refused_leaves_all_as_it_was() {
             assert!(fs::read(&case.image).expect("reads") == bytes);
         }
         let child = case.folder.path().join("child");
-        Child::of(&case.open()).write_file(&child).expect("makes a child");
+        Child::of(&case.open()).create(&child).expect("makes a child");
         if format != OutputFormat::Raw {
             let refused = case.change(&Job::new(), || Ok(()));
             assert!(matches!(refused, Err(Error::HasChildren { .. })), "{format}: {refused:?}");
