@@ -28,7 +28,7 @@ const WINDOWS: &str = r"\Windows\";
 /// What differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Difference {
+pub enum ContentDifference {
     /// A file, a directory, or an alternate stream of one.
     File(Compared),
     /// A value or a key of a registry, which is named from the root that a running Windows shows.
@@ -74,7 +74,7 @@ pub fn differences(
     a: &Disk,
     b: &Disk,
     job: &Job,
-    visit: &mut dyn FnMut(Difference) -> Result<()>,
+    visit: &mut dyn FnMut(ContentDifference) -> Result<()>,
 ) -> Result<()> {
     a.check_complete()?;
     b.check_complete()?;
@@ -129,7 +129,7 @@ type Pair<T> = [Option<T>; 2];
 struct Comparison<'c> {
     places: Differing,
     job: &'c Job,
-    visit: &'c mut dyn FnMut(Difference) -> Result<()>,
+    visit: &'c mut dyn FnMut(ContentDifference) -> Result<()>,
 }
 
 impl Comparison<'_> {
@@ -194,7 +194,7 @@ impl Comparison<'_> {
         }
         if a != b || content {
             let (partition, path) = (which.partition, path.to_owned());
-            (self.visit)(Difference::File(Compared { partition, path, a, b, content }))?;
+            (self.visit)(ContentDifference::File(Compared { partition, path, a, b, content }))?;
         }
         self.streams(which, path, nodes)?;
         Ok(content)
@@ -217,7 +217,13 @@ impl Comparison<'_> {
             };
             if a != b || content {
                 let path = format!("{path}:{name}");
-                (self.visit)(Difference::File(Compared { partition: which.partition, path, a, b, content }))?;
+                (self.visit)(ContentDifference::File(Compared {
+                    partition: which.partition,
+                    path,
+                    a,
+                    b,
+                    content,
+                }))?;
             }
         }
         Ok(())
@@ -269,7 +275,7 @@ impl Comparison<'_> {
         let mut named = |difference: ValueDifference| {
             let below = if difference.key.is_empty() { "" } else { "\\" };
             let key = format!("{}{below}{}", hive.root(), difference.key);
-            visit(Difference::Value(ValueDifference { key, ..difference }))
+            visit(ContentDifference::Value(ValueDifference { key, ..difference }))
         };
         registry::differences(&a.hive, &b.hive, &mut named).map_err(|e| e.within(path))
     }

@@ -6,7 +6,7 @@ mod find;
 mod path;
 mod walk;
 
-pub use difference::{Compared, Difference, Side, differences};
+pub use difference::{Compared, ContentDifference, Side, differences};
 pub use extract::{Extract, Extracted};
 pub use find::{FileVolume, find_volume, windows_volumes};
 pub use path::FilePath;

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use diskport::Error;
-use diskport::windows::files::{Compared, Difference, Side, differences};
+use diskport::windows::files::{Compared, ContentDifference, Side, differences};
 use serde_json::json;
 
 use super::registry;
@@ -43,7 +43,7 @@ fn change<T>(a: &Option<T>, b: &Option<T>) -> &'static str {
     }
 }
 
-fn row(out: &mut impl Write, difference: &Difference, is_first: bool) -> io::Result<()> {
+fn row(out: &mut impl Write, difference: &ContentDifference, is_first: bool) -> io::Result<()> {
     let side = |side: &Option<Side>| {
         side.map(|it| json!({ "kind": it.kind.name(), "size": it.size, "attributes": it.attributes }))
     };
@@ -54,7 +54,7 @@ fn row(out: &mut impl Write, difference: &Difference, is_first: bool) -> io::Res
         })
     };
     let row = match difference {
-        Difference::File(file) => json!({
+        ContentDifference::File(file) => json!({
             "what": "file",
             "change": change(&file.a, &file.b),
             "path": file.path,
@@ -63,7 +63,7 @@ fn row(out: &mut impl Write, difference: &Difference, is_first: bool) -> io::Res
             "a": side(&file.a),
             "b": side(&file.b),
         }),
-        Difference::Value(found) => match &found.name {
+        ContentDifference::Value(found) => match &found.name {
             Some(name) => json!({
                 "what": "value",
                 "change": change(&found.a, &found.b),
@@ -93,9 +93,9 @@ fn parts(file: &Compared) -> Vec<&'static str> {
     parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
 }
 
-fn line(out: &mut impl Write, difference: &Difference) -> io::Result<()> {
+fn line(out: &mut impl Write, difference: &ContentDifference) -> io::Result<()> {
     match difference {
-        Difference::File(file) => {
+        ContentDifference::File(file) => {
             let partition = file.partition.map(|number| format!("{number}:")).unwrap_or_default();
             let mark = mark(&file.a, &file.b);
             let parts = parts(file).join(", ");
@@ -103,7 +103,7 @@ fn line(out: &mut impl Write, difference: &Difference) -> io::Result<()> {
             let path = file.path.replace(char::is_control, "\u{fffd}");
             writeln!(out, "{mark} {partition}{path}{parts}")
         }
-        Difference::Value(found) => {
+        ContentDifference::Value(found) => {
             let mark = mark(&found.a, &found.b);
             let name =
                 found.name.as_ref().map(|name| format!("  {}", if name.is_empty() { "@" } else { name }));
