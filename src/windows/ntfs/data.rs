@@ -40,9 +40,8 @@ impl<'v> File<'v> {
     /// gives rise to.
     pub fn data(&self, stream: &str) -> Result<Option<FileData<'v>>> {
         if !stream.is_empty() {
-            let wanted: Vec<u16> = stream.encode_utf16().collect();
             let same =
-                |name: &str| self.volume.upcase.same(&name.encode_utf16().collect::<Vec<_>>(), &wanted);
+                |name: &str| self.volume.upcase.compare(name.encode_utf16(), stream.encode_utf16()).is_eq();
             let names = self.streams()?.into_iter().map(|(name, _)| name);
             let Some(name) = names.into_iter().find(|name| same(name)) else { return Ok(None) };
             let found = Stream::find(self.volume, &self.record, kind::DATA, &name)?;
