@@ -87,7 +87,7 @@ impl<'h> Key<'h> {
     /// The key with this path below it, its parts separated by `\`.
     pub fn below(&self, path: &str) -> Result<Option<Key<'h>>> {
         let mut key = self.clone();
-        for part in path.split('\\') {
+        for part in path.split('\\').filter(|part| !part.is_empty()) {
             match key.subkey(part)? {
                 Some(subkey) => key = subkey,
                 None => return Ok(None),
