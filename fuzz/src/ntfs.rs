@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use diskport::disk::Patch;
 use diskport::storage::MemoryStorage;
-use diskport::windows::ntfs::{Tail, Volume};
+use diskport::windows::ntfs::check::NtfsFault;
+use diskport::windows::ntfs::{Check, Tail, Volume};
 use diskport::{Disk, Format, Open, Result};
 
 /// Bytes of the input for one change: four of an offset, and two that are put there.
@@ -18,8 +19,8 @@ static VOLUME: LazyLock<Disk> = LazyLock::new(|| {
     Open::new().format(Format::Raw).open(MemoryStorage::new(bytes)).expect("a raw disk")
 });
 
-/// The volume of testdata with the changes that `input` tells.
-pub fn exercise_ntfs(input: &[u8]) {
+/// The changes that `input` tells.
+fn changes(input: &[u8]) -> Vec<Patch> {
     let mut patches: Vec<Patch> = Vec::new();
     for change in input.chunks_exact(CHANGE).take(64) {
         let [a, b, c, d, ..] = change else { continue };
@@ -28,7 +29,21 @@ pub fn exercise_ntfs(input: &[u8]) {
             patches.push(Patch { offset, bytes: change[4..].to_vec() });
         }
     }
-    if let Ok(disk) = VOLUME.patched(VOLUME.size(), patches) {
+    patches
+}
+
+/// The volume with changes, checked: what is found is kept within bounds.
+pub fn exercise_ntfs_check(input: &[u8]) {
+    let Ok(disk) = VOLUME.patched(VOLUME.size(), changes(input)) else { return };
+    let Ok(volume) = Volume::open(&disk, 0..disk.size()) else { return };
+    if let Ok(checked) = Check::new(&volume).every_link(true).run() {
+        assert!(checked.findings.len() <= 100 * NtfsFault::ALL.len());
+    }
+}
+
+/// The volume of testdata with the changes that `input` tells.
+pub fn exercise_ntfs(input: &[u8]) {
+    if let Ok(disk) = VOLUME.patched(VOLUME.size(), changes(input)) {
         let _ = read(&disk, 0..disk.size());
         for (size, tail) in [(3 << 20, Tail::Move), (3_500_032, Tail::MustBeFree)] {
             let _ = shrink(&disk, size, tail);

@@ -3,7 +3,9 @@
 pub mod authenticode;
 pub mod bcd;
 pub mod boot_files;
+mod contents;
 pub mod control_set;
+mod faults;
 mod file_time;
 #[cfg(feature = "inspect")]
 pub mod file_version;
@@ -17,6 +19,7 @@ pub(crate) mod program;
 pub mod registry;
 pub mod version;
 
+pub use contents::{CheckedVolume, check_contents};
 pub use file_time::FileTime;
 pub use gpt_ids::GptIds;
 pub use hive_file::HiveFile;

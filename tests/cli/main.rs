@@ -4,6 +4,7 @@
 mod attributes;
 mod chains;
 mod changing;
+mod contents;
 mod delta;
 #[cfg(unix)]
 #[path = "../common/fifo.rs"]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use diskport::disk::Patch;
 use diskport::storage::MemoryStorage;
-use diskport::windows::ntfs::{Tail, Volume};
+use diskport::windows::ntfs::{Check, Tail, Volume};
 use diskport::{Disk, Error, Format, Open, Result};
 use libtest_mimic::Trial;
 
@@ -106,6 +106,9 @@ fn exercise(disk: &Disk) -> Result<usize> {
     let volume = Volume::open(disk, 0..disk.size())?;
     let _ = volume.state();
     let _ = volume.has_shadow_copies();
+    if let Err(error) = Check::new(&volume).every_link(true).run() {
+        panic!("a check finds what is wrong, and does not fail with it: {error}");
+    }
     let tree = volume.root()?.tree()?;
     for (path, _) in &tree {
         if let Ok(Some(file)) = volume.find(path) {

@@ -3,10 +3,12 @@
 //!
 //! Mounting needs root and FUSE. What is missing fails the trials in CI; elsewhere they are listed as ignored.
 
+mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
 mod hostile;
 mod inside;
+mod planted;
 mod read;
 mod shrink;
 mod volume;
@@ -17,9 +19,16 @@ use libtest_mimic::Arguments;
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
-    let trials = [read::trials(), shrink::trials(), hostile::trials(), inside::trials(), write::trials()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials = [
+        read::trials(),
+        planted::trials(),
+        shrink::trials(),
+        hostile::trials(),
+        inside::trials(),
+        write::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -9,8 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use diskport::check::Severity;
 use diskport::disk::{Changes, MappingKind};
-use diskport::windows::ntfs::Volume;
+use diskport::job::Job;
+use diskport::windows::ntfs::check::{NtfsFault, NtfsFinding};
+use diskport::windows::ntfs::{Volume, check};
 use diskport::{Disk, Error, Format, Open};
 use sha2::{Digest, Sha256};
 
@@ -80,8 +83,9 @@ impl Image {
         Ok(Volume::open(&disk, 0..disk.size())?)
     }
 
-    /// What ntfsresize and ntfsfix have to say; an error when they find something wrong.
+    /// What ntfsresize, ntfsfix and our own check have to say; an error when they find something wrong.
     pub fn check(&self) -> Result<(), Trouble> {
+        self.check_by_us()?;
         let output = tool("ntfsresize")?.args(["-i", "-f", "-P"]).arg(&self.path).output()?;
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         // Of a full volume it says that it cannot be made smaller, after it has found nothing wrong.
@@ -94,6 +98,20 @@ impl Image {
         match said.contains("FAILED") || !said.contains("processed successfully") {
             true => Err(said.into()),
             false => Ok(()),
+        }
+    }
+}
+
+impl Image {
+    fn check_by_us(&self) -> Result<(), Trouble> {
+        let checked = check(&self.volume()?, &Job::new())?;
+        // ntfs-3g makes holes of any length.
+        let odd = |finding: &&NtfsFinding| {
+            finding.fault != NtfsFault::SparseUnit && finding.severity != Severity::Note
+        };
+        match checked.findings.iter().find(odd) {
+            Some(finding) => Err(format!("{finding:?}").into()),
+            None => Ok(()),
         }
     }
 }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Compact(args) => commands::compact::run(&args),
         Command::Merge(args) => commands::merge::run(&args, mode),
         Command::Rebase(args) => commands::rebase::run(&args, mode),
-        Command::Check(args) => commands::check::run(&args),
+        Command::Check(args) => commands::check::run(&args, mode),
         Command::Convert(args) => match &args.plan {
             Some(plan) => commands::plan::carry_out(&args, plan, mode),
             None => commands::convert::run(&args, mode),

@@ -103,6 +103,16 @@ impl Boot {
         Ok(Self { sector, sector_size, cluster_size, sectors, clusters, mft, record_size, index_block })
     }
 
+    /// The whole sector.
+    pub fn sector(&self) -> &[u8] {
+        &self.sector
+    }
+
+    /// The first cluster of the mirror of the first FILE records.
+    pub fn mirror(&self) -> u64 {
+        BootSector::ref_from_prefix(&self.sector).map_or(0, |(fields, _)| fields.mft_mirror_lcn.get())
+    }
+
     /// The sector with other numbers.
     pub fn changed(&self, sectors: u64, mft: u64, mirror: u64) -> Vec<u8> {
         let mut sector = self.sector.clone();

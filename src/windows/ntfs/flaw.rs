@@ -4,8 +4,8 @@ use crate::error::Error;
 
 #[derive(Debug)]
 pub(super) struct Flaw {
-    expected: String,
-    found: String,
+    pub expected: String,
+    pub found: String,
 }
 
 pub(super) fn flaw(expected: impl Into<String>, found: impl Into<String>) -> Flaw {

@@ -1,10 +1,11 @@
-//! NTFS volumes: files read and written, volumes made smaller.
+//! NTFS volumes: files read and written, volumes checked and made smaller.
 //!
 //! Making a volume smaller needs FILE records and mapping pairs that can be rewritten, which is half of a reader; the
 //! other half is here too, since what readers at hand do with compressed files (WOF's read as zeros) would not do.
 
 mod bitmap;
 mod boot;
+pub mod check;
 mod compression;
 mod data;
 mod directory;
@@ -34,6 +35,7 @@ mod wof;
 mod write;
 mod xpress;
 
+pub use check::{Check, check};
 pub use data::FileData;
 pub use directory::Entry;
 pub use file::File;

@@ -30,6 +30,7 @@ pub(super) mod kind {
     pub const BITMAP: u32 = 0xb0;
     pub const REPARSE_POINT: u32 = 0xc0;
     pub const EA_INFORMATION: u32 = 0xd0;
+    pub const EA: u32 = 0xe0;
     pub const LOGGED_UTILITY_STREAM: u32 = 0x100;
 }
 
@@ -41,6 +42,7 @@ pub(super) mod flag {
     pub const SPARSE: u16 = 0x8000;
 }
 
+/// The fields at the beginning of a record.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
@@ -54,8 +56,10 @@ pub(super) struct Header {
     pub used: U32,
     pub allocated: U32,
     pub base: U64,
+    /// Greater than that of any attribute.
     pub next_instance: U16,
     pub reserved: U16,
+    /// Since NTFS 3.1; the update sequence array stands here before.
     pub number: U32,
 }
 const _: () = assert!(size_of::<Header>() == 0x30);
@@ -99,7 +103,7 @@ pub(super) struct NonResident {
 }
 
 /// A reference to a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Reference(pub u64);
 
 impl Reference {
@@ -128,8 +132,12 @@ pub(super) struct Record {
 pub(super) struct Attribute<'a> {
     /// Where it begins in the record.
     pub at: usize,
+    /// Its bytes, the header's included.
+    pub len: usize,
     pub kind: u32,
     pub flags: u16,
+    /// What tells it from the other attributes of the record.
+    pub instance: u16,
     /// Whether it is a key of an index; of a value in the record.
     pub indexed: u8,
     /// Bytes of the clusters that are really there, where the header has it: of a value that is compressed or sparse.
@@ -184,6 +192,11 @@ impl Record {
         let mut bytes = self.bytes.clone();
         fixup::apply(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Its bytes, as they are without fixups.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub fn header(&self) -> Result<&Header, Flaw> {
@@ -370,7 +383,7 @@ impl Record {
 }
 
 fn parse_attribute<'a>(at: usize, header: &AttributeHeader, bytes: &'a [u8]) -> Option<Attribute<'a>> {
-    let (kind, flags) = (header.kind.get(), header.flags.get());
+    let (kind, flags, instance) = (header.kind.get(), header.flags.get(), header.instance.get());
     let name = usize::from(header.name_offset.get());
     let name = bytes.get(name..name + 2 * usize::from(header.name_len));
     let name = if header.name_len == 0 { &[] } else { name? };
@@ -389,7 +402,7 @@ fn parse_attribute<'a>(at: usize, header: &AttributeHeader, bytes: &'a [u8]) -> 
         // The pairs may not lie over the header, which is written with them.
         Value::NonResident(header, bytes.get(pairs..).filter(|_| pairs >= size_of::<NonResident>())?)
     };
-    Some(Attribute { at, kind, flags, indexed, compressed, name, value })
+    Some(Attribute { at, len: bytes.len(), kind, flags, instance, indexed, compressed, name, value })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

@@ -79,7 +79,7 @@ impl Stream {
         let list = list.read(volume, MAX_LIST)?;
         let mut stream: Option<Self> = None;
         let mut vcn = 0;
-        for part in parts(&list, kind, name) {
+        for part in references(&list, kind, name) {
             let record = record_of(volume, base, part)?;
             let next = volume.in_record(&record, |record| {
                 let found = record.attribute(kind, name, vcn)?;
@@ -225,7 +225,7 @@ fn beyond(offset: u64, size: u64) -> Error {
 }
 
 /// The records that an attribute list gives for an attribute, in order.
-fn parts(list: &[u8], kind: u32, name: &str) -> Vec<Reference> {
+pub(super) fn references(list: &[u8], kind: u32, name: &str) -> Vec<Reference> {
     let its = entries(list).filter(|(entry, bytes)| entry.kind == kind && same_name(bytes, name));
     its.map(|(entry, _)| Reference(entry.record.get())).collect()
 }

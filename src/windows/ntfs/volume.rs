@@ -24,7 +24,8 @@ pub(super) mod system_file {
     pub const BAD_CLUSTERS: u64 = 8;
     pub const SECURE: u64 = 9;
     pub const UPCASE: u64 = 10;
-    /// Those before are the volume's own, or kept for the table.
+    pub const EXTEND: u64 = 11;
+    /// Files from here on are the users'; those before are the volume's own, or reserved.
     pub const FIRST_USER: u64 = 24;
 }
 
@@ -197,6 +198,11 @@ impl Volume {
     /// The disk that the volume lies on.
     pub(super) fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Whether the partition has `end` bytes.
+    pub(super) fn has_room(&self, end: u64) -> bool {
+        end <= self.range.end - self.range.start
     }
 
     /// Where byte `offset` of the volume lies on the disk.

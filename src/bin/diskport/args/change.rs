@@ -242,6 +242,9 @@ pub struct Check {
     /// Make repairs that lose something too
     #[arg(long, requires = "repair")]
     pub allow_loss: bool,
+    /// Look for what is wrong within the NTFS volumes, too; nothing of that is repaired
+    #[arg(long)]
+    pub contents: bool,
     #[command(flatten)]
     pub locks: LockArgs,
 }

@@ -1,13 +1,14 @@
-//! `check`: what is wrong with an image.
+//! `check`: what is wrong with an image, and with what is inside.
 
 use std::process::ExitCode;
 
-use diskport::check::{Finding, Repairs};
+use diskport::check::{Finding, Repairs, Severity};
 use diskport::storage::Shown;
+use diskport::windows::{CheckedVolume, check_contents, ntfs};
 use serde::Serialize;
 
-use crate::args::{Check, say_warning};
-use crate::console;
+use crate::args::{Check, ProgressMode, say_warning};
+use crate::console::{self, Watch};
 use crate::failure::Failure;
 use crate::signals;
 
@@ -17,6 +18,21 @@ struct Report<'a> {
     format: &'static str,
     clean: bool,
     findings: Vec<Row<'a>>,
+    /// What is inside, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes: Option<Vec<VolumeRow>>,
+}
+
+/// A volume that was looked into, or was not.
+#[derive(Serialize)]
+struct VolumeRow {
+    volume: String,
+    start: u64,
+    size: u64,
+    file_system: Option<&'static str>,
+    checked: bool,
+    /// Findings that are not listed, since there are many of their kind.
+    unlisted: u64,
 }
 
 #[derive(Serialize)]
@@ -28,9 +44,20 @@ struct Row<'a> {
     offset: u64,
     expected: &'a str,
     found: &'a str,
-    consequence: &'a str,
+    consequence: String,
     repair: Option<Repair<'a>>,
     repaired: bool,
+    #[serde(flatten)]
+    inside: Option<Inside<'a>>,
+}
+
+/// Where in a volume something was found.
+#[derive(Serialize)]
+struct Inside<'a> {
+    volume: String,
+    record: Option<u64>,
+    path: Option<&'a str>,
+    attribute: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -39,7 +66,7 @@ struct Repair<'a> {
     loses: Option<&'a str>,
 }
 
-pub fn run(args: &Check) -> Result<ExitCode, Failure> {
+pub fn run(args: &Check, mode: ProgressMode) -> Result<ExitCode, Failure> {
     let image = &args.image;
     let open = image.options.options(image.format).ignore_locks(args.locks.ignore_locks);
     let open = open.job(&signals::job());
@@ -51,14 +78,27 @@ pub fn run(args: &Check) -> Result<ExitCode, Failure> {
     } else {
         before.clone()
     };
+    let contents = match args.contents {
+        true => contents(args, mode, &after)?,
+        false => None,
+    };
     let gone = before.findings.iter().filter(|finding| !after.findings.contains(finding));
     let findings_gone = gone.clone().count();
     let findings = gone.map(|finding| row(finding, true));
+    let name = image.path.shown();
+    let volumes = contents.as_deref();
+    let whole =
+        |volume: &CheckedVolume| volume.checked.as_ref().is_none_or(ntfs::check::NtfsChecked::is_clean);
+    let inside = volumes.unwrap_or_default().iter().flat_map(|volume| inside_rows(volume, &name));
     let report = Report {
-        image: image.path.shown(),
+        image: name.clone(),
         format: after.format.name(),
-        clean: after.is_clean(),
-        findings: findings.chain(after.findings.iter().map(|finding| row(finding, false))).collect(),
+        clean: after.is_clean() && volumes.is_none_or(|volumes| volumes.iter().all(whole)),
+        findings: findings
+            .chain(after.findings.iter().map(|finding| row(finding, false)))
+            .chain(inside)
+            .collect(),
+        volumes: volumes.map(|volumes| volumes.iter().map(volume_row).collect()),
     };
     if args.json {
         console::print_json(&report)?;
@@ -72,6 +112,54 @@ pub fn run(args: &Check) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(!report.clean)))
 }
 
+/// What is inside; nothing when the image is too damaged to be read.
+fn contents(
+    args: &Check,
+    mode: ProgressMode,
+    image: &diskport::check::Checked,
+) -> Result<Option<Vec<CheckedVolume>>, Failure> {
+    if image.findings.iter().any(|finding| finding.severity == Severity::Error) {
+        console::say("what is inside is not looked at, since the image is damaged");
+        return Ok(None);
+    }
+    let (disk, job) = (args.image.open()?, signals::job());
+    let _watch = Watch::start(mode, job.progress());
+    Ok(Some(check_contents(&disk, &job)?))
+}
+
+fn volume_row(volume: &CheckedVolume) -> VolumeRow {
+    VolumeRow {
+        volume: volume.name(),
+        start: volume.range.start,
+        size: volume.range.end - volume.range.start,
+        file_system: volume.file_system.map(|found| found.name()),
+        checked: volume.checked.is_some(),
+        unlisted: volume.checked.as_ref().map_or(0, |checked| checked.unlisted),
+    }
+}
+
+fn inside_rows<'a>(volume: &'a CheckedVolume, image: &'a str) -> impl Iterator<Item = Row<'a>> {
+    let findings = volume.checked.iter().flat_map(|checked| &checked.findings);
+    findings.map(|finding| Row {
+        severity: finding.severity.name(),
+        problem: finding.fault.name().to_owned(),
+        file: image,
+        structure: finding.structure,
+        offset: finding.offset,
+        expected: &finding.expected,
+        found: &finding.found,
+        consequence: finding.fault.to_string(),
+        repair: None,
+        repaired: false,
+        inside: Some(Inside {
+            volume: volume.name(),
+            record: finding.record,
+            path: finding.path.as_deref(),
+            attribute: finding.attribute.as_deref(),
+        }),
+    })
+}
+
 fn row(finding: &Finding, repaired: bool) -> Row<'_> {
     let defect = &finding.defect;
     Row {
@@ -82,12 +170,13 @@ fn row(finding: &Finding, repaired: bool) -> Row<'_> {
         offset: defect.offset,
         expected: &defect.expected,
         found: &defect.found,
-        consequence: &finding.consequence,
+        consequence: finding.consequence.clone(),
         repair: finding
             .repair
             .as_ref()
             .map(|repair| Repair { action: &repair.action, loses: repair.loses.as_deref() }),
         repaired,
+        inside: None,
     }
 }
 
@@ -95,8 +184,9 @@ fn text(report: &Report<'_>) -> String {
     let mut lines = Vec::new();
     for row in &report.findings {
         let Row { severity, problem, file, structure, offset, expected, found, consequence, .. } = row;
+        let place = row.inside.as_ref().map_or_else(String::new, place);
         lines.push(format!(
-            "{severity}: {file}: {structure} at offset {offset}: {problem}: expected {expected}, found {found}"
+            "{severity}: {file}: {place}{structure} at offset {offset}: {problem}: expected {expected}, found {found}"
         ));
         lines.push(format!("  {consequence}"));
         match &row.repair {
@@ -108,7 +198,34 @@ fn text(report: &Report<'_>) -> String {
             None => {}
         }
     }
+    for volume in report.volumes.iter().flatten() {
+        lines.push(volume_text(volume));
+    }
     let verdict = if report.clean { "nothing is wrong" } else { "see above" };
     lines.push(format!("{}: {}: {verdict}", report.image, report.format));
     lines.join("\n") + "\n"
+}
+
+/// `partition 2: record 40 (\dir\file), $DATA: `
+fn place(inside: &Inside) -> String {
+    let mut place = format!("{}: ", inside.volume);
+    if let Some(record) = inside.record {
+        place += &format!("record {record}");
+        place += &inside.path.map_or_else(String::new, |path| format!(" ({path})"));
+        place += &inside.attribute.map_or_else(String::new, |attribute| format!(", {attribute}"));
+        place += ": ";
+    }
+    place
+}
+
+fn volume_text(row: &VolumeRow) -> String {
+    let VolumeRow { volume, unlisted, .. } = row;
+    match (row.file_system, row.checked) {
+        (Some(found), true) if *unlisted > 0 => {
+            format!("{volume}: {found}: checked; {unlisted} more findings of the same kinds are not listed")
+        }
+        (Some(found), true) => format!("{volume}: {found}: checked"),
+        (Some(found), false) => format!("{volume}: {found}: not looked into"),
+        (None, _) => format!("{volume}: nothing that is known: not looked into"),
+    }
 }
