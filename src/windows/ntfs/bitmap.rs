@@ -72,17 +72,19 @@ impl<'v> Bitmap<'v> {
 
     /// Calls `visit` with the runs of `clusters` that are in use, or that are free.
     pub fn runs(&self, clusters: Range<u64>, used: bool, mut visit: impl FnMut(Range<u64>)) -> Result<()> {
-        self.search(clusters, used, |run| {
+        self.search(clusters, used, u64::MAX, |run| {
             visit(run);
             ControlFlow::Continue(())
         })
     }
 
-    /// The same, until `visit` has seen enough.
+    /// The same, until `visit` has seen enough. A run is shown as soon as it is seen to have `enough` clusters, and what follows it as
+    /// another one.
     pub fn search(
         &self,
         clusters: Range<u64>,
         used: bool,
+        enough: u64,
         mut visit: impl FnMut(Range<u64>) -> ControlFlow<()>,
     ) -> Result<()> {
         let mut open: Option<u64> = None;
@@ -114,6 +116,13 @@ impl<'v> Bitmap<'v> {
                 }
             }
             at += CHUNK;
+            let seen = clusters.end.min(at * 8);
+            if let Some(start) = open.filter(|start| seen - start >= enough) {
+                if visit(start..seen).is_break() {
+                    return Ok(());
+                }
+                open = None;
+            }
         }
         if let Some(start) = open {
             let _ = visit(start..clusters.end);

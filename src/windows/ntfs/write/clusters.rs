@@ -123,12 +123,14 @@ impl Edit {
     /// The first free run of at least so many clusters.
     fn first_free(&self, within: Range<u64>, clusters: u64) -> Result<Option<Range<u64>>> {
         let mut found = None;
-        Bitmap::read(&self.volume)?.search(within, false, |run| match run.end - run.start >= clusters {
-            true => {
-                found = Some(run);
-                ControlFlow::Break(())
+        Bitmap::read(&self.volume)?.search(within, false, clusters, |run| {
+            match run.end - run.start >= clusters {
+                true => {
+                    found = Some(run);
+                    ControlFlow::Break(())
+                }
+                false => ControlFlow::Continue(()),
             }
-            false => ControlFlow::Continue(()),
         })?;
         Ok(found)
     }
