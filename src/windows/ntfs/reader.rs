@@ -24,7 +24,7 @@ impl File<'_> {
     }
 
     /// The file as a storage, which reads of it what is asked for. Of one that is compressed, or lies in its FILE record, all is read
-    /// at once, when that is at most `limit` bytes.
+    /// at once, when that is at most `limit` bytes. Changes that are gathered over the volume, and not yet written, are not seen.
     ///
     /// # Errors
     ///
