@@ -16,7 +16,7 @@ pub use hive::{exercise_hive, exercise_store};
 pub use input::{FILES, Input, SECTOR};
 pub use log::{image_with_log, replayable_log};
 pub use mutate::mutate;
-pub use ntfs::{exercise_ntfs, exercise_ntfs_check};
+pub use ntfs::{exercise_ntfs, exercise_ntfs_check, exercise_ntfs_edit};
 
 /// A target over [`Input`], mutated sector by sector.
 #[macro_export]

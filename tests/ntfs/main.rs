@@ -6,6 +6,7 @@
 mod bytes;
 #[path = "../common/mod.rs"]
 mod common;
+mod corruptions;
 mod hostile;
 mod inside;
 mod planted;
@@ -26,6 +27,7 @@ fn main() {
         hostile::trials(),
         inside::trials(),
         write::trials(),
+        corruptions::trials(),
     ]
     .into_iter()
     .flatten()
