@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use diskport::check::Severity;
 use diskport::disk::{Changes, MappingKind};
-use diskport::job::Job;
 use diskport::windows::ntfs::check::{NtfsFault, NtfsFinding};
-use diskport::windows::ntfs::{Volume, check};
+use diskport::windows::ntfs::{Check, Volume};
 use diskport::{Disk, Error, Format, Open};
 use sha2::{Digest, Sha256};
 
@@ -85,7 +84,7 @@ impl Image {
 
     /// What ntfsresize, ntfsfix and our own check have to say; an error when they find something wrong.
     pub fn check(&self) -> Result<(), Trouble> {
-        self.check_by_us()?;
+        sound(&self.volume()?, false)?;
         let output = tool("ntfsresize")?.args(["-i", "-f", "-P"]).arg(&self.path).output()?;
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         // Of a full volume it says that it cannot be made smaller, after it has found nothing wrong.
@@ -102,17 +101,15 @@ impl Image {
     }
 }
 
-impl Image {
-    fn check_by_us(&self) -> Result<(), Trouble> {
-        let checked = check(&self.volume()?, &Job::new())?;
-        // ntfs-3g makes holes of any length.
-        let odd = |finding: &&NtfsFinding| {
-            finding.fault != NtfsFault::SparseUnit && finding.severity != Severity::Note
-        };
-        match checked.findings.iter().find(odd) {
-            Some(finding) => Err(format!("{finding:?}").into()),
-            None => Ok(()),
-        }
+/// What our own check has to say; `every_link` for what we have written.
+pub fn sound(volume: &Volume, every_link: bool) -> Result<(), Trouble> {
+    let checked = Check::new(volume).every_link(every_link).run()?;
+    // ntfs-3g makes holes of any length.
+    let odd =
+        |finding: &&NtfsFinding| finding.fault != NtfsFault::SparseUnit && finding.severity != Severity::Note;
+    match checked.findings.iter().find(odd) {
+        Some(finding) => Err(format!("{finding:?}").into()),
+        None => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ use rustix::fs::XattrFlags;
 
 use crate::common::digest::of_bytes;
 use crate::common::tools::{Trouble, python, tool, trial};
-use crate::volume::{Image, Tree, apply, fill, noise, our_tree, text};
+use crate::volume::{Image, Tree, apply, fill, noise, our_tree, sound, text};
 
 const MIB: u64 = 1 << 20;
 
@@ -170,7 +170,9 @@ fn read_back() -> Result<(), Trouble> {
             expected.extend(tree_of(&model));
             assert!(our_tree(edit.volume())? == expected, "seed {seed}: as it will be");
             disk = disk.patched(disk.size(), edit.finish()?)?;
-            assert!(our_tree(&Volume::open(&disk, 0..disk.size())?)? == expected, "seed {seed}: as it is");
+            let volume = Volume::open(&disk, 0..disk.size())?;
+            assert!(our_tree(&volume)? == expected, "seed {seed}: as it is");
+            sound(&volume, true)?;
         }
     }
     Ok(())

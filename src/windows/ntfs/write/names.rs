@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::super::directory::{INDEX, with_index};
 use super::super::file_name::{Duplicate, FileName, space};
-use super::super::flaw::flaw;
+use super::super::flaw::{Flaw, flaw};
 use super::super::index::file_entry;
 use super::super::names::{self, Style};
 use super::super::record::{Reference, kind};
@@ -25,6 +25,23 @@ impl Node {
     pub(super) fn names(&self) -> Vec<FileName> {
         let names = self.attributes.iter().filter(|attribute| attribute.kind == kind::FILE_NAME);
         names.filter_map(|name| FileName::parse(name.bytes()?)).collect()
+    }
+
+    /// Writes into all names what they tell of the file, and counts them.
+    fn tell(&mut self, info: Duplicate) -> Result<(), Flaw> {
+        let mut links = 0;
+        for attribute in &mut self.attributes {
+            if attribute.kind != kind::FILE_NAME {
+                continue;
+            }
+            links += 1;
+            if let Value::Resident { bytes, .. } = &mut attribute.value
+                && let Some(name) = FileName::parse(bytes)
+            {
+                *bytes = FileName { info: keep_view(info, &name), ..name }.to_bytes();
+            }
+        }
+        self.base.change(|header| header.links = links.into())
     }
 
     /// Takes out the name that an entry in a directory has, and its other one there: a long name and its short one go together.
@@ -52,23 +69,15 @@ impl Node {
 impl Edit {
     /// Stores a file whose sizes, times, attributes or names have changed, and says so in the directories that list it.
     pub(super) fn settle(&mut self, node: &mut Node) -> Result<()> {
-        let info = self.volume.in_record(&node.base, |_| node.duplicate())?;
-        let mut links = 0;
-        for attribute in &mut node.attributes {
-            if attribute.kind != kind::FILE_NAME {
-                continue;
-            }
-            links += 1;
-            if let Value::Resident { bytes, .. } = &mut attribute.value
-                && let Some(name) = FileName::parse(bytes)
-            {
-                *bytes = FileName { info: keep_view(info, &name), ..name }.to_bytes();
+        // A record that is full puts content into clusters, of which the names tell: they are stored once more then.
+        loop {
+            let info = self.volume.in_record(&node.base, |_| node.duplicate())?;
+            node.tell(info).map_err(|flaw| self.volume.in_record_number(node.number(), flaw))?;
+            self.store(node)?;
+            if self.volume.in_record(&node.base, |_| node.duplicate())? == info {
+                break;
             }
         }
-        node.base
-            .change(|header| header.links = links.into())
-            .map_err(|flaw| self.volume.in_record_number(node.number(), flaw))?;
-        self.store(node)?;
         let reference = node.reference(&self.volume)?;
         for name in node.names() {
             self.index_put(name.parent.number(), INDEX, &file_entry(reference, &name.to_bytes()))?;
