@@ -31,22 +31,41 @@ fn shared(file: Sparse) -> Arc<dyn ReadAt> {
     Arc::new(file)
 }
 
-/// Opens a hive, looks at its keys, and changes values.
+/// Opens a hive, looks at its keys, and changes it: keys and values made, replaced and removed. What the checker finds
+/// nothing wrong with stays so.
 pub fn exercise_hive(input: Input) {
-    let len = input.files[0].len();
     let Ok(mut hive) = open(input).inspect_err(look_at) else { return };
     let _ = hive.tree().inspect_err(look_at);
     let mut places = Vec::new();
     let _ =
         hive.root().and_then(|root| visit(&root, "", &mut places, &mut KEYS.clone())).inspect_err(look_at);
-    for (at, (key, value)) in places.iter().take(20).enumerate() {
-        let _ = match at % 4 {
-            0 => hive.remove_value(key, value),
-            size => hive.replace_value(key, value, &vec![at as u8; 4 << (2 * size)]),
-        };
+    let before = hive.check().expect("memory can be read");
+    let size = hive.file_size();
+    for (at, (key, value)) in places.iter().take(40).enumerate() {
+        let _ = change(&mut hive, at, key, value).inspect_err(look_at);
     }
-    let Ok(edits) = hive.edits() else { return };
-    assert!(edits.iter().all(|edit| edit.offset + edit.bytes.len() as u64 <= len.next_multiple_of(512)));
+    let edits = hive.edits().expect("memory can be read");
+    assert!(edits.iter().all(|edit| edit.offset < hive.file_size()));
+    // 40 values of 256 KiB at most.
+    assert!(hive.file_size() <= size + (16 << 20));
+    if before.is_clean() {
+        let after = hive.check().expect("memory can be read");
+        assert!(after.is_clean(), "{:?}", after.findings);
+        assert!(after.findings.len() <= before.findings.len(), "{:?}", after.findings);
+    }
+}
+
+/// One change, of a kind that the number says, at a value that was there.
+fn change(hive: &mut Hive, number: usize, key: &str, value: &str) -> Result<()> {
+    let mut editor = hive.edit()?;
+    match number % 6 {
+        0 => drop(editor.remove_value(key, value)?),
+        1 => drop(editor.create_key(&format!("{key}\\\u{b5}{number}"))?),
+        2 if !key.is_empty() => drop(editor.remove_key(key)?),
+        3 => editor.set_value(&format!("New\\{number}"), value, 1, b"new")?,
+        size => editor.set_value(key, value, 3, &vec![number as u8; 4 << (3 * size)])?,
+    }
+    editor.commit()
 }
 
 fn visit(key: &Key<'_>, path: &str, places: &mut Vec<(String, String)>, left: &mut u32) -> Result<()> {

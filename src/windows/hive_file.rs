@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::ntfs::{File, Volume};
 use super::registry::{Hive, HiveState};
 use crate::disk::Patch;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::leaves::Rule;
 use crate::storage::{MemoryStorage, ReadAt};
 
 /// Bytes of a hive, and of each of its logs. The SYSTEM of an installed Windows has about 20 MB.
@@ -15,6 +16,8 @@ const MAX_HIVE: u64 = 256 << 20;
 #[derive(Debug)]
 pub struct HiveFile<'v> {
     file: File<'v>,
+    /// Bytes of the file.
+    size: u64,
     /// The hive, with what its logs add.
     pub hive: Hive,
 }
@@ -45,12 +48,13 @@ impl<'v> HiveFile<'v> {
     ) -> Result<Option<Self>> {
         let Some(file) = volume.find(path)? else { return Ok(None) };
         let bytes = read(&file)?;
+        let size = bytes.size().map_err(|e| Error::io("read", path, e))?;
         // Logs may be as large as the hive, and mean nothing to one that was closed.
         let hive = Hive::open_with_logs(bytes.clone(), &[]);
         if let Ok(hive) = hive
             && *hive.state() == HiveState::Clean
         {
-            return Ok(Some(Self { file, hive }));
+            return Ok(Some(Self { file, size, hive }));
         }
         let mut logs = Vec::new();
         for ending in ["LOG1", "LOG2"] {
@@ -59,15 +63,20 @@ impl<'v> HiveFile<'v> {
             }
         }
         let hive = Hive::open_with_logs(bytes, &logs).map_err(|e| e.within(path))?;
-        Ok(Some(Self { file, hive }))
+        Ok(Some(Self { file, size, hive }))
     }
 
     /// What has changed in the hive, as changes of the disk.
     ///
     /// # Errors
     ///
-    /// As [`Hive::edits`] and [`File::overwrite`].
+    /// As [`Hive::edits`] and [`File::overwrite`]; [`Error::NotConvertible`] when the hive became longer than its file.
     pub fn patches(&self) -> Result<Vec<Patch>> {
+        let (has, needs) = (self.size, self.hive.file_size());
+        if needs > has {
+            let reason = format!("the registry hive needs {needs} bytes, and its file has {has}");
+            return Err(Error::NotConvertible { rule: Rule::DirtyHive, reason });
+        }
         let mut patches = Vec::new();
         for edit in self.hive.edits()? {
             patches.extend(self.file.overwrite(edit.offset, &edit.bytes)?);

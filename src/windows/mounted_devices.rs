@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::windows::GptIds;
-use crate::windows::registry::Hive;
+use crate::windows::registry::{Hive, kind};
 
 const KEY: &str = "MountedDevices";
 /// What stands before the id of a GPT partition.
@@ -37,7 +37,7 @@ pub enum Outcome {
 /// # Errors
 ///
 /// [`Error::NotConvertible`](crate::Error::NotConvertible) when the hive is
-/// [dirty](crate::windows::registry::HiveState::Dirty).
+/// [dirty](crate::windows::registry::HiveState::Dirty), [`Error::Damaged`](crate::Error::Damaged) where it is damaged.
 pub fn rename(system: &mut Hive, ids: &GptIds) -> Result<Vec<Renamed>> {
     let mut of_disk = Vec::new();
     if let Some(key) = system.key(KEY)? {
@@ -54,15 +54,20 @@ pub fn rename(system: &mut Hive, ids: &GptIds) -> Result<Vec<Renamed>> {
         }
     }
     let mut renamed = Vec::new();
+    // At the time that the hive has, so that the same conversion gives the same bytes.
+    let mut editor = system.edit_at(system.last_written()?)?;
     for (name, partition) in of_disk {
         let id = [&GPT[..], &partition.to_bytes_le()].concat();
-        let outcome = if system.replace_value(KEY, &name, &id)? {
+        // The file keeps its length.
+        let outcome = if editor.has_room(id.len()) {
+            editor.set_value(KEY, &name, kind::BINARY, &id)?;
             Outcome::Kept
         } else {
-            system.remove_value(KEY, &name)?;
+            editor.remove_value(KEY, &name)?;
             Outcome::NoRoom
         };
         renamed.push(Renamed { name, outcome });
     }
+    editor.commit()?;
     Ok(renamed)
 }

@@ -116,6 +116,7 @@ fn letters(changed: &Path) -> Result<(), Trouble> {
     };
     let renamed = mounted_devices::rename(&mut hive, &ids)?;
     assert!(renamed.iter().any(|one| one.name == letter && one.outcome == Outcome::Kept), "{renamed:?}");
+    assert_eq!(hive.file_size(), fs::metadata(&original)?.len(), "the file keeps its length");
     let edits = hive.edits()?;
     let bytes: usize = edits.iter().map(|edit| edit.bytes.len()).sum();
     assert!(bytes <= 16 * 512, "{bytes} bytes change");

@@ -7,7 +7,7 @@ use diskport::windows::registry::{Key, Tree, kind};
 use proptest::prelude::*;
 
 use super::hive_logs::{Dirty, checksum, hive, one_log};
-use super::open;
+use super::{change, open};
 
 /// Where the record with this signature and text lies in the file.
 fn find(file: &[u8], bytes: &[u8]) -> usize {
@@ -123,9 +123,12 @@ proptest! {
         if let Ok(mut hive) = open(&file) {
             let _ = hive.tree();
             let _ = hive.root().and_then(|root| visit(&root, &mut 1000));
-            let _ = hive.replace_value("State", "State", &[1; 40]);
-            let _ = hive.remove_value("Key000", "Number");
+            let _ = change(&mut hive, |editor| editor.set_value("State", "State", kind::BINARY, &[1; 40]));
+            let _ = change(&mut hive, |editor| editor.remove_value("Key000", "Number").map(drop));
+            let _ = change(&mut hive, |editor| editor.remove_key("Key001").map(drop));
+            let _ = change(&mut hive, |editor| editor.create_key("Key002\\New").map(drop));
             prop_assert!(hive.edits().is_ok());
+            prop_assert!(hive.check().is_ok());
         }
     }
 

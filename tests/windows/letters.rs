@@ -35,7 +35,9 @@ fn of_this_disk_alone() {
         renamed,
         [outcome("\\DosDevices\\C:", Outcome::Kept), outcome("\\??\\Volume{a}", Outcome::Kept)]
     );
-    let now = open(&edited(file, &hive.edits().unwrap())).unwrap().tree().unwrap();
+    let now = edited(file.clone(), &hive);
+    assert_eq!(now.len(), file.len());
+    let now = open(&now).unwrap().tree().unwrap();
     let devices = now.get("MountedDevices").unwrap();
     let data = |name: &str| devices.value(name).map(|value| value.data.clone());
     let new = b"DMIO:ID:\x04\x03\x02\x01\x06\x05\x08\x07\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10".to_vec();
@@ -57,7 +59,8 @@ fn without_room() {
     }
     let partitions = vec![(1 << 20, Uuid::from_u128(1))];
     let ids = GptIds { signature: SIGNATURE, disk: Uuid::nil(), partitions };
-    let mut hive = open(&root.to_hive("SYSTEM").unwrap()).unwrap();
+    let file = root.to_hive("SYSTEM").unwrap();
+    let mut hive = open(&file).unwrap();
     let renamed = rename(&mut hive, &ids).unwrap();
     let kept: Vec<_> =
         renamed.iter().filter(|one| one.outcome == Outcome::Kept).map(|one| &one.name).collect();
@@ -67,4 +70,6 @@ fn without_room() {
     let values = &tree.subkeys[0].values;
     assert!(values.iter().map(|value| &value.name).eq(kept));
     assert!(values.iter().all(|value| value.data.starts_with(b"DMIO:ID:")));
+    assert_eq!(hive.file_size() as usize, file.len(), "the file keeps its length");
+    assert_eq!(hive.check().unwrap().findings, []);
 }

@@ -1,10 +1,10 @@
 //! Hives that were not closed.
 
-use diskport::windows::registry::{Hive, HiveState};
+use diskport::windows::registry::{Hive, HiveState, kind};
 use diskport::{Error, Rule};
 
 use super::hive_logs::{Dirty, checksum, hive, old_log, one_log, opened, state, two_logs};
-use super::{edited, open};
+use super::{change, edited, open};
 
 fn replayed(dirty: &Dirty) {
     let mut replayed = dirty.open().unwrap();
@@ -12,8 +12,13 @@ fn replayed(dirty: &Dirty) {
     assert_eq!(state(&replayed), "after.");
     assert!(replayed.tree().unwrap() == open(&hive("after.")).unwrap().tree().unwrap());
     // What the logs hold goes into the file together with a change, and closes it.
-    assert!(replayed.replace_value("Key050", "Number", &7u32.to_le_bytes()).unwrap());
-    let file = edited(dirty.hive.clone(), &replayed.edits().unwrap());
+    let sequence = |file: &[u8]| u32::from_le_bytes(file[4..8].try_into().unwrap());
+    let last = sequence(&replayed.to_bytes().unwrap());
+    let seven = 7u32.to_le_bytes();
+    change(&mut replayed, |editor| editor.set_value("Key050", "Number", kind::DWORD, &seven)).unwrap();
+    let file = edited(dirty.hive.clone(), &replayed);
+    // An entry of the logs, which stay, is older than the hive now.
+    assert_eq!((sequence(&file), file[8]), (last + 1, file[4]));
     let closed = open(&file).unwrap();
     assert_eq!((closed.state(), state(&closed)), (&HiveState::Clean, "after.".to_owned()));
     assert!(closed.tree().unwrap() == replayed.tree().unwrap());
@@ -54,9 +59,8 @@ fn stays_dirty(dirty: &Dirty, expected: &str, expected_reason: &str) {
     let HiveState::Dirty { reason } = hive.state() else { panic!("{:?}", hive.state()) };
     assert!(reason.contains(expected_reason), "{reason}");
     assert_eq!(state(&hive), expected);
-    let refused = hive.replace_value("State", "State", b"").unwrap_err();
+    let refused = hive.edit().unwrap_err();
     assert!(matches!(refused, Error::NotConvertible { rule: Rule::DirtyHive, .. }), "{refused}");
-    assert!(hive.remove_value("State", "State").is_err());
     assert_eq!(hive.edits().unwrap(), []);
 }
 

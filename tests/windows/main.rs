@@ -2,6 +2,8 @@
 
 mod boot_files;
 mod boot_store;
+mod editing;
+mod hive_faults;
 #[path = "../common/hive_logs.rs"]
 mod hive_logs;
 mod hostile;
@@ -11,17 +13,30 @@ mod tree;
 mod version;
 
 use diskport::storage::MemoryStorage;
-use diskport::windows::registry::{ChangedSectors, Hive};
+use diskport::windows::registry::{ChangedSectors, Editor, Hive};
 
 fn open(hive: &[u8]) -> diskport::Result<Hive> {
     Hive::open(MemoryStorage::new(hive))
 }
 
-/// The file after the edits, which never make it longer.
-fn edited(mut file: Vec<u8>, edits: &[ChangedSectors]) -> Vec<u8> {
-    for ChangedSectors { offset, bytes } in edits {
-        let start = *offset as usize;
-        file[start..start + bytes.len()].copy_from_slice(bytes);
+/// The file after the edits, as long as it has to be.
+fn edited(mut file: Vec<u8>, hive: &Hive) -> Vec<u8> {
+    file.resize(hive.file_size() as usize, 0);
+    for ChangedSectors { offset, bytes } in hive.edits().unwrap() {
+        let start = offset as usize;
+        // The last sector may go past the end.
+        let len = bytes.len().min(file.len() - start);
+        file[start..start + len].copy_from_slice(&bytes[..len]);
     }
     file
+}
+
+/// One change of a hive.
+fn change(
+    hive: &mut Hive,
+    change: impl FnOnce(&mut Editor<'_>) -> diskport::Result<()>,
+) -> diskport::Result<()> {
+    let mut editor = hive.edit()?;
+    change(&mut editor)?;
+    editor.commit()
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use diskport::windows::registry::{Tree, TreeValue, kind};
+use diskport::windows::registry::check::Fault;
+use diskport::windows::registry::{Hive, Tree, TreeValue, kind};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use super::{edited, open};
+use super::open;
 
 fn name() -> impl Strategy<Value = String> {
     // Latin, beyond Latin, and beyond 16 bits.
@@ -45,6 +46,12 @@ fn sort(tree: &mut Tree) {
     tree.subkeys.iter_mut().for_each(sort);
 }
 
+/// What the checker finds; the descriptors of these trees are none.
+fn faults(hive: &Hive) -> Vec<Fault> {
+    let found = hive.check().unwrap().findings.into_iter().map(|finding| finding.fault);
+    found.filter(|&fault| fault != Fault::Descriptor).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -55,6 +62,7 @@ proptest! {
         let hive = open(&file).unwrap();
         prop_assert!(hive.tree().unwrap() == tree);
         prop_assert_eq!(hive.edits().unwrap(), []);
+        prop_assert_eq!(faults(&hive), Vec::<Fault>::new());
         for key in &tree.subkeys {
             let found = hive.root().unwrap().subkey(&key.name.to_lowercase()).unwrap().unwrap();
             prop_assert_eq!(found.name(), &key.name);
@@ -65,84 +73,29 @@ proptest! {
             }
         }
     }
-
-    /// Values change in place: the file keeps its length, and every other value and key stays.
-    #[test]
-    fn replaced_in_place(mut tree in trees(), changes in vec((any::<prop::sample::Index>(), vec(any::<u8>(), 0..300)), 1..8)) {
-        sort(&mut tree);
-        let file = tree.to_hive("hive").unwrap();
-        let mut hive = open(&file).unwrap();
-        let places: Vec<(usize, usize)> = tree.subkeys.iter().enumerate()
-            .flat_map(|(at, key)| (0..key.values.len()).map(move |value| (at, value))).collect();
-        prop_assume!(!places.is_empty());
-        for (index, data) in changes {
-            let &(at, value) = index.get(&places);
-            let key = &mut tree.subkeys[at];
-            let Some(value) = key.values.get_mut(value) else { continue };
-            // A path takes the name apart.
-            prop_assume!(!key.name.contains('\\'));
-            if hive.replace_value(&key.name, &value.name, &data).unwrap() {
-                value.data = data;
-            } else {
-                let name = value.name.clone();
-                prop_assert!(hive.remove_value(&key.name, &name).unwrap());
-                key.values.retain(|value| value.name != name);
-            }
-            let now = edited(file.clone(), &hive.edits().unwrap());
-            prop_assert_eq!(now.len(), file.len());
-            prop_assert!(open(&now).unwrap().tree().unwrap() == tree);
-            whole(&now);
-        }
-    }
-}
-
-/// The cells of every bin fill it, one after the other.
-fn whole(file: &[u8]) {
-    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
-    let end = 0x1000 + word(40) as usize;
-    let mut bin = 0x1000;
-    while bin < end {
-        let next = bin + word(bin + 8) as usize;
-        let mut cell = bin + 32;
-        while cell < next {
-            let size = (word(cell) as i32).unsigned_abs() as usize;
-            assert!(size >= 8 && size.is_multiple_of(8));
-            cell += size;
-        }
-        assert_eq!(cell, next);
-        bin = next;
-    }
-}
-
-/// A value of 24 bytes in place of one of 12, in a hive as full as it gets: the room is taken, then gone.
-#[test]
-fn room_runs_out() {
-    let mut root = Tree::new("ROOT");
-    for number in 0..200 {
-        root.entry("Key").set(&format!("{number:03}"), kind::BINARY, [1; 12]);
-    }
-    let mut hive = open(&root.to_hive("").unwrap()).unwrap();
-    let replaced = (0..200).take_while(|n| hive.replace_value("Key", &format!("{n:03}"), &[2; 24]).unwrap());
-    let replaced = replaced.count();
-    assert!((1..199).contains(&replaced), "{replaced}");
-    assert!(hive.remove_value("Key", &format!("{replaced:03}")).unwrap());
-    let mut expected = root.subkeys[0].clone();
-    expected.values.remove(replaced);
-    expected.values[..replaced].iter_mut().for_each(|value| value.data = vec![2; 24]);
-    assert_eq!(hive.tree().unwrap().subkeys[0].values, expected.values);
-    assert!(!hive.remove_value("Key", "absent").unwrap());
-    assert!(!hive.replace_value("Absent", "000", &[]).unwrap());
 }
 
 #[test]
 fn large_trees_are_refused() {
     let mut root = Tree::new("ROOT");
-    for number in 0..1013 {
-        root.entry(&number.to_string());
-    }
-    assert!(matches!(root.to_hive(""), Err(diskport::Error::Unsupported { .. })));
-    let mut root = Tree::new("ROOT");
     root.set("", kind::BINARY, vec![0; 16 << 20]);
+    assert!(matches!(root.to_hive(""), Err(diskport::Error::Layout { .. })));
+    root.set("", kind::BINARY, vec![0; (16 << 20) + 1]);
     assert!(matches!(root.to_hive(""), Err(diskport::Error::Unsupported { .. })));
     assert!(matches!(Tree::new("x".repeat(1 << 16)).to_hive(""), Err(diskport::Error::Unsupported { .. })));
+}
+
+/// Twice as many subkeys as one list holds: they lie under an index root.
+#[test]
+fn many_subkeys() {
+    let mut root = Tree { flags: 0x0c, ..Tree::new("ROOT") };
+    for number in 0..2100 {
+        root.subkeys.push(Tree::new(format!("{number:04}")));
+    }
+    let hive = open(&root.to_hive("").unwrap()).unwrap();
+    assert_eq!(hive.check().unwrap().findings, []);
+    let found = hive.tree().unwrap();
+    assert!(found.subkeys.iter().map(|key| &key.name).eq(root.subkeys.iter().map(|key| &key.name)));
+    root.subkeys.push(Tree::new("0000"));
+    assert!(matches!(root.to_hive(""), Err(diskport::Error::Unsupported { .. })), "a name that is there");
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::bins::{MAX_BINS, MIN_CELL, damaged, show};
 use super::layout::{BIN_UNIT, BINS, BaseBlock, Record};
-use super::sectors::Sectors;
+use super::sectors::{ChangedSectors, Sectors};
 use super::{log, name};
 use crate::error::{Error, Result};
 use crate::storage::ReadAt;
 
-/// A registry hive, read on demand.
+/// A registry hive, read on demand. A clone reads the same file.
+#[derive(Clone)]
 pub struct Hive {
     pub(super) sectors: Sectors,
     pub(super) bins_size: u32,
@@ -68,6 +69,43 @@ impl Hive {
     /// Whether the file is whole.
     pub fn state(&self) -> &HiveState {
         &self.state
+    }
+
+    /// When it was last written, as its base block has it: 100 ns since 1601. Windows does not keep it up since 8.1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn last_written(&self) -> Result<u64> {
+        Ok(base_block(&self.sectors)?.last_written.get())
+    }
+
+    /// Bytes of the file, as it will be: more than it has now when changes, or the logs that were replayed, made the hive
+    /// longer.
+    pub fn file_size(&self) -> u64 {
+        self.sectors.len().max(BINS + u64::from(self.bins_size))
+    }
+
+    /// All that has changed in the file: by edits, and by the logs that were replayed before. What lies behind the end of
+    /// the file, and is not named, is zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn edits(&self) -> Result<Vec<ChangedSectors>> {
+        self.sectors.edits()
+    }
+
+    /// The whole file, as it will be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when it cannot be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        // As long as a file, and bins that were seen to be no longer than it, or were made.
+        let mut bytes = vec![0; usize::try_from(self.file_size()).unwrap_or(usize::MAX)];
+        self.sectors.read(&mut bytes, 0)?;
+        Ok(bytes)
     }
 
     /// Bytes of an allocated cell's data, checked to lie in the hive.
@@ -129,7 +167,7 @@ impl std::fmt::Debug for Hive {
     }
 }
 
-fn base_block(sectors: &Sectors) -> Result<BaseBlock> {
+pub(super) fn base_block(sectors: &Sectors) -> Result<BaseBlock> {
     let mut bytes = [0; size_of::<BaseBlock>()];
     sectors.read(&mut bytes, 0)?;
     Ok(zerocopy::transmute!(bytes))

@@ -2,11 +2,15 @@
 
 use super::bins::damaged;
 use super::hive::Hive;
-use super::layout::{KEY_COMP_NAME, KEY_SECURITY, KeyNode, KeySecurity, NIL};
+use super::layout::{KEY_COMP_NAME, KeyNode, NIL};
 use super::list;
 use super::name::same_name;
+use super::security;
 use super::value::Value;
 use crate::error::Result;
+
+/// Windows allows no more levels of keys.
+pub(super) const MAX_DEPTH: usize = 512;
 
 /// A key of a [`Hive`].
 #[derive(Debug, Clone)]
@@ -23,7 +27,7 @@ impl Hive {
         Key::read(self, self.root)
     }
 
-    /// The key with this path below the root, its parts separated by `\`; `None` when there is none.
+    /// The key with this path below the root, its parts separated by `\`; `None` when there is none. The empty path is the root.
     pub fn key(&self, path: &str) -> Result<Option<Key<'_>>> {
         self.root()?.below(path)
     }
@@ -134,10 +138,7 @@ impl<'h> Key<'h> {
         if offset == NIL {
             return Ok(None);
         }
-        let record: KeySecurity = self.hive.record(offset)?;
-        let len = KEY_SECURITY.saturating_add(record.size.get() as usize);
-        let mut cell = self.hive.cell(offset, len, "registry key security")?;
-        Ok(Some(cell.split_off(KEY_SECURITY)))
+        security::descriptor(self.hive, offset).map(Some)
     }
 
     pub(super) fn damage(&self, expected: &str, found: &str) -> crate::Error {

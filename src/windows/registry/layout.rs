@@ -12,8 +12,14 @@ pub(super) const BIN_UNIT: u32 = 0x1000;
 pub(super) const NIL: u32 = u32::MAX;
 /// The longest data in one cell; longer data lies in several, listed by a big data record, from version 1.4 on.
 pub(super) const SEGMENT: usize = 16344;
+/// The first minor version in which data can lie in several cells.
+pub(super) const BIG_DATA: u32 = 4;
 /// Set in the size of data that stands in the place of its offset.
 pub(super) const INLINE: u32 = 1 << 31;
+/// Flag of a base block: there are transactions, or may be. Hives of systems that were shut down have it.
+pub(super) const TRANSACTIONS: u32 = 1;
+/// Flags of a root key: it is one, it is where a hive begins, and it cannot be deleted.
+pub(super) const ROOT: u16 = 0x0c;
 /// Flag of a key: its name is one byte a character.
 pub(super) const KEY_COMP_NAME: u16 = 0x20;
 /// Flag of a value: its name is one byte a character.
@@ -35,7 +41,10 @@ pub(super) struct BaseBlock {
     pub(super) bins_size: U32,
     pub(super) clustering: U32,
     pub(super) file_name: [u8; 64],
-    pub(super) reserved: [u8; 396],
+    /// Ids of the transaction manager's, which are kept.
+    pub(super) transactions: [u8; 32],
+    pub(super) flags: U32,
+    pub(super) reserved: [u8; 360],
     pub(super) checksum: U32,
 }
 const _: () = assert!(size_of::<BaseBlock>() == 512);

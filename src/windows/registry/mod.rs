@@ -1,7 +1,8 @@
 //! Registry hives, the files in which Windows keeps its registry.
 //!
-//! A [`Hive`] reads keys and values on demand, so that a large one costs little memory; it changes single values in
-//! place, which touches a few sectors of the file. A small hive is read as a [`Tree`], changed, and written anew.
+//! A [`Hive`] reads keys and values on demand, so that a large one costs little memory. An [`Editor`] changes them; what
+//! it has to hold is the sectors that change, and the places of all cells. A small hive can be read as a whole, as a
+//! [`Tree`], changed, and written anew.
 //!
 //! The structures are those of the "Windows registry file format specification" (Maxim Suhanov), whose terms are
 //! used here.
@@ -19,9 +20,15 @@
 //! ```
 
 mod bins;
+mod cells;
+pub mod check;
+mod data;
+mod descriptor;
 mod difference;
 mod edit;
+mod free;
 mod hive;
+mod index;
 mod key;
 mod layout;
 mod list;
@@ -30,11 +37,13 @@ mod marvin;
 mod name;
 mod path;
 mod sectors;
+mod security;
 mod tree;
 mod value;
 mod write;
 
 pub use difference::{ValueDifference, differences};
+pub use edit::Editor;
 pub use hive::{Hive, HiveState};
 pub use key::Key;
 pub(crate) use name::decode_utf16;

@@ -11,7 +11,7 @@ pub(super) const SECTOR: usize = 512;
 /// Bytes of a hive's file that change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedSectors {
-    /// The first byte in the file.
+    /// The first byte in the file. It may lie behind the end, as [`Hive::file_size`](super::Hive::file_size) says.
     pub offset: u64,
     /// The new bytes: whole sectors of 512 bytes.
     pub bytes: Vec<u8>,

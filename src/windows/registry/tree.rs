@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::hive::Hive;
-use super::key::Key;
+use super::key::{Key, MAX_DEPTH};
 use super::layout::{KEY_COMP_NAME, KEY_NODE, KEY_VALUE};
 use super::name::same_name;
 use crate::error::{Error, Result};
 
-/// Windows allows no more levels of keys.
-const MAX_DEPTH: u32 = 512;
 /// The largest hive that is read or written as a whole; boot stores have some tens of KiB.
 pub(super) const MAX_HIVE: usize = 16 << 20;
 
@@ -113,7 +111,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, key: &Key<'_>, depth: u32) -> Result<Tree> {
+    fn read(&mut self, key: &Key<'_>, depth: usize) -> Result<Tree> {
         if depth > MAX_DEPTH {
             return Err(key.damage("at most 512 levels of keys", "more"));
         }

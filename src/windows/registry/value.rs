@@ -5,12 +5,12 @@ use zerocopy::IntoBytes;
 use super::bins::damaged;
 use super::hive::Hive;
 use super::kind;
-use super::layout::{BigData, INLINE, KeyValue, Record, SEGMENT, VALUE_COMP_NAME};
+use super::layout::{BIG_DATA, BigData, INLINE, KeyValue, Record, SEGMENT, VALUE_COMP_NAME};
 use super::name::decode_utf16;
 use crate::error::Result;
 
-/// The longest data that is read. Windows advises against more than 2 KiB.
-const MAX_DATA: usize = 16 << 20;
+/// The longest data that is read or written. Windows advises against more than 2 KiB.
+pub(super) const MAX_DATA: usize = 16 << 20;
 
 /// A value of a [`Key`](super::Key).
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ impl<'h> Value<'h> {
 
     /// Whether its data lies in several cells.
     pub(super) fn is_big(&self) -> Result<bool> {
-        let big = !self.is_inline() && self.len() > SEGMENT && self.hive.minor > 3;
+        let big = !self.is_inline() && self.len() > SEGMENT && self.hive.minor >= BIG_DATA;
         Ok(big && self.hive.cell(self.record.data.get(), 2, KeyValue::STRUCTURE)? == BigData::SIGNATURE)
     }
 
@@ -72,18 +72,42 @@ impl<'h> Value<'h> {
     }
 
     fn big_data(&self, len: usize) -> Result<Vec<u8>> {
-        let record: BigData = self.hive.record(self.record.data.get())?;
-        let segments = usize::from(record.segments.get());
-        if segments != len.div_ceil(SEGMENT) {
-            let expected = format!("{} segments", len.div_ceil(SEGMENT));
-            return Err(damaged(BigData::STRUCTURE, self.record.data.get(), expected, segments.to_string()));
-        }
         let mut data = Vec::with_capacity(len);
-        for segment in self.hive.offsets(record.list.get(), segments, BigData::STRUCTURE)? {
+        for segment in self.segments(&self.big_record()?)? {
             let rest = (len - data.len()).min(SEGMENT);
             data.extend(self.hive.cell(segment, rest, "registry value data")?);
         }
         Ok(data)
+    }
+
+    /// The record of big data, which must have as many segments as the data needs.
+    pub(super) fn big_record(&self) -> Result<BigData> {
+        let record: BigData = self.hive.record(self.record.data.get())?;
+        let (needed, segments) = (self.len().div_ceil(SEGMENT), usize::from(record.segments.get()));
+        if segments != needed {
+            let (at, expected) = (self.record.data.get(), format!("{needed} segments"));
+            return Err(damaged(BigData::STRUCTURE, at, expected, segments.to_string()));
+        }
+        Ok(record)
+    }
+
+    /// The segments that a record of big data leads to.
+    pub(super) fn segments(&self, record: &BigData) -> Result<Vec<u32>> {
+        self.hive.offsets(record.list.get(), usize::from(record.segments.get()), BigData::STRUCTURE)
+    }
+
+    /// The cells that hold its data: none, one, or a big data record, its list and its segments.
+    pub(super) fn data_cells(&self) -> Result<Vec<u32>> {
+        if self.is_inline() || self.len() == 0 {
+            return Ok(Vec::new());
+        }
+        let mut cells = vec![self.record.data.get()];
+        if self.is_big()? {
+            let record = self.big_record()?;
+            cells.push(record.list.get());
+            cells.extend(self.segments(&record)?);
+        }
+        Ok(cells)
     }
 
     /// Its data as text, up to the first NUL; `None` when it is no string.
