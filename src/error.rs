@@ -375,6 +375,19 @@ pub enum Error {
         found: String,
     },
 
+    /// A text that was given breaks its grammar.
+    #[error("{what}, line {line}: expected {expected}, found {found:?}")]
+    Text {
+        /// What the text is: "registry file".
+        what: &'static str,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the grammar has there.
+        expected: String,
+        /// What stands there, or the beginning of it.
+        found: String,
+    },
+
     /// What lies within a part of the disk is damaged: a volume, a file of one.
     #[error("{part}: {error}")]
     Within {

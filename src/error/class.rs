@@ -35,6 +35,7 @@ impl Error {
         match self {
             Error::Defect(_)
             | Error::Damaged { .. }
+            | Error::Text { .. }
             | Error::NotRecognised { .. }
             | Error::AmbiguousFormat { .. }
             | Error::ForeignFormat { .. }

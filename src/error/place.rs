@@ -48,6 +48,7 @@ impl Error {
             | Error::NotConvertible { .. }
             | Error::VolumeFull { .. }
             | Error::Damaged { .. }
+            | Error::Text { .. }
             | Error::Unsupported { .. }
             | Error::VerifyFailed { .. }
             | Error::DigestDiffers { .. }

@@ -72,6 +72,7 @@ hints! {
     SeeSize => "see how large the disk is",
     OtherKind => "choose another image, size, format or kind, where this does not hold",
     SeeWhatIsSupported => "see in the documentation what can be asked for",
+    CorrectText => "correct that line; nothing was changed",
     RepairContent => "repair what lies on the disk by the system that wrote it, then try again",
     MapType => "say what the partition is in a GPT",
     BasicDisk => "convert it to a basic disk first",

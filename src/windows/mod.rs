@@ -17,6 +17,7 @@ pub mod mounted_devices;
 pub mod ntfs;
 pub(crate) mod program;
 pub mod registry;
+pub mod services;
 pub mod version;
 
 pub use contents::{CheckedVolume, check_contents};

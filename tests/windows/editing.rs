@@ -28,8 +28,8 @@ enum Change {
 
 /// Few names, so that changes meet: of one byte and two, with upper cases of Windows' own, and beyond 16 bits.
 fn name() -> impl Strategy<Value = String> {
-    let names =
-        ["a", "B", "_", "Z", "µ", "ÿ", "Ä", "ß", "Ω", "日本", "😀", "\u{fffd}", "a long name of a key"];
+    const NAMES: &[&str] =
+        &["a", "B", "_", "Z", "µ", "ÿ", "Ä", "ß", "Ω", "日本", "😀", "\u{fffd}", "a long name of a key"];
     let numbered = (0..40u32).prop_map(|number| format!("key {number}"));
     prop_oneof![prop::sample::select(NAMES).prop_map(str::to_owned), numbered, Just("x".repeat(255))]
 }
@@ -217,9 +217,9 @@ fn used(file: &[u8]) -> usize {
 #[test]
 fn a_hundred_thousand_keys() {
     let mut hive = open(&empty(5)).unwrap();
-    let names = (0..100_000u32).map(|number| format!("Many\\{:05}", number.wrapping_mul(77_777) % 100_000));
+    let names = (0..100_000u64).map(|number| format!("Many\\{:05}", number * 77_777 % 100_000));
     change(&mut hive, |editor| {
-        for name in names.clone() {
+        for name in names {
             assert!(editor.create_key(&name)?);
         }
         Ok(())
@@ -228,13 +228,13 @@ fn a_hundred_thousand_keys() {
     assert_eq!(hive.check().unwrap().findings, []);
     let count = |hive: &Hive| hive.key("Many").unwrap().unwrap().subkeys().unwrap().count();
     assert_eq!(count(&hive), 100_000);
-    // Those that stay are spread over all leaves, and then gone, too.
+    // Whole leaves are emptied, and leave the index root.
     change(&mut hive, |editor| {
-        names.clone().take(99_000).try_for_each(|name| editor.remove_key(&name).map(drop))
+        (0..20_000).try_for_each(|number| editor.remove_key(&format!("Many\\{number:05}")).map(drop))
     })
     .unwrap();
     assert_eq!(hive.check().unwrap().findings, []);
-    assert_eq!(count(&hive), 1000);
+    assert_eq!(count(&hive), 80_000);
     let size = hive.file_size();
     change(&mut hive, |editor| editor.remove_key("Many").map(drop)).unwrap();
     assert_eq!(hive.check().unwrap().findings, []);

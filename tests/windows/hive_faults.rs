@@ -127,10 +127,11 @@ fn of_the_base_block() {
 #[test]
 fn of_bins_and_cells() {
     planted(&[Fault::Bin], |s| s.put(0x1004, 0x5000));
-    planted(&[Fault::CellTiling], |s| {
-        let list = s.at(s.word(s.key("Alpha") + 40)) - 4;
-        s.put(list, s.word(list).wrapping_add(4));
-    });
+    let mut sample = Sample::new();
+    // It runs into the next cell, in whose middle another is looked for.
+    let list = sample.at(sample.word(sample.key("Alpha") + 40)) - 4;
+    sample.put(list, sample.word(list).wrapping_sub(8));
+    assert!(faults(&sample.0).contains(&Fault::CellTiling));
     planted(&[Fault::CellFree, Fault::SecurityCount], |s| s.free(s.key("Alpha")));
     planted(&[Fault::CellFree], |s| s.free(s.value("Alpha", 0)));
     planted(&[Fault::CellShared], |s| {
@@ -196,8 +197,8 @@ fn of_hashes() {
 
 #[test]
 fn of_values() {
-    planted(&[Fault::DataLong, Fault::MaxData], |s| s.put(s.value("Alpha", 0) + 4, 4000));
-    planted(&[Fault::DataLong, Fault::MaxData], |s| s.put(s.value("Alpha", 1) + 4, 0x8000_0005));
+    planted(&[Fault::MaxData, Fault::DataLong], |s| s.put(s.value("Alpha", 0) + 4, 4000));
+    planted(&[Fault::DataLong], |s| s.put(s.value("Alpha", 1) + 4, 0x8000_0005));
     planted(&[Fault::DataNil], |s| {
         let value = s.value("Alpha", 2);
         s.put(value + 4, 0);

@@ -9,6 +9,8 @@ mod hive_logs;
 mod hostile;
 mod letters;
 mod logs;
+mod reg_files;
+mod services;
 mod tree;
 mod version;
 

@@ -349,6 +349,7 @@ impl Editor<'_> {
                 self.put(node.parent.get(), above)?;
             }
         }
+        self.has_changed = true;
         self.cells.write(key, &node)
     }
 

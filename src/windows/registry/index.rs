@@ -152,18 +152,14 @@ fn leaf_for(hive: &Hive, list: u32, sort_key: &[u16]) -> Result<(Option<(List, u
     }
     // The last leaf that does not begin behind the name.
     let leaves: Vec<u32> = top.offsets().collect();
-    let leaf = |at: usize| match leaves.get(at) {
-        Some(&cell) => List::read(hive, cell)?.leaf(),
-        None => Err(top.damage("leaves", "none")),
-    };
     let (mut at, mut end) = (0, leaves.len());
     while end - at > 1 {
         let middle = at + (end - at) / 2;
-        let first = leaf(middle)?.offset(0)?;
+        let first = list::first(hive, leaves[middle])?;
         if list::sort_key(hive, first)?.as_slice() <= sort_key { at = middle } else { end = middle }
     }
-    let leaf = leaf(at)?;
-    Ok((Some((top, at)), leaf))
+    let leaf = leaves.get(at).ok_or_else(|| top.damage("leaves", "none"))?;
+    Ok((Some((top, at)), List::read(hive, *leaf)?.leaf()?))
 }
 
 /// Whether a name stands in a leaf, and where it does or would.

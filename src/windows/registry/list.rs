@@ -51,6 +51,7 @@ impl List {
         })
     }
 
+    /// The offset in an item.
     pub(super) fn offset(&self, index: usize) -> Result<u32> {
         self.offsets().nth(index).ok_or_else(|| self.damage(&format!("more than {index} items"), "fewer"))
     }
@@ -88,6 +89,15 @@ pub(super) fn subkeys(hive: &Hive, list: u32) -> Result<Vec<u32>> {
         }
     }
     Ok(keys)
+}
+
+/// The first key that a leaf leads to, without the others.
+pub(super) fn first(hive: &Hive, leaf: u32) -> Result<u32> {
+    let bytes = hive.cell(leaf, 8, STRUCTURE)?;
+    match bytes[..] {
+        [_, _, c0, c1, k0, k1, k2, k3] if c0 | c1 != 0 => Ok(u32::from_le_bytes([k0, k1, k2, k3])),
+        _ => Err(damaged(STRUCTURE, leaf, "a key", "an empty list")),
+    }
 }
 
 /// What a key is sorted by.

@@ -36,6 +36,7 @@ mod log;
 mod marvin;
 mod name;
 mod path;
+pub mod reg;
 mod sectors;
 mod security;
 mod tree;
