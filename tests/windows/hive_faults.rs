@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use diskport::storage::{MemoryStorage, ReadAt};
-use diskport::windows::registry::check::{self, Fault};
+use diskport::windows::registry::check::{self, HiveFault};
 use diskport::windows::registry::{Hive, Tree, kind};
 
 use super::hive_logs::checksum;
@@ -88,7 +88,7 @@ impl Sample {
 }
 
 /// The faults that are found, each once.
-fn faults(file: &[u8]) -> Vec<Fault> {
+fn faults(file: &[u8]) -> Vec<HiveFault> {
     let file: Arc<dyn ReadAt> = Arc::new(MemoryStorage::new(file));
     let mut found: Vec<_> =
         check::check(file, &[]).unwrap().findings.iter().map(|finding| finding.fault).collect();
@@ -98,7 +98,7 @@ fn faults(file: &[u8]) -> Vec<Fault> {
 }
 
 /// Plants a fault, makes the checksum right again, and looks.
-fn planted(expected: &[Fault], plant: impl FnOnce(&mut Sample)) {
+fn planted(expected: &[HiveFault], plant: impl FnOnce(&mut Sample)) {
     let mut sample = Sample::new();
     plant(&mut sample);
     checksum(&mut sample.0);
@@ -112,46 +112,46 @@ fn nothing_is_planted() {
 
 #[test]
 fn of_the_base_block() {
-    planted(&[Fault::NotClosed], |s| s.0[4] ^= 1);
-    planted(&[Fault::FileType], |s| s.0[28] = 1);
-    planted(&[Fault::BinsSize], |s| s.put(40, s.0.len() as u32));
-    planted(&[Fault::BaseBlock], |s| s.0[24] = 9);
-    planted(&[Fault::BaseBlock], |s| s.0[0] = b'R');
-    planted(&[Fault::Transactions], |s| s.0[144] = 1);
+    planted(&[HiveFault::NotClosed], |s| s.0[4] ^= 1);
+    planted(&[HiveFault::FileType], |s| s.0[28] = 1);
+    planted(&[HiveFault::BinsSize], |s| s.put(40, s.0.len() as u32));
+    planted(&[HiveFault::BaseBlock], |s| s.0[24] = 9);
+    planted(&[HiveFault::BaseBlock], |s| s.0[0] = b'R');
+    planted(&[HiveFault::Transactions], |s| s.0[144] = 1);
     let mut sample = Sample::new();
     sample.0[508] ^= 1;
-    assert_eq!(faults(&sample.0), [Fault::Checksum]);
-    assert_eq!(faults(&sample.0[..100]), [Fault::BaseBlock]);
+    assert_eq!(faults(&sample.0), [HiveFault::Checksum]);
+    assert_eq!(faults(&sample.0[..100]), [HiveFault::BaseBlock]);
 }
 
 #[test]
 fn of_bins_and_cells() {
-    planted(&[Fault::Bin], |s| s.put(0x1004, 0x5000));
+    planted(&[HiveFault::Bin], |s| s.put(0x1004, 0x5000));
     let mut sample = Sample::new();
     // It runs into the next cell, in whose middle another is looked for.
     let list = sample.at(sample.word(sample.key("Alpha") + 40)) - 4;
     sample.put(list, sample.word(list).wrapping_sub(8));
-    assert!(faults(&sample.0).contains(&Fault::CellTiling));
-    planted(&[Fault::CellFree, Fault::SecurityCount], |s| s.free(s.key("Alpha")));
-    planted(&[Fault::CellFree], |s| s.free(s.value("Alpha", 0)));
-    planted(&[Fault::CellShared], |s| {
+    assert!(faults(&sample.0).contains(&HiveFault::CellTiling));
+    planted(&[HiveFault::CellFree, HiveFault::SecurityCount], |s| s.free(s.key("Alpha")));
+    planted(&[HiveFault::CellFree], |s| s.free(s.value("Alpha", 0)));
+    planted(&[HiveFault::CellShared], |s| {
         let list = s.word(s.key("Alpha") + 40);
         s.put(s.key("Beta") + 40, list);
     });
     // A list that counts one value less leaves the value behind, and its data.
-    planted(&[Fault::CellLeak], |s| s.put(s.key("Alpha") + 36, 2));
+    planted(&[HiveFault::CellLeak], |s| s.put(s.key("Alpha") + 36, 2));
 }
 
 #[test]
 fn of_keys() {
-    planted(&[Fault::RootFlags], |s| s.0[0x1026] = 0x20);
-    planted(&[Fault::Parent], |s| s.put(s.key("Alpha") + 16, 0x20));
-    planted(&[Fault::SubkeyCount], |s| s.put(s.key("Services") + 20, 3));
-    planted(&[Fault::VolatileSubkeys], |s| s.put(s.key("Alpha") + 24, 3));
-    planted(&[Fault::MaxName], |s| s.put(s.key("Services") + 52, 2));
-    planted(&[Fault::MaxData], |s| s.put(s.key("Alpha") + 64, 1));
-    planted(&[Fault::MaxName], |s| s.put(s.key("Alpha") + 60, 1));
-    planted(&[Fault::Unreadable, Fault::SecurityCount], |s| {
+    planted(&[HiveFault::RootFlags], |s| s.0[0x1026] = 0x20);
+    planted(&[HiveFault::Parent], |s| s.put(s.key("Alpha") + 16, 0x20));
+    planted(&[HiveFault::SubkeyCount], |s| s.put(s.key("Services") + 20, 3));
+    planted(&[HiveFault::VolatileSubkeys], |s| s.put(s.key("Alpha") + 24, 3));
+    planted(&[HiveFault::MaxName], |s| s.put(s.key("Services") + 52, 2));
+    planted(&[HiveFault::MaxData], |s| s.put(s.key("Alpha") + 64, 1));
+    planted(&[HiveFault::MaxName], |s| s.put(s.key("Alpha") + 60, 1));
+    planted(&[HiveFault::Unreadable, HiveFault::SecurityCount], |s| {
         let at = s.key("Alpha");
         s.0[at] = b'N';
     });
@@ -159,20 +159,20 @@ fn of_keys() {
 
 #[test]
 fn of_lists() {
-    planted(&[Fault::Order], |s| {
+    planted(&[HiveFault::Order], |s| {
         let list = s.list("Services");
         s.swap(list + 4, list + 12, 8);
     });
-    planted(&[Fault::Order], |s| {
+    planted(&[HiveFault::Order], |s| {
         let root = s.list("Many");
         assert_eq!(&s.0[root..root + 2], b"ri");
         s.swap(root + 4, root + 8, 4);
     });
-    planted(&[Fault::CaseTwin, Fault::Hash], |s| {
+    planted(&[HiveFault::CaseTwin, HiveFault::Hash], |s| {
         let at = s.key("Delta") + 76;
         s.0[at..at + 5].copy_from_slice(b"GAMMA");
     });
-    planted(&[Fault::Unreadable, Fault::SecurityCount], |s| {
+    planted(&[HiveFault::Unreadable, HiveFault::SecurityCount], |s| {
         let list = s.list("Services");
         s.0[list..list + 2].copy_from_slice(b"lx");
     });
@@ -181,7 +181,7 @@ fn of_lists() {
 /// Hashes of names beyond ASCII are those of UTF-16 in Windows' upper case.
 #[test]
 fn of_hashes() {
-    planted(&[Fault::Hash], |s| {
+    planted(&[HiveFault::Hash], |s| {
         let list = s.list("Services");
         s.0[list + 8] ^= 0x55;
     });
@@ -192,24 +192,24 @@ fn of_hashes() {
     let expected = [hash(&[0xb5]), hash(&[0xc4, 0x48, 0x52, 0x45])];
     assert_eq!([8, 16].map(|at| sample.word(list + at)), expected, "µ stays, Ähre becomes ÄHRE");
     // As one that hashes UTF-8 bytes has it.
-    planted(&[Fault::Hash], |s| s.put(s.list("\u{dc}mlaut") + 8, hash(&[0xc2, 0xb5])));
+    planted(&[HiveFault::Hash], |s| s.put(s.list("\u{dc}mlaut") + 8, hash(&[0xc2, 0xb5])));
 }
 
 #[test]
 fn of_values() {
-    planted(&[Fault::MaxData, Fault::DataLong], |s| s.put(s.value("Alpha", 0) + 4, 4000));
-    planted(&[Fault::DataLong], |s| s.put(s.value("Alpha", 1) + 4, 0x8000_0005));
-    planted(&[Fault::DataNil], |s| {
+    planted(&[HiveFault::MaxData, HiveFault::DataLong], |s| s.put(s.value("Alpha", 0) + 4, 4000));
+    planted(&[HiveFault::DataLong], |s| s.put(s.value("Alpha", 1) + 4, 0x8000_0005));
+    planted(&[HiveFault::DataNil], |s| {
         let value = s.value("Alpha", 2);
         s.put(value + 4, 0);
         s.put(value + 8, 0x20);
     });
-    planted(&[Fault::BigCount], |s| {
+    planted(&[HiveFault::BigCount], |s| {
         let big = s.at(s.word(s.value("Values", 0) + 8));
         assert_eq!(&s.0[big..big + 2], b"db");
         s.0[big + 2] -= 1;
     });
-    planted(&[Fault::ValueTwin], |s| {
+    planted(&[HiveFault::ValueTwin], |s| {
         let (one, other) = (s.value("Alpha", 0) + 20, s.value("Alpha", 1) + 20);
         s.0[other..other + 5].copy_from_slice(b"IMAGE");
         assert!(s.0[one..].starts_with(b"Image"));
@@ -218,10 +218,10 @@ fn of_values() {
 
 #[test]
 fn of_security() {
-    planted(&[Fault::SecurityCount], |s| s.put(s.security() + 12, 1));
-    planted(&[Fault::SecurityRing], |s| s.put(s.security() + 4, 0x20));
-    planted(&[Fault::SecurityNone, Fault::SecurityCount], |s| s.put(s.key("Alpha") + 44, u32::MAX));
-    planted(&[Fault::Descriptor], |s| {
+    planted(&[HiveFault::SecurityCount], |s| s.put(s.security() + 12, 1));
+    planted(&[HiveFault::SecurityRing], |s| s.put(s.security() + 4, 0x20));
+    planted(&[HiveFault::SecurityNone, HiveFault::SecurityCount], |s| s.put(s.key("Alpha") + 44, u32::MAX));
+    planted(&[HiveFault::Descriptor], |s| {
         let at = s.security() + 20;
         s.0[at] = 2;
     });

@@ -2,7 +2,7 @@
 
 use diskport::Error;
 use diskport::windows::registry::{Hive, Tree, kind, reg};
-use diskport::windows::services::{BootDriver, Service, ServiceKind, Services, Side, Start};
+use diskport::windows::services::{BootDriver, FilterSide, Service, ServiceKind, ServiceStart, Services};
 use uuid::Uuid;
 
 use super::open;
@@ -50,10 +50,12 @@ fn hex(text: &str) -> String {
 fn a_driver_and_a_service() {
     let mut hive = system(1, 1);
     with(&mut hive, |services| {
-        let driver = Service::driver("vioscsi", Start::Boot, r"system32\drivers\vioscsi.sys");
+        let driver = Service::driver("vioscsi", ServiceStart::Boot, r"system32\drivers\vioscsi.sys");
         services.define(&Service { group: Some("SCSI miniport".into()), tag: Some(0x21), ..driver }).unwrap();
         let kind = ServiceKind::OwnProcess;
-        services.define(&Service { kind, ..Service::driver("setup", Start::Auto, r"C:\x\run.exe") }).unwrap();
+        services
+            .define(&Service { kind, ..Service::driver("setup", ServiceStart::Auto, r"C:\x\run.exe") })
+            .unwrap();
     });
     let image = |path: &str| format!("\"ImagePath\"=hex(2):{}", hex(&format!("{path}\0")));
     assert_eq!(
@@ -85,12 +87,12 @@ fn all_control_sets_that_count() {
     with(&mut hive, |services| {
         assert_eq!(services.control_sets(), ["ControlSet001", "ControlSet003"]);
         assert_eq!(
-            services.set_start("storahci", Start::Boot).unwrap(),
+            services.set_start("storahci", ServiceStart::Boot).unwrap(),
             0,
             "no service is made by its start"
         );
-        services.define(&Service::driver("storahci", Start::Demand, "x")).unwrap();
-        assert_eq!(services.set_start("STORAHCI", Start::Boot).unwrap(), 2);
+        services.define(&Service::driver("storahci", ServiceStart::Demand, "x")).unwrap();
+        assert_eq!(services.set_start("STORAHCI", ServiceStart::Boot).unwrap(), 2);
     });
     let names: Vec<_> = lines(&hive).into_iter().filter(|line| line.contains("storahci]")).collect();
     assert_eq!(names, ["[ControlSet001\\Services\\storahci]", "[ControlSet003\\Services\\storahci]"]);
@@ -129,9 +131,9 @@ fn start_overrides_and_filters() {
         assert_eq!(services.remove_start_override("storahci").unwrap(), 0);
         assert_eq!(services.disable("bnistack").unwrap(), [class.as_str()]);
         assert_eq!(services.disable("bnistack").unwrap(), Vec::<String>::new());
-        assert_eq!(services.add_filter(STORAGE, Side::Lower, "new").unwrap(), 1);
-        assert_eq!(services.add_filter(STORAGE, Side::Lower, "NEW").unwrap(), 0);
-        assert_eq!(services.remove_filter(STORAGE, Side::Lower, "absent").unwrap(), 0);
+        assert_eq!(services.add_filter(STORAGE, FilterSide::Lower, "new").unwrap(), 1);
+        assert_eq!(services.add_filter(STORAGE, FilterSide::Lower, "NEW").unwrap(), 0);
+        assert_eq!(services.remove_filter(STORAGE, FilterSide::Lower, "absent").unwrap(), 0);
     });
     assert_eq!(
         lines(&hive),

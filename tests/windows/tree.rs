@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diskport::windows::registry::check::Fault;
+use diskport::windows::registry::check::HiveFault;
 use diskport::windows::registry::{Hive, Tree, TreeValue, kind};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -47,9 +47,9 @@ fn sort(tree: &mut Tree) {
 }
 
 /// What the checker finds; the descriptors of these trees are none.
-fn faults(hive: &Hive) -> Vec<Fault> {
+fn faults(hive: &Hive) -> Vec<HiveFault> {
     let found = hive.check().unwrap().findings.into_iter().map(|finding| finding.fault);
-    found.filter(|&fault| fault != Fault::Descriptor).collect()
+    found.filter(|&fault| fault != HiveFault::Descriptor).collect()
 }
 
 proptest! {
@@ -62,7 +62,7 @@ proptest! {
         let hive = open(&file).unwrap();
         prop_assert!(hive.tree().unwrap() == tree);
         prop_assert_eq!(hive.edits().unwrap(), []);
-        prop_assert_eq!(faults(&hive), Vec::<Fault>::new());
+        prop_assert_eq!(faults(&hive), Vec::<HiveFault>::new());
         for key in &tree.subkeys {
             let found = hive.root().unwrap().subkey(&key.name.to_lowercase()).unwrap().unwrap();
             prop_assert_eq!(found.name(), &key.name);

@@ -23,6 +23,7 @@ use super::layout::{
 use super::{data, descriptor, name, security};
 use crate::error::{Error, Result};
 use crate::leaves::Rule;
+use crate::windows::FileTime;
 
 /// UTF-16 units of a value's name.
 const MAX_VALUE_NAME: usize = 16_383;
@@ -69,9 +70,7 @@ impl Hive {
     /// [`Error::NotConvertible`] when the hive is [dirty](HiveState::Dirty);
     /// [`Error::Damaged`] when its cells do not fill its bins.
     pub fn edit(&mut self) -> Result<Editor<'_>> {
-        // FILETIME counts 100 ns from 1601 on, which is so many seconds before 1970.
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.edit_at((since_1970.as_secs() + 11_644_473_600) * 10_000_000)
+        self.edit_at(FileTime::from(SystemTime::now()).0)
     }
 
     /// The same at a time of the caller's, of 100 ns since 1601, which keys that change get: the same changes of the same

@@ -1,23 +1,23 @@
 //! Filter drivers of classes of devices, in `Control\Class\{…}`.
 
-use super::{Services, Start, texts};
+use super::{ServiceStart, Services, texts};
 use crate::error::Result;
 use crate::windows::registry::{Editor, kind};
 
 /// On which side of a class's own driver a filter stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
+pub enum FilterSide {
     /// Above it: `UpperFilters`.
     Upper,
     /// Below it: `LowerFilters`.
     Lower,
 }
 
-impl Side {
+impl FilterSide {
     fn value(self) -> &'static str {
         match self {
-            Side::Upper => "UpperFilters",
-            Side::Lower => "LowerFilters",
+            FilterSide::Upper => "UpperFilters",
+            FilterSide::Lower => "LowerFilters",
         }
     }
 }
@@ -29,7 +29,7 @@ impl<'h> Services<'_, 'h> {
     /// # Errors
     ///
     /// As for [`Editor::set_value`].
-    pub fn add_filter(&mut self, class: &str, side: Side, filter: &str) -> Result<usize> {
+    pub fn add_filter(&mut self, class: &str, side: FilterSide, filter: &str) -> Result<usize> {
         self.in_each(|editor, set| {
             let class = format!("{}\\{class}", classes(set));
             let mut filters = read(editor, &class, side)?;
@@ -47,7 +47,7 @@ impl<'h> Services<'_, 'h> {
     /// # Errors
     ///
     /// As for [`Editor::set_value`].
-    pub fn remove_filter(&mut self, class: &str, side: Side, filter: &str) -> Result<usize> {
+    pub fn remove_filter(&mut self, class: &str, side: FilterSide, filter: &str) -> Result<usize> {
         self.in_each(|editor, set| remove(editor, &format!("{}\\{class}", classes(set)), side, filter))
     }
 
@@ -58,7 +58,7 @@ impl<'h> Services<'_, 'h> {
     ///
     /// As for [`Editor::set_value`].
     pub fn disable(&mut self, driver: &str) -> Result<Vec<String>> {
-        self.set_start(driver, Start::Disabled)?;
+        self.set_start(driver, ServiceStart::Disabled)?;
         let mut had = Vec::new();
         self.in_each(|editor, set| {
             let mut found = Vec::new();
@@ -69,8 +69,8 @@ impl<'h> Services<'_, 'h> {
             }
             for class in found {
                 let class = format!("{}\\{class}", classes(set));
-                let upper = remove(editor, &class, Side::Upper, driver)?;
-                let lower = remove(editor, &class, Side::Lower, driver)?;
+                let upper = remove(editor, &class, FilterSide::Upper, driver)?;
+                let lower = remove(editor, &class, FilterSide::Lower, driver)?;
                 if upper || lower {
                     had.push(class);
                 }
@@ -85,7 +85,7 @@ fn classes(set: &str) -> String {
     format!("{set}\\Control\\Class")
 }
 
-fn read(editor: &Editor<'_>, class: &str, side: Side) -> Result<Vec<String>> {
+fn read(editor: &Editor<'_>, class: &str, side: FilterSide) -> Result<Vec<String>> {
     let Some(key) = editor.hive().key(class)? else { return Ok(Vec::new()) };
     match key.value(side.value())? {
         Some(value) => value.strings(),
@@ -93,12 +93,12 @@ fn read(editor: &Editor<'_>, class: &str, side: Side) -> Result<Vec<String>> {
     }
 }
 
-fn write(editor: &mut Editor<'_>, class: &str, side: Side, filters: &[String]) -> Result<()> {
+fn write(editor: &mut Editor<'_>, class: &str, side: FilterSide, filters: &[String]) -> Result<()> {
     let list = texts(filters.iter().map(String::as_str));
     editor.set_value(class, side.value(), kind::MULTI_SZ, &list)
 }
 
-fn remove(editor: &mut Editor<'_>, class: &str, side: Side, filter: &str) -> Result<bool> {
+fn remove(editor: &mut Editor<'_>, class: &str, side: FilterSide, filter: &str) -> Result<bool> {
     let mut filters = read(editor, class, side)?;
     let count = filters.len();
     filters.retain(|one| !one.eq_ignore_ascii_case(filter));

@@ -7,14 +7,14 @@
 //! ```
 //! use diskport::storage::MemoryStorage;
 //! use diskport::windows::registry::{Hive, Tree, kind};
-//! use diskport::windows::services::{Service, ServiceKind, Services, Start};
+//! use diskport::windows::services::{Service, ServiceKind, Services, ServiceStart};
 //!
 //! let mut root = Tree::new("ROOT");
 //! root.entry("Select").set("Current", kind::DWORD, 1u32.to_le_bytes());
 //! let mut hive = Hive::open(MemoryStorage::new(root.to_hive("SYSTEM")?))?;
 //! let mut editor = hive.edit()?;
 //! let mut services = Services::new(&mut editor)?;
-//! services.define(&Service::driver("vioscsi", Start::Boot, r"system32\drivers\vioscsi.sys"))?;
+//! services.define(&Service::driver("vioscsi", ServiceStart::Boot, r"system32\drivers\vioscsi.sys"))?;
 //! services.remove_start_override("storahci")?;
 //! editor.commit()?;
 //! assert!(hive.key(r"ControlSet001\Services\vioscsi")?.is_some());
@@ -27,8 +27,8 @@ mod first_boot;
 mod service;
 
 pub use device::BootDriver;
-pub use filters::Side;
-pub use service::{Service, ServiceKind, Start};
+pub use filters::FilterSide;
+pub use service::{Service, ServiceKind, ServiceStart};
 
 use crate::error::Result;
 use crate::windows::registry::{Editor, control_sets, kind};

@@ -18,7 +18,7 @@ pub enum ServiceKind {
 
 /// When a service is started: its value `Start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Start {
+pub enum ServiceStart {
     /// By the loader of Windows.
     Boot = 0,
     /// By the kernel.
@@ -39,7 +39,7 @@ pub struct Service {
     /// What it is.
     pub kind: ServiceKind,
     /// When it is started.
-    pub start: Start,
+    pub start: ServiceStart,
     /// Its file: of a driver below the folder of Windows, as in `system32\drivers\x.sys`; of a service its command line.
     pub image: String,
     /// The group in whose turn it is started, as in `SCSI miniport`.
@@ -50,7 +50,7 @@ pub struct Service {
 
 impl Service {
     /// A driver of a device, in no group.
-    pub fn driver(name: impl Into<String>, start: Start, image: impl Into<String>) -> Self {
+    pub fn driver(name: impl Into<String>, start: ServiceStart, image: impl Into<String>) -> Self {
         let (name, image) = (name.into(), image.into());
         Self { name, kind: ServiceKind::KernelDriver, start, image, group: None, tag: None }
     }
@@ -95,7 +95,7 @@ impl Services<'_, '_> {
     /// # Errors
     ///
     /// As for [`define`](Self::define).
-    pub fn set_start(&mut self, name: &str, start: Start) -> Result<usize> {
+    pub fn set_start(&mut self, name: &str, start: ServiceStart) -> Result<usize> {
         self.in_each(|editor, set| {
             let key = key(set, name);
             let is_there = editor.hive().key(&key)?.is_some();

@@ -4,6 +4,7 @@ use crate::windows::faults::faults;
 
 faults! {
     /// A kind of fault of a registry hive.
+    HiveFault:
     // States.
     NotClosed "sequence" Warning "state: the two sequence numbers differ, and no log can be replayed",
     Replayed "replayed" Note "state: the hive was not closed, and its logs were replayed",

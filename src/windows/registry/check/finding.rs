@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::Fault;
+use super::fault::HiveFault;
 use crate::findings::Severity;
 use crate::windows::registry::layout::BINS;
 
@@ -12,11 +12,11 @@ const MAX_OF_A_KIND: u64 = 100;
 /// One thing that is wrong with a hive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Finding {
+pub struct HiveFinding {
     /// How much it matters.
     pub severity: Severity,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: HiveFault,
     /// The path of the key below the root, where it is about one; empty for the root.
     pub key: Option<String>,
     /// The structure, in the specification's words.
@@ -31,15 +31,15 @@ pub struct Finding {
 
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) list: Vec<Finding>,
-    counts: BTreeMap<Fault, u64>,
+    pub(super) list: Vec<HiveFinding>,
+    counts: BTreeMap<HiveFault, u64>,
 }
 
 impl Findings {
     /// Adds one at a cell; `key` is asked when it is kept.
     pub(super) fn add(
         &mut self,
-        fault: Fault,
+        fault: HiveFault,
         structure: &'static str,
         cell: u32,
         key: impl FnOnce() -> Option<String>,
@@ -49,12 +49,18 @@ impl Findings {
         *count += 1;
         if *count <= MAX_OF_A_KIND {
             let (severity, offset, key) = (fault.severity(), BINS + u64::from(cell), key());
-            self.list.push(Finding { severity, fault, key, structure, offset, expected, found });
+            self.list.push(HiveFinding { severity, fault, key, structure, offset, expected, found });
         }
     }
 
     /// Adds one at a place in the file.
-    pub(super) fn of_file(&mut self, fault: Fault, structure: &'static str, offset: u64, text: [String; 2]) {
+    pub(super) fn of_file(
+        &mut self,
+        fault: HiveFault,
+        structure: &'static str,
+        offset: u64,
+        text: [String; 2],
+    ) {
         self.add(fault, structure, 0, || None, text);
         if let Some(last) = self.list.last_mut() {
             last.offset = offset;

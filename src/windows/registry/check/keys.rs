@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fault::Fault;
+use super::fault::HiveFault;
 use super::reach::Reach;
 use crate::error::Result;
 use crate::windows::registry::key::{Key, MAX_DEPTH};
@@ -41,7 +41,7 @@ pub(super) fn check(reach: &mut Reach<'_>) -> Result<()> {
         // The path is that of the level until the name is known.
         reach.path.truncate(depth - 1);
         if depth >= MAX_DEPTH {
-            reach.pass_over(Fault::Depth, NODE, key, format!("{MAX_DEPTH} levels of keys"), "more");
+            reach.pass_over(HiveFault::Depth, NODE, key, format!("{MAX_DEPTH} levels of keys"), "more");
             continue;
         }
         levels.extend(one(reach, key, Some(parent))?);
@@ -55,35 +55,35 @@ fn one(reach: &mut Reach<'_>, offset: u32, parent: Option<u32>) -> Result<Option
         return Ok(None);
     }
     let key = Key::read(reach.hive, offset);
-    let Some(key) = reach.catch(Fault::Unreadable, offset, key)? else { return Ok(None) };
+    let Some(key) = reach.catch(HiveFault::Unreadable, offset, key)? else { return Ok(None) };
     let node = key.node;
     if let Some(parent) = parent {
         reach.path.push(key.name().to_owned());
         if node.parent.get() != parent {
             let text = [parent, node.parent.get()].map(|offset| format!("{offset:#x}"));
             let [expected, found] = text;
-            reach.add(Fault::Parent, NODE, offset, expected, found);
+            reach.add(HiveFault::Parent, NODE, offset, expected, found);
         }
         let units = key.name().encode_utf16().count();
         if !(1..=255).contains(&units) {
-            reach.add(Fault::KeyName, NODE, offset, "1 to 255 characters", units.to_string());
+            reach.add(HiveFault::KeyName, NODE, offset, "1 to 255 characters", units.to_string());
         }
     }
     let flags = node.flags.get();
     if (flags & ROOT != 0) != parent.is_none() {
         let expected = if parent.is_none() { "the flags of a root" } else { "no flags of a root" };
-        reach.add(Fault::RootFlags, NODE, offset, expected, format!("{flags:#x}"));
+        reach.add(HiveFault::RootFlags, NODE, offset, expected, format!("{flags:#x}"));
     }
     if node.volatile_subkeys.get() != 0 {
-        reach.add(Fault::VolatileSubkeys, NODE, offset, "0", node.volatile_subkeys.to_string());
+        reach.add(HiveFault::VolatileSubkeys, NODE, offset, "0", node.volatile_subkeys.to_string());
     }
     match node.security.get() {
-        NIL => reach.add(Fault::SecurityNone, NODE, offset, "a security cell", "none"),
+        NIL => reach.add(HiveFault::SecurityNone, NODE, offset, "a security cell", "none"),
         cell => *reach.security.entry(cell).or_default() += 1,
     }
     if node.class_len.get() > 0 && node.class.get() != NIL && reach.claim(node.class.get(), CLASS) {
         let class = key.class();
-        reach.catch(Fault::Unreadable, node.class.get(), class)?;
+        reach.catch(HiveFault::Unreadable, node.class.get(), class)?;
     }
     values(reach, &key)?;
     let subkeys = subkeys(reach, offset, &node)?;
@@ -94,7 +94,7 @@ fn values(reach: &mut Reach<'_>, key: &Key<'_>) -> Result<()> {
     let node = &key.node;
     if node.values.get() == 0 || node.value_list.get() == NIL {
         if node.values.get() != 0 {
-            reach.pass_over(Fault::Unreadable, NODE, key.offset, "a list of values", "none");
+            reach.pass_over(HiveFault::Unreadable, NODE, key.offset, "a list of values", "none");
         }
         return Ok(());
     }
@@ -102,20 +102,26 @@ fn values(reach: &mut Reach<'_>, key: &Key<'_>) -> Result<()> {
         return Ok(());
     }
     let list = key.value_list();
-    let Some(list) = reach.catch(Fault::Unreadable, node.value_list.get(), list)? else { return Ok(()) };
+    let Some(list) = reach.catch(HiveFault::Unreadable, node.value_list.get(), list)? else { return Ok(()) };
     let (mut names, mut longest_name, mut longest_data) = (HashSet::new(), 0, 0);
     for offset in list {
         if !reach.claim(offset, VALUE) {
             continue;
         }
         let value = Value::read(reach.hive, offset);
-        let Some(value) = reach.catch(Fault::Unreadable, offset, value)? else { continue };
+        let Some(value) = reach.catch(HiveFault::Unreadable, offset, value)? else { continue };
         data(reach, &value)?;
         let name = name::sort_key(value.name());
         longest_name = longest_name.max(2 * name.len());
         longest_data = longest_data.max(value.len());
         if !names.insert(name) {
-            reach.add(Fault::ValueTwin, VALUE, offset, "a name of its own", format!("{:?}", value.name()));
+            reach.add(
+                HiveFault::ValueTwin,
+                VALUE,
+                offset,
+                "a name of its own",
+                format!("{:?}", value.name()),
+            );
         }
     }
     let mut at_most = |fault, says: u32, longest: usize| {
@@ -123,8 +129,8 @@ fn values(reach: &mut Reach<'_>, key: &Key<'_>) -> Result<()> {
             reach.add(fault, NODE, key.offset, format!("at least {longest}"), says.to_string());
         }
     };
-    at_most(Fault::MaxName, node.max_value_name.get(), longest_name);
-    at_most(Fault::MaxData, node.max_value_data.get(), longest_data);
+    at_most(HiveFault::MaxName, node.max_value_name.get(), longest_name);
+    at_most(HiveFault::MaxData, node.max_value_data.get(), longest_data);
     Ok(())
 }
 
@@ -133,7 +139,7 @@ fn data(reach: &mut Reach<'_>, value: &Value<'_>) -> Result<()> {
     let most = if value.is_inline() { 4 } else { MAX_DATA };
     if len > most {
         let expected = format!("at most {most} bytes");
-        reach.pass_over(Fault::DataLong, VALUE, value.offset, expected, len.to_string());
+        reach.pass_over(HiveFault::DataLong, VALUE, value.offset, expected, len.to_string());
         return Ok(());
     }
     if value.is_inline() {
@@ -141,7 +147,7 @@ fn data(reach: &mut Reach<'_>, value: &Value<'_>) -> Result<()> {
     }
     if len == 0 {
         if cell != NIL {
-            reach.add(Fault::DataNil, VALUE, value.offset, "no cell", format!("{cell:#x}"));
+            reach.add(HiveFault::DataNil, VALUE, value.offset, "no cell", format!("{cell:#x}"));
         }
         return Ok(());
     }
@@ -150,26 +156,28 @@ fn data(reach: &mut Reach<'_>, value: &Value<'_>) -> Result<()> {
     }
     let is_big = len > SEGMENT && reach.hive.minor >= BIG_DATA;
     let head = reach.hive.cell(cell, 2, DATA);
-    let Some(head) = reach.catch(Fault::Unreadable, cell, head)? else { return Ok(()) };
+    let Some(head) = reach.catch(HiveFault::Unreadable, cell, head)? else { return Ok(()) };
     if !is_big || head != BigData::SIGNATURE {
         let one = reach.hive.cell(cell, len, DATA);
-        reach.catch(Fault::DataLong, cell, one)?;
+        reach.catch(HiveFault::DataLong, cell, one)?;
         return Ok(());
     }
     let record = value.big_record();
-    let Some(record) = reach.catch(Fault::BigCount, cell, record)? else { return Ok(()) };
+    let Some(record) = reach.catch(HiveFault::BigCount, cell, record)? else { return Ok(()) };
     if !reach.claim(record.list.get(), BigData::STRUCTURE) {
         return Ok(());
     }
     let segments = value.segments(&record);
-    let Some(segments) = reach.catch(Fault::Unreadable, record.list.get(), segments)? else { return Ok(()) };
+    let Some(segments) = reach.catch(HiveFault::Unreadable, record.list.get(), segments)? else {
+        return Ok(());
+    };
     let mut left = len;
     for segment in segments {
         let part = left.min(SEGMENT);
         left -= part;
         if reach.claim(segment, DATA) {
             let one = reach.hive.cell(segment, part, DATA);
-            reach.catch(Fault::DataLong, segment, one)?;
+            reach.catch(HiveFault::DataLong, segment, one)?;
         }
     }
     Ok(())
@@ -198,12 +206,18 @@ fn subkeys(reach: &mut Reach<'_>, offset: u32, node: &KeyNode) -> Result<Vec<u32
             longest_class = longest_class.max(name.class_len);
             if !name.has_hint(leaf.signature, hint) {
                 let expected = format!("that of {:?}", String::from_utf16_lossy(&name.sort_key));
-                reach.add(Fault::Hash, list::STRUCTURE, leaf.cell, expected, hint.escape_ascii().to_string());
+                reach.add(
+                    HiveFault::Hash,
+                    list::STRUCTURE,
+                    leaf.cell,
+                    expected,
+                    hint.escape_ascii().to_string(),
+                );
             }
             if let Some(last) = &last
                 && *last >= name.sort_key
             {
-                let fault = if *last == name.sort_key { Fault::CaseTwin } else { Fault::Order };
+                let fault = if *last == name.sort_key { HiveFault::CaseTwin } else { HiveFault::Order };
                 let [before, behind] =
                     [&name.sort_key, last].map(|name| format!("{:?}", String::from_utf16_lossy(name)));
                 reach.add(
@@ -219,15 +233,15 @@ fn subkeys(reach: &mut Reach<'_>, offset: u32, node: &KeyNode) -> Result<Vec<u32
         }
     }
     if is_whole && u32::try_from(keys.len()) != Ok(count) {
-        reach.add(Fault::SubkeyCount, NODE, offset, format!("{} subkeys", keys.len()), count.to_string());
+        reach.add(HiveFault::SubkeyCount, NODE, offset, format!("{} subkeys", keys.len()), count.to_string());
     }
     let mut at_most = |fault, says: u32, longest: u32| {
         if says < longest {
             reach.add(fault, NODE, offset, format!("at least {longest}"), says.to_string());
         }
     };
-    at_most(Fault::MaxName, node.max_subkey_name.get() & NAME_LENGTH, longest_name);
-    at_most(Fault::MaxClass, node.max_subkey_class.get(), longest_class);
+    at_most(HiveFault::MaxName, node.max_subkey_name.get() & NAME_LENGTH, longest_name);
+    at_most(HiveFault::MaxClass, node.max_subkey_class.get(), longest_class);
     Ok(keys)
 }
 
@@ -241,7 +255,7 @@ fn leaves(reach: &mut Reach<'_>, list: u32, is_whole: &mut bool) -> Result<Vec<L
             // An index root under another is none of its leaves.
             let read =
                 read.and_then(|read| if read.is_root() && cell == list { Ok(read) } else { read.leaf() });
-            reach.catch(Fault::Unreadable, cell, read)?
+            reach.catch(HiveFault::Unreadable, cell, read)?
         } else {
             None
         };

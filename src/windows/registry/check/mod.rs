@@ -12,9 +12,9 @@ mod ring;
 
 use std::sync::Arc;
 
-pub use fault::Fault;
-pub use finding::Finding;
+pub use fault::HiveFault;
 use finding::Findings;
+pub use finding::HiveFinding;
 use reach::Reach;
 use zerocopy::FromBytes;
 
@@ -30,14 +30,14 @@ const BASE_BLOCK: &str = "registry base block";
 /// What a check of a hive found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Checked {
+pub struct HiveChecked {
     /// What was found, in the order in which it was met.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<HiveFinding>,
     /// Findings that are not listed, since there are many of their kind.
     pub unlisted: u64,
 }
 
-impl Checked {
+impl HiveChecked {
     /// Whether there is nothing but notes.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity == Severity::Note)
@@ -63,23 +63,23 @@ impl Hive {
     /// # Errors
     ///
     /// What is wrong with the hive is found, not failed with; [`Error::Io`] when it cannot be read.
-    pub fn check(&self) -> Result<Checked> {
+    pub fn check(&self) -> Result<HiveChecked> {
         let mut findings = Findings::default();
         match self.state() {
             HiveState::Clean => {}
             HiveState::Replayed => {
                 let text = ["a hive that was closed".to_owned(), "one with logs".to_owned()];
-                findings.of_file(Fault::Replayed, BASE_BLOCK, 0, text);
+                findings.of_file(HiveFault::Replayed, BASE_BLOCK, 0, text);
             }
             HiveState::Dirty { reason } => {
                 let text = ["a hive that was closed, or logs of it".to_owned(), reason.clone()];
-                findings.of_file(Fault::NotClosed, BASE_BLOCK, 0, text);
+                findings.of_file(HiveFault::NotClosed, BASE_BLOCK, 0, text);
             }
         }
         let base = super::hive::base_block(&self.sectors)?;
         if base.flags.get() & TRANSACTIONS != 0 {
             let text = ["no transactions".to_owned(), "they are expected".to_owned()];
-            findings.of_file(Fault::Transactions, BASE_BLOCK, 144, text);
+            findings.of_file(HiveFault::Transactions, BASE_BLOCK, 144, text);
         }
         let mut reach = Reach::new(self, findings);
         if reach.cells()? {
@@ -88,7 +88,7 @@ impl Hive {
             reach.leaks();
         }
         let findings = reach.findings;
-        Ok(Checked { unlisted: findings.unlisted(), findings: findings.list })
+        Ok(HiveChecked { unlisted: findings.unlisted(), findings: findings.list })
     }
 }
 
@@ -97,16 +97,16 @@ impl Hive {
 /// # Errors
 ///
 /// As [`Hive::check`].
-pub fn check(file: Arc<dyn ReadAt>, logs: &[Arc<dyn ReadAt>]) -> Result<Checked> {
+pub fn check(file: Arc<dyn ReadAt>, logs: &[Arc<dyn ReadAt>]) -> Result<HiveChecked> {
     match Hive::open_with_logs(file.clone(), logs) {
         Ok(hive) => hive.check(),
         Err(Error::Damaged { structure, offset, expected, found }) => {
             let mut findings = Findings::default();
             base_block(&mut findings, file.as_ref())?;
             if findings.is_empty() {
-                findings.of_file(Fault::BaseBlock, structure, offset, [expected, found]);
+                findings.of_file(HiveFault::BaseBlock, structure, offset, [expected, found]);
             }
-            Ok(Checked { unlisted: 0, findings: findings.list })
+            Ok(HiveChecked { unlisted: 0, findings: findings.list })
         }
         Err(error) => Err(error),
     }
@@ -124,22 +124,22 @@ fn base_block(findings: &mut Findings, file: &dyn ReadAt) -> Result<()> {
     let Ok(base) = BaseBlock::read_from_bytes(&bytes) else { return Ok(()) };
     if base.signature != BaseBlock::SIGNATURE {
         let text = [show(&BaseBlock::SIGNATURE), show(&base.signature)];
-        findings.of_file(Fault::BaseBlock, BASE_BLOCK, 0, text);
+        findings.of_file(HiveFault::BaseBlock, BASE_BLOCK, 0, text);
         return Ok(());
     }
     if !base.is_sound() {
         let text = [format!("{:#x}", base.sum()), format!("{:#x}", base.checksum)];
-        findings.of_file(Fault::Checksum, BASE_BLOCK, 508, text);
+        findings.of_file(HiveFault::Checksum, BASE_BLOCK, 508, text);
     }
     let file_type = (base.file_type.get(), base.file_format.get());
     if file_type != (0, 1) {
         let text = ["type 0 and format 1".to_owned(), format!("{} and {}", file_type.0, file_type.1)];
-        findings.of_file(Fault::FileType, BASE_BLOCK, 28, text);
+        findings.of_file(HiveFault::FileType, BASE_BLOCK, 28, text);
     }
     let size = base.bins_size.get();
     if size == 0 || !size.is_multiple_of(BIN_UNIT) || BINS + u64::from(size) > len {
         let text = [format!("a multiple of {BIN_UNIT} up to {}", len.saturating_sub(BINS)), size.to_string()];
-        findings.of_file(Fault::BinsSize, BASE_BLOCK, 40, text);
+        findings.of_file(HiveFault::BinsSize, BASE_BLOCK, 40, text);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
-use super::fault::Fault;
+use super::fault::HiveFault;
 use super::finding::Findings;
 use crate::error::{Error, Result};
 use crate::windows::registry::bins::{CellWalk, MIN_CELL, show};
@@ -47,7 +47,7 @@ impl<'h> Reach<'h> {
                 }
                 Err(Error::Damaged { structure, offset, expected, found }) => {
                     let is_bin = structure == "hive bin";
-                    let fault = if is_bin { Fault::Bin } else { Fault::CellTiling };
+                    let fault = if is_bin { HiveFault::Bin } else { HiveFault::CellTiling };
                     self.findings.of_file(fault, structure, offset, [expected, found]);
                     if is_bin {
                         return Ok(false);
@@ -65,7 +65,7 @@ impl<'h> Reach<'h> {
     /// Adds a finding about the key that is looked at.
     pub(super) fn add(
         &mut self,
-        fault: Fault,
+        fault: HiveFault,
         structure: &'static str,
         cell: u32,
         expected: impl Into<String>,
@@ -78,7 +78,7 @@ impl<'h> Reach<'h> {
     /// Adds one, after which what the structure leads to is not looked into.
     pub(super) fn pass_over(
         &mut self,
-        fault: Fault,
+        fault: HiveFault,
         structure: &'static str,
         cell: u32,
         expected: impl Into<String>,
@@ -89,7 +89,7 @@ impl<'h> Reach<'h> {
     }
 
     /// Takes what keeps a structure from being read as a finding; other errors are returned.
-    pub(super) fn catch<T>(&mut self, fault: Fault, cell: u32, result: Result<T>) -> Result<Option<T>> {
+    pub(super) fn catch<T>(&mut self, fault: HiveFault, cell: u32, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(read) => Ok(Some(read)),
             Err(Error::Damaged { structure, expected, found, .. }) => {
@@ -105,12 +105,12 @@ impl<'h> Reach<'h> {
         let index = cell / MIN_CELL;
         let is_known = !self.unknown.iter().any(|&(start, end)| (start..end).contains(&cell));
         if is_known && (!cell.is_multiple_of(MIN_CELL) || !self.used.contains(index)) {
-            self.pass_over(Fault::CellFree, structure, cell, "a cell in use", "a free one, or none");
+            self.pass_over(HiveFault::CellFree, structure, cell, "a cell in use", "a free one, or none");
             return false;
         }
         if !self.reached.insert(index) {
             self.pass_over(
-                Fault::CellShared,
+                HiveFault::CellShared,
                 structure,
                 cell,
                 "a cell of its own",
@@ -131,7 +131,7 @@ impl<'h> Reach<'h> {
             let kind =
                 self.hive.cell(cell, 2, "registry cell").map_or_else(|_| "?".to_owned(), |kind| show(&kind));
             let text = ["something that leads to it".to_owned(), format!("nothing, and {kind} in it")];
-            self.findings.add(Fault::CellLeak, "registry cell", cell, || None, text);
+            self.findings.add(HiveFault::CellLeak, "registry cell", cell, || None, text);
         }
     }
 }

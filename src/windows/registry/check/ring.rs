@@ -1,6 +1,6 @@
 //! The security cells: one ring, with all that keys lead to.
 
-use super::fault::Fault;
+use super::fault::HiveFault;
 use super::reach::Reach;
 use crate::error::Result;
 use crate::windows::registry::layout::{KeyNode, KeySecurity, NIL, Record};
@@ -11,7 +11,8 @@ const STRUCTURE: &str = KeySecurity::STRUCTURE;
 pub(super) fn check(reach: &mut Reach<'_>) -> Result<()> {
     reach.path.clear();
     let root = reach.hive.record::<KeyNode>(reach.hive.root);
-    let Some(first) = reach.catch(Fault::Unreadable, reach.hive.root, root)?.map(|root| root.security.get())
+    let Some(first) =
+        reach.catch(HiveFault::Unreadable, reach.hive.root, root)?.map(|root| root.security.get())
     else {
         return Ok(());
     };
@@ -24,7 +25,7 @@ pub(super) fn check(reach: &mut Reach<'_>) -> Result<()> {
         let record = reach.hive.record::<KeySecurity>(at);
         // Cells that were reached before are the beginning of the ring, or another place in it.
         let (Ok(record), true) = (record, reach.claim(at, STRUCTURE)) else {
-            reach.pass_over(Fault::SecurityRing, STRUCTURE, at, "a security cell", "another");
+            reach.pass_over(HiveFault::SecurityRing, STRUCTURE, at, "a security cell", "another");
             is_whole = false;
             break;
         };
@@ -35,7 +36,7 @@ pub(super) fn check(reach: &mut Reach<'_>) -> Result<()> {
             let found =
                 back.map_or_else(|_| format!("{next:#x}, where there is none"), |back| format!("{back:#x}"));
             let expected = format!("a link to {next:#x} and back");
-            reach.pass_over(Fault::SecurityRing, STRUCTURE, at, expected, found);
+            reach.pass_over(HiveFault::SecurityRing, STRUCTURE, at, expected, found);
             is_whole = false;
             break;
         }
@@ -49,10 +50,10 @@ pub(super) fn check(reach: &mut Reach<'_>) -> Result<()> {
     left.sort_unstable();
     for cell in left {
         if is_whole {
-            reach.pass_over(Fault::SecurityRing, STRUCTURE, cell, "a cell of the ring", "one beside it");
+            reach.pass_over(HiveFault::SecurityRing, STRUCTURE, cell, "a cell of the ring", "one beside it");
         }
         let record = reach.hive.record::<KeySecurity>(cell);
-        if let Some(record) = reach.catch(Fault::Unreadable, cell, record)? {
+        if let Some(record) = reach.catch(HiveFault::Unreadable, cell, record)? {
             one(reach, cell, &record)?;
         }
     }
@@ -64,7 +65,7 @@ fn one(reach: &mut Reach<'_>, cell: u32, record: &KeySecurity) -> Result<()> {
     let keys = reach.security.remove(&cell).unwrap_or_default();
     if record.references.get() != keys {
         reach.add(
-            Fault::SecurityCount,
+            HiveFault::SecurityCount,
             STRUCTURE,
             cell,
             format!("{keys} keys"),
@@ -72,10 +73,10 @@ fn one(reach: &mut Reach<'_>, cell: u32, record: &KeySecurity) -> Result<()> {
         );
     }
     let bytes = security::descriptor(reach.hive, cell);
-    if let Some(bytes) = reach.catch(Fault::Unreadable, cell, bytes)?
+    if let Some(bytes) = reach.catch(HiveFault::Unreadable, cell, bytes)?
         && let Err(reason) = descriptor::check(&bytes)
     {
-        reach.add(Fault::Descriptor, STRUCTURE, cell, "a security descriptor", reason);
+        reach.add(HiveFault::Descriptor, STRUCTURE, cell, "a security descriptor", reason);
     }
     Ok(())
 }
