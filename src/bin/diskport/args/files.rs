@@ -66,6 +66,9 @@ pub struct Get {
     /// Replace an existing file
     #[arg(long, conflicts_with = "recursive")]
     pub overwrite: bool,
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What is done with the registry, and options in any order.

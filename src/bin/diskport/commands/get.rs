@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use diskport::storage::Shown;
 use diskport::windows::files::{Extract, Node};
 
 use super::{cat, output};
 use crate::args::Get;
-use crate::console::{report, say};
+use crate::console::{say, tell};
 use crate::failure::Failure;
 use crate::signals;
 use crate::size::show;
@@ -27,6 +28,16 @@ pub fn run(args: &Get) -> Result<ExitCode, Failure> {
         say(&format!("diskport: warning: {link}: is a link, and was left out"));
     }
     let files = if is_tree { format!("{} files, ", done.files) } else { String::new() };
-    report(&format!("{}: {files}{} of {}", args.destination.display(), show(done.bytes), args.file));
+    let destination = args.destination.shown().to_string();
+    tell(
+        args.json,
+        &format!("{destination}: {files}{} of {}", show(done.bytes), args.file),
+        &serde_json::json!({
+            "output": destination,
+            "files": done.files,
+            "bytes": done.bytes,
+            "links_left_out": done.links.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
